@@ -1,0 +1,54 @@
+# One environment, made from hashed lock files. `make demo` and `make test` are all that a newcomer needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check --quiet
+STORE  ?= memory
+
+.PHONY: demo up test lint bench proto lock clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo  ## start Envoy, tidegate and a model app, drive them as a client, print a table
+	$(BIN)/tidegate demo --store $(STORE)
+
+up: $(VENV)/.demo  ## the same stack, left running, with curl lines to try
+	$(BIN)/tidegate demo --store $(STORE) --keep
+
+test: $(VENV)/.dev  ## everything, real Envoy and real Redis included
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.check_proto
+
+bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
+	$(BIN)/python -m tests.bench
+
+proto: $(VENV)/.dev  ## regenerate the Python code of our own API
+	$(BIN)/python -m tests.check_proto --write
+
+# Resolved for every platform and Python >= 3.11 at once; index hosts are never written.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+lock: $(VENV)/.dev
+	$(LOCK) tests/requirements.in -o tests/requirements.lock
+	$(LOCK) service/demo.in -c tests/requirements.lock -o service/demo.lock
+	$(LOCK) service/requirements.in -c tests/requirements.lock -o service/requirements.lock
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "tidegate needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: service/demo.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/pip
+	$(PIP) install --require-hashes -r service/demo.lock
+	$(PIP) install --no-deps --no-build-isolation -e . -e clients/python
+	touch $@
+
+$(VENV)/.dev: tests/requirements.lock $(VENV)/.demo | $(VENV)/bin/pip
+	$(PIP) install --require-hashes -r tests/requirements.lock
+	touch $@
+
+clean:
+	rm -rf $(VENV) .demo build dist

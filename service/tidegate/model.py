@@ -1,0 +1,185 @@
+"""The frozen values that travel between phases. No behaviour beyond what a value knows of itself, and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class BodyState(Enum):
+    """How much of the request body the edge handed over."""
+
+    ABSENT = "absent"
+    PARTIAL = "partial"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as the edge saw it, already canonical: the edge refuses what cannot be made so.
+
+    `host` is lower-case without port; `path` is decoded once, has no query and no dot segments; header names are
+    lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "".
+    """
+
+    id: str
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default=EMPTY, repr=False)
+    client_ip: str = ""
+    peer: str = ""
+    body: bytes = field(default=b"", repr=False)
+    body_state: BodyState = BodyState.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, as one authenticated method established it.
+
+    `credential` is the public id of the credential (an API key's id, a token's `jti` or key id), never a secret.
+    `expires_at` is Unix seconds, or None when the credential does not expire.
+    """
+
+    subject: str
+    tenant: str
+    tier: str
+    method: str
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default=EMPTY, repr=False)
+    credential: str = ""
+    expires_at: float | None = None
+
+
+class Reason(StrEnum):
+    """Why a request was refused. Stable: these are metric labels, log fields and the `code` of error bodies."""
+
+    REQUEST_MALFORMED = "request_malformed"
+    CREDENTIAL_MISSING = "credential_missing"
+    CREDENTIAL_INVALID = "credential_invalid"
+    CREDENTIAL_EXPIRED = "credential_expired"
+    IDENTITY_UNAVAILABLE = "identity_unavailable"
+    ENDPOINT_UNKNOWN = "endpoint_unknown"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    ACCESS_DENIED = "access_denied"
+    SCOPE_INSUFFICIENT = "insufficient_scope"
+    MODEL_MISSING = "model_missing"
+    MODEL_NOT_ALLOWED = "model_not_allowed"
+    LIMIT_EXCEEDED = "rate_limit_exceeded"
+    STORE_UNAVAILABLE = "limits_unavailable"
+    CONTENT_BLOCKED = "content_blocked"
+    RESPONSE_WITHHELD = "response_withheld"
+    INTERNAL = "policy_error"
+
+
+Algorithm = Literal["token_bucket", "sliding_window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of the policy, compiled.
+
+    token_bucket: holds at most `capacity` tokens and gains `refill` tokens every `period` seconds.
+    sliding_window: at most `capacity` cost in any `period` seconds (exact log); `refill` is unused (0).
+    `per` names the request attributes that make the key; `name` is unique within its `scope`
+    ("platform", "tier:free", "tenant:acme", "endpoint:chat").
+    """
+
+    scope: str
+    name: str
+    algorithm: Algorithm
+    capacity: int
+    period: float
+    refill: int = 0
+    per: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A demand on one limit: `cost` units under `key` (the rendered, unambiguous values of `limit.per`)."""
+
+    limit: Limit
+    key: str
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit as it stood just after a decision.
+
+    `remaining` is whole units left; `reset_after` is seconds until the limit is full again; `retry_after` is seconds
+    until the refused cost would fit, 0.0 when it fitted, and infinity when it never can (cost over capacity).
+    """
+
+    limit: Limit
+    remaining: int
+    reset_after: float
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer of a ledger. `refused` is None when every charge was taken; nothing is charged otherwise.
+
+    `reservation` names the charge for a later `settle`; "" when the caller asked for none. `enforcement` says who
+    counted: "exact", or "share" while each replica enforces its part because the store is out, or "none".
+    """
+
+    states: tuple[LimitState, ...]
+    refused: LimitState | None = None
+    reservation: str = ""
+    enforcement: Literal["exact", "share", "none"] = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """A refusal: what the caller may know. `detail` is for our own records and never leaves."""
+
+    status: int
+    reason: Reason
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """A permission, and what the response phase needs to carry it out.
+
+    `rulesets` are the names of the rulesets that the response must pass, floor first.
+    """
+
+    identity: Identity
+    endpoint: str
+    model: str
+    rulesets: tuple[str, ...]
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One record of one decision, whichever way it went."""
+
+    request: Request
+    verdict: Allow | Deny
+    policy: str
+    identity: Identity | None = None
+    endpoint: str = ""
+    model: str = ""
+    admission: Admission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A detected value, without the value: what kind, what was done, and where (field path of the document)."""
+
+    entity: str
+    action: str
+    where: str = ""

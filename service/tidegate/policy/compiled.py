@@ -1,0 +1,149 @@
+"""The compiled policy: frozen objects that the phases read. Built by `compile`, never from a request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from tidegate.filtering.ruleset import Ruleset
+from tidegate.model import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeys:
+    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file they are in."""
+
+    header: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimMap:
+    """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped."""
+
+    subject: tuple[str, ...] = ("sub",)
+    tenant: tuple[str, ...] = ()
+    tier: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("scope",)
+    default_tenant: str = ""
+    default_tier: str = ""
+    default_roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A trusted token issuer. Exactly one of `jwks_uri` and `jwks` (the static JWK set's keys) is given.
+
+    `leeway` and `max_lifetime` are seconds; `types` are the accepted `typ` header values, lower-case, without the
+    "application/" prefix, "" meaning that `typ` may be absent.
+    """
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    jwks_uri: str = ""
+    jwks: tuple[Mapping[str, Any], ...] = ()
+    leeway: float = 30.0
+    max_lifetime: float = 86_400.0
+    types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
+    claims: ClaimMap = ClaimMap()
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A service tier: its share under pressure, and the limits of everyone in it."""
+
+    name: str
+    weight: int = 1
+    priority: Literal["critical", "standard", "sheddable"] = "standard"
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a role may reach inside a tenant. None means all (endpoints: all that the tenant owns or was lent)."""
+
+    role: str
+    endpoints: frozenset[str] | None = None
+    methods: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A business unit or partner."""
+
+    name: str
+    grants: tuple[Grant, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """Where the model's name stands in a request, and which tier may use which models.
+
+    `source` is "body" (JSON, `locator` the path of keys), "header" (one name, lower-case) or "path" (one template
+    variable). `allowed` maps tier → models; a tier that is not a key may use none.
+    """
+
+    source: Literal["body", "header", "path"]
+    locator: tuple[str, ...]
+    allowed: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model-serving endpoint under policy.
+
+    `hosts` are exact lower-case names, or {"*"}; `path` is an exact path, or a template: `{name}` matches one
+    segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it.
+    `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy order. `request_body` is true when a decision
+    needs the body. `errors` is the shape of error bodies. `max_response` caps what must be held whole, bytes.
+    """
+
+    name: str
+    owner: str
+    hosts: frozenset[str]
+    path: str
+    methods: frozenset[str]
+    model: ModelRule | None = None
+    scopes: frozenset[str] = frozenset()
+    shared_with: frozenset[str] = frozenset()
+    classification: str = ""
+    rulesets: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    errors: Literal["openai", "problem"] = "problem"
+    unscannable: Literal["withhold", "pass"] = "withhold"
+    max_response: int = 4 * 1024 * 1024
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StorePolicy:
+    """What to do while the limit store is out: enforce a share from memory, deny, or allow."""
+
+    on_outage: Literal["share", "deny", "allow"] = "share"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One compiled policy document. `version` is a short hash of everything that went into it."""
+
+    version: str
+    api_keys: ApiKeys | None
+    issuers: tuple[Issuer, ...]
+    floor_rulesets: tuple[str, ...]
+    floor_limits: tuple[Limit, ...]
+    tiers: Mapping[str, Tier]
+    tenants: Mapping[str, Tenant]
+    endpoints: tuple[Endpoint, ...]
+    rulesets: Mapping[str, Ruleset]
+    store: StorePolicy = StorePolicy()
+    identity_header_prefix: str = "x-tidegate-"
+    trusted_hops: int = 0
+    tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
