@@ -153,7 +153,8 @@ class Deny:
 class Allow:
     """A permission, and what the response phase needs to carry it out.
 
-    `rulesets` are the names of the rulesets that the response must pass, floor first.
+    `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
+    to a body that no format reads; `max_response` is how many bytes of it may be held whole.
     """
 
     identity: Identity
@@ -161,6 +162,8 @@ class Allow:
     model: str
     rulesets: tuple[str, ...]
     admission: Admission
+    unscannable: Literal["withhold", "pass"] = "withhold"
+    max_response: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class Decision:
     endpoint: str = ""
     model: str = ""
     admission: Admission | None = None
+    dialect: Literal["openai", "problem"] = "problem"
 
 
 @dataclass(frozen=True, slots=True)

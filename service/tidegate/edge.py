@@ -1,0 +1,125 @@
+"""The one door: raw parts of an HTTP request become a canonical `Request`, or a refusal. No phase sees raw input.
+
+A path or header that two parsers may read differently is refused rather than repaired, because the model behind the
+gate may be the other parser.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
+
+from tidegate.model import BodyState, Deny, Reason, Request
+
+IDENTITY_PREFIX = "x-tidegate-"
+
+_SINGLE_VALUED = frozenset(
+    {"authorization", "content-length", "content-type", "host", "x-api-key", "transfer-encoding", "proxy-authorization"}
+)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower-cased
+_METHOD = re.compile(r"[A-Z]{1,32}")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
+_PORT = re.compile(r":[0-9]{1,5}$")
+_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_\-~.@:,+!$&'()*=]*)+")
+_ENCODED_SLASH = re.compile(r"%(?:2f|5c|00|25)", re.IGNORECASE)
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_TARGET = 8192
+
+
+def canonical(
+    *,
+    request_id: str,
+    method: str,
+    target: str,
+    authority: str,
+    headers: Iterable[tuple[str, str]],
+    client_ip: str = "",
+    peer: str = "",
+    body: bytes = b"",
+    body_state: BodyState = BodyState.ABSENT,
+    trusted_hops: int = 0,
+) -> Request | Deny:
+    """Build a `Request` from what the edge read. `target` is path and query; header names may be in any case.
+
+    Refused with 400: malformed methods, hosts, header names and values; repeated credential, framing or identity
+    headers; paths with encoded slashes, dot segments, empty segments, `;`, control or undecodable characters.
+    """
+    if _METHOD.fullmatch(method) is None:
+        return _malformed("The request method is not valid.", "method")
+    host = _canonical_host(authority)
+    if host is None:
+        return _malformed("The request host is not valid.", "host")
+    raw_path, _, query = target.partition("?")
+    path = canonical_path(raw_path) if len(target) <= _MAX_TARGET else None
+    if path is None:
+        return _malformed("The request path is not in canonical form.", "path")
+    fields: dict[str, str] = {}
+    for raw_name, value in headers:
+        name = raw_name.lower()
+        if name in fields:
+            if name in _SINGLE_VALUED or name.replace("_", "-").startswith(IDENTITY_PREFIX):
+                return _malformed("A header that must appear once was repeated.", "duplicate header")
+            fields[name] = f"{fields[name]}, {value}"
+        elif name[:1] == ":":
+            continue
+        elif _TOKEN.fullmatch(name) is None:
+            return _malformed("A header name is not valid.", "header name")
+        else:
+            fields[name] = value
+        if "\n" in value or "\r" in value or "\x00" in value:
+            return _malformed("A header value is not valid.", "header value")
+    if trusted_hops:
+        client_ip = _forwarded(fields.get("x-forwarded-for", ""), trusted_hops) or client_ip
+    return Request(
+        id=request_id,
+        method=method,
+        host=host,
+        path=path,
+        query=query,
+        headers=fields,
+        client_ip=client_ip,
+        peer=peer,
+        body=body,
+        body_state=body_state,
+    )
+
+
+def canonical_path(raw: str) -> str | None:
+    """The path decoded once, or None when it has no single reading."""
+    if _PLAIN_PATH.fullmatch(raw) is None:
+        if raw[:1] != "/" or ";" in raw or "\\" in raw or "#" in raw or not raw.isascii():
+            return None
+        if _ENCODED_SLASH.search(raw) or _BROKEN_ESCAPE.search(raw):
+            return None
+        try:
+            raw = unquote_to_bytes(raw).decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        if _CONTROL.search(raw) or ";" in raw or "?" in raw or "#" in raw:
+            return None
+    if "//" in raw or "/./" in raw or "/../" in raw or raw.endswith(("/.", "/..")):
+        return None
+    return raw
+
+
+def _canonical_host(authority: str) -> str | None:
+    host = _PORT.sub("", authority.lower()).removesuffix(".")
+    return host if _HOST.fullmatch(host) else None
+
+
+def _forwarded(value: str, hops: int) -> str | None:
+    """The address that the outermost trusted hop saw: `hops` entries left of the one that the edge itself appended."""
+    entries = [entry.strip() for entry in value.split(",")]
+    if len(entries) <= hops:
+        return None
+    try:
+        return str(ipaddress.ip_address(entries[-1 - hops]))
+    except ValueError:
+        return None
+
+
+def _malformed(message: str, detail: str) -> Deny:
+    return Deny(400, Reason.REQUEST_MALFORMED, message, detail=detail)

@@ -1,0 +1,82 @@
+"""ext_authz: one Check call, one decision."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from envoy.service.auth.v3 import external_auth_pb2
+
+from tidegate.clock import Clock
+from tidegate.envoy import translate
+from tidegate.envoy.handoff import Handoff
+from tidegate.model import Allow, Decision, Deny, Request
+from tidegate.outward import dialect_of
+from tidegate.pipeline import Pipeline
+from tidegate.policy.compiled import Policy
+
+SERVICE = "envoy.service.auth.v3.Authorization"
+
+
+class CheckServicer:
+    """Answers Envoy's external authorization filter. A malformed call is a clear deny, never an error or an allow."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        policy: Callable[[], Policy],
+        credential_headers: Callable[[Policy], tuple[str, ...]],
+        clock: Clock,
+        record: Callable[[Decision, float], None],
+    ) -> None:
+        self._pipeline = pipeline
+        self._policy = policy
+        self._credential_headers = credential_headers
+        self._clock = clock
+        self._record = record
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The method table for a grpc.aio server."""
+        method = grpc.unary_unary_rpc_method_handler(
+            self.check,
+            request_deserializer=external_auth_pb2.CheckRequest.FromString,
+            response_serializer=external_auth_pb2.CheckResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
+
+    async def check(
+        self, call: external_auth_pb2.CheckRequest, _context: Any = None
+    ) -> external_auth_pb2.CheckResponse:
+        """Decide one request."""
+        started = self._clock.monotonic()
+        policy = self._policy()
+        target, request = translate.request_of(call, trusted_hops=policy.trusted_hops)
+        if isinstance(request, Deny):
+            blank = Request(call.attributes.request.http.id or uuid.uuid4().hex, "", "", "")
+            decision = Decision(blank, request, policy.version, dialect=dialect_of(target))
+        else:
+            decision = await self._pipeline.decide(request)
+        self._record(decision, self._clock.monotonic() - started)
+        if isinstance(decision.verdict, Deny):
+            return translate.deny_response(decision, decision.verdict)
+        handoff = _handoff(decision, decision.verdict)
+        return translate.allow_response(decision, decision.verdict, handoff, self._credential_headers(policy))
+
+
+def _handoff(decision: Decision, allow: Allow) -> Handoff:
+    return Handoff(
+        request_id=decision.request.id,
+        policy=decision.policy,
+        subject=allow.identity.subject,
+        tenant=allow.identity.tenant,
+        tier=allow.identity.tier,
+        endpoint=allow.endpoint,
+        model=allow.model,
+        rulesets=allow.rulesets,
+        dialect=decision.dialect,
+        unscannable=allow.unscannable,
+        max_response=allow.max_response,
+    )

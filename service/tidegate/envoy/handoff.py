@@ -1,0 +1,75 @@
+"""What Check tells Process about an exchange, carried by Envoy as dynamic metadata between the two calls.
+
+It names everything that Process needs, so either call may reach any replica. Clients cannot write it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from tidegate.errors import ProtocolViolation
+
+NAMESPACE = "envoy.filters.http.ext_authz"
+FIELD = "tidegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version."""
+
+    request_id: str
+    policy: str
+    subject: str
+    tenant: str
+    tier: str
+    endpoint: str
+    model: str
+    rulesets: tuple[str, ...]
+    dialect: Literal["openai", "problem"]
+    unscannable: Literal["withhold", "pass"]
+    max_response: int
+
+    def encode(self) -> str:
+        """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
+        return orjson.dumps(
+            [
+                1,
+                self.request_id,
+                self.policy,
+                self.subject,
+                self.tenant,
+                self.tier,
+                self.endpoint,
+                self.model,
+                self.rulesets,
+                self.dialect,
+                self.unscannable,
+                self.max_response,
+            ]
+        ).decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Handoff:
+        """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
+        try:
+            version, *strings, rulesets, dialect, unscannable, cap = orjson.loads(text)
+        except (ValueError, TypeError) as error:
+            raise ProtocolViolation("the decision handed over by Check is not readable") from error
+        sound = (
+            version == 1
+            and len(strings) == 7
+            and all(type(value) is str for value in strings)
+            and isinstance(rulesets, list)
+            and all(type(name) is str for name in rulesets)
+            and dialect in ("openai", "problem")
+            and unscannable in ("withhold", "pass")
+            and type(cap) is int
+        )
+        if not sound:
+            raise ProtocolViolation("the decision handed over by Check has another shape")
+        request_id, policy, subject, tenant, tier, endpoint, model = strings
+        names = tuple(rulesets)
+        return cls(request_id, policy, subject, tenant, tier, endpoint, model, names, dialect, unscannable, cap)

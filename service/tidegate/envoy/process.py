@@ -1,0 +1,98 @@
+"""ext_proc: one Process stream, one response. The servicer is a loop; `exchange` is the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+
+from tidegate.envoy import translate
+from tidegate.envoy.exchange import Abort, Command, Exchange
+from tidegate.errors import ProtocolViolation
+
+SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+
+
+class ProcessServicer:
+    """Answers Envoy's external processing filter for responses in FULL_DUPLEX_STREAMED.
+
+    A stream ends when Envoy ends it, or by abort. Returning earlier would make Envoy pass the rest of the body unread.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Callable[[], Exchange],
+        record: Callable[[Exchange], None],
+        on_error: Callable[[Exception], None],
+        live: Callable[[int], None],
+    ) -> None:
+        self._exchange = exchange
+        self._record = record
+        self._on_error = on_error
+        self._live = live
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The method table for a grpc.aio server."""
+        method = grpc.stream_stream_rpc_method_handler(
+            self.process,
+            request_deserializer=ext_proc.ProcessingRequest.FromString,
+            response_serializer=ext_proc.ProcessingResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(SERVICE, {"Process": method})
+
+    async def process(self, messages: AsyncIterator[ext_proc.ProcessingRequest], context: Any) -> None:
+        """Carry one response from Envoy to the client."""
+        exchange = self._exchange()
+        request_id = ""
+        self._live(1)
+        try:
+            async for message in messages:
+                if message.HasField("response_headers"):
+                    head, request_id = translate.head_of(message)
+                    commands = exchange.head(head)
+                else:
+                    commands = _step(exchange, message)
+                if commands:
+                    await _carry_out(commands, exchange, request_id, context)
+        except grpc.aio.AbortError:
+            raise
+        except ProtocolViolation as failure:
+            exchange.failure = exchange.failure or "protocol"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(failure))
+        except Exception as failure:  # noqa: BLE001 - whatever broke, the body must not pass: end with an error
+            exchange.failure = exchange.failure or "internal"
+            self._on_error(failure)
+            await context.abort(grpc.StatusCode.INTERNAL, "the response could not be processed")
+        finally:
+            self._live(-1)
+            exchange.lost()
+            self._record(exchange)
+
+
+def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
+    match message.WhichOneof("request"):
+        case "response_body":
+            return exchange.body(message.response_body.body, message.response_body.end_of_stream)
+        case "response_trailers":
+            return exchange.trailers()
+        case other:
+            raise ProtocolViolation(f"ext_proc is configured to send {other}, which this service does not take")
+
+
+async def _carry_out(commands: list[Command], exchange: Exchange, request_id: str, context: Any) -> None:
+    dialect = exchange.handoff.dialect if exchange.handoff else "problem"
+    request_id = exchange.handoff.request_id if exchange.handoff else request_id
+    for command in commands:
+        if isinstance(command, Abort):
+            await context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
+        else:
+            response = translate.processing_response(command, request_id, dialect)
+            if exchange.finished and command is commands[-1]:
+                # The receipt of a live body: headers are long gone, metadata reaches the access log.
+                receipt = response.dynamic_metadata.fields
+                receipt["coverage"].string_value = exchange.coverage().header()
+                receipt["outcome"].string_value = exchange.outcome
+            await context.write(response)

@@ -1,0 +1,171 @@
+"""Between Envoy's messages and our values. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from envoy.config.core.v3 import base_pb2
+from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+
+from tidegate.edge import IDENTITY_PREFIX, canonical
+from tidegate.envoy.exchange import Body, Continue, Reply, ResponseHead, Trailers
+from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
+from tidegate.outward import limit_headers, render
+
+_PARTIAL = "x-envoy-auth-partial-body"
+_ATTRIBUTES = "envoy.filters.http.ext_proc"
+_GRPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 503: 14}  # google.rpc.Code of a denial, for logs; 7 otherwise
+
+
+def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> tuple[str, Request | Deny]:
+    """(path for the error dialect, request or refusal) of a Check call."""
+    attributes = check.attributes
+    http = attributes.request.http
+    target = http.path
+    if not http.method:
+        return target, Deny(400, Reason.REQUEST_MALFORMED, "The request carries no HTTP attributes.")
+    try:
+        headers = list(_headers(http))
+    except UnicodeDecodeError:
+        return target, Deny(400, Reason.REQUEST_MALFORMED, "A header value is not valid.")
+    body = http.raw_body or http.body.encode()
+    partial = http.headers.get(_PARTIAL) == "true" or any(k == _PARTIAL and v == "true" for k, v in headers)
+    state = BodyState.PARTIAL if partial else BodyState.WHOLE if body else BodyState.ABSENT
+    source = attributes.source
+    return target, canonical(
+        request_id=http.id,
+        method=http.method,
+        target=target,
+        authority=http.host,
+        headers=headers,
+        client_ip=source.address.socket_address.address,
+        peer=source.principal,
+        body=body,
+        body_state=state,
+        trusted_hops=trusted_hops,
+    )
+
+
+def _headers(http: attribute_context_pb2.AttributeContext.HttpRequest) -> Iterable[tuple[str, str]]:
+    """`header_map` keeps duplicates (`encode_raw_headers`); without it the map has them joined by commas."""
+    raw = http.header_map.headers
+    if raw:
+        return ((h.key, h.raw_value.decode("utf-8") if h.raw_value else h.value) for h in raw)
+    return list(http.headers.items())
+
+
+def allow_response(
+    decision: Decision, allow: Allow, handoff: Handoff, credential_headers: Iterable[str]
+) -> external_auth_pb2.CheckResponse:
+    """Let the request pass as the caller that we established, without the credential and without spoofed identity."""
+    identity = allow.identity
+    ours = {
+        IDENTITY_PREFIX + "subject": identity.subject,
+        IDENTITY_PREFIX + "tenant": identity.tenant,
+        IDENTITY_PREFIX + "tier": identity.tier,
+        IDENTITY_PREFIX + "endpoint": allow.endpoint,
+    }
+    response = external_auth_pb2.CheckResponse()
+    response.status.code = 0
+    ok = response.ok_response
+    for name, value in ours.items():
+        header = ok.headers.add().header
+        header.key = name
+        header.value = value
+    remove = ok.headers_to_remove
+    remove.extend(credential_headers)
+    # A range would let a client read a value in two halves that no detector sees whole.
+    remove.extend(("range", "if-range"))
+    for name in decision.request.headers:
+        if name[:1] == "x" and name.replace("_", "-").startswith(IDENTITY_PREFIX) and name not in ours:
+            remove.append(name)
+    if allow.admission.states:
+        for name, value in limit_headers(allow.admission):
+            header = ok.response_headers_to_add.add().header
+            header.key = name
+            header.value = value
+    fields = response.dynamic_metadata.fields
+    fields[FIELD].string_value = handoff.encode()
+    fields["subject"].string_value = identity.subject
+    fields["endpoint"].string_value = allow.endpoint
+    return response
+
+
+def deny_response(decision: Decision, deny: Deny) -> external_auth_pb2.CheckResponse:
+    """Refuse in the caller's own dialect."""
+    status, headers, body = render(deny, decision.request.id, decision.dialect)
+    if decision.admission is not None:
+        headers += limit_headers(decision.admission)
+    response = external_auth_pb2.CheckResponse()
+    response.status.code = _GRPC_CODES.get(status, 7)
+    denied = response.denied_response
+    denied.status.code = status
+    for name, value in headers:
+        header = denied.headers.add().header
+        header.key = name
+        header.value = value
+    denied.body = body.decode()
+    response.dynamic_metadata.fields["reason"].string_value = str(deny.reason)
+    return response
+
+
+def head_of(message: ext_proc.ProcessingRequest) -> tuple[ResponseHead, str]:
+    """(the head event, the request id Envoy gave) of a response_headers message. Raises `ProtocolViolation`."""
+    headers: Mapping[str, str] = {
+        h.key: h.raw_value.decode("latin-1") if h.raw_value else h.value
+        for h in message.response_headers.headers.headers
+    }
+    attributes = message.attributes[_ATTRIBUTES].fields if _ATTRIBUTES in message.attributes else {}
+    details = attributes["response.code_details"].string_value if "response.code_details" in attributes else ""
+    request_id = attributes["request.id"].string_value if "request.id" in attributes else ""
+    handoff = None
+    metadata = message.metadata_context.filter_metadata
+    if NAMESPACE in metadata and FIELD in metadata[NAMESPACE].fields:
+        handoff = Handoff.decode(metadata[NAMESPACE].fields[FIELD].string_value)
+    status = headers.get(":status", "")
+    head = ResponseHead(
+        status=int(status) if status.isdigit() else 0,
+        content_type=headers.get("content-type", ""),
+        content_encoding=headers.get("content-encoding", ""),
+        end=message.response_headers.end_of_stream,
+        details=details,
+        handoff=handoff,
+    )
+    return head, request_id
+
+
+def processing_response(
+    command: Continue | Body | Trailers | Reply, request_id: str, dialect: str
+) -> ext_proc.ProcessingResponse:
+    """One command as the message that Envoy expects for it."""
+    response = ext_proc.ProcessingResponse()
+    match command:
+        case Continue(set_headers, remove_headers):
+            mutation = response.response_headers.response.header_mutation
+            for name, value in set_headers:
+                _set(mutation, name, value)
+            mutation.remove_headers.extend(remove_headers)
+        case Body(data, end):
+            streamed = response.response_body.response.body_mutation.streamed_response
+            streamed.body = data
+            streamed.end_of_stream = end
+        case Trailers():
+            response.response_trailers.SetInParent()
+        case Reply(deny):
+            status, headers, body = render(deny, request_id, "openai" if dialect == "openai" else "problem")
+            immediate = response.immediate_response
+            immediate.status.code = status
+            for name, value in headers:
+                _set(immediate.headers, name, value)
+            immediate.body = body
+            immediate.details = f"tidegate_{deny.reason}"
+    return response
+
+
+def _set(mutation: ext_proc.HeaderMutation, name: str, value: str) -> None:
+    option = mutation.set_headers.add()
+    option.header.key = name
+    option.header.raw_value = value.encode("latin-1", "replace")
+    option.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD

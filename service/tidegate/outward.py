@@ -1,0 +1,117 @@
+"""What a caller sees: refusals as HTTP answers in the caller's own dialect, and the state of the limits as headers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import orjson
+
+from tidegate.model import Admission, Deny, Limit, LimitState
+
+Dialect = Literal["openai", "problem"]
+Headers = tuple[tuple[str, str], ...]
+
+_OPENAI_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
+
+
+def dialect_of(path: str) -> Dialect:
+    """The error shape a caller of `path` expects when no endpoint says otherwise: OpenAI's under /v1/."""
+    return "openai" if path.startswith("/v1/") else "problem"
+
+
+def render(deny: Deny, request_id: str, dialect: Dialect) -> tuple[int, Headers, bytes]:
+    """A refusal as (status, headers, body): OpenAI's error object, or `application/problem+json` (RFC 9457)."""
+    if dialect == "openai":
+        content_type = "application/json"
+        body = openai_error(deny.status, str(deny.reason), deny.message)
+    else:
+        content_type = "application/problem+json"
+        problem = {
+            "type": "about:blank",
+            "title": _TITLES.get(deny.status, "Refused"),
+            "status": deny.status,
+            "detail": deny.message,
+            "code": str(deny.reason),
+            "request_id": request_id,
+        }
+        body = orjson.dumps(problem)
+    headers = (("content-type", content_type), ("cache-control", "no-store"), ("x-request-id", request_id))
+    return deny.status, headers + deny.headers, body
+
+
+def openai_error(status: int, code: str, message: str) -> bytes:
+    """OpenAI's error object, as its clients parse it."""
+    kind = _OPENAI_TYPES.get(status, "api_error")
+    return orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+def limit_headers(admission: Admission) -> Headers:
+    """State of every limit (draft-ietf-httpapi-ratelimit-headers-10) and OpenAI's view of the tightest request limit.
+
+    `RateLimit-Policy` items carry q (units) and w (seconds); `RateLimit` items r (units left) and t (seconds to full).
+    """
+    states = admission.states
+    if not states:
+        return ()
+    tightest = min(states, key=_by_remaining)
+    return (
+        ("ratelimit-policy", _policies(states)),
+        ("ratelimit", ", ".join([f'"{s.limit.name}";r={s.remaining};t={math.ceil(s.reset_after)}' for s in states])),
+        ("x-ratelimit-limit-requests", str(tightest.limit.capacity)),
+        ("x-ratelimit-remaining-requests", str(tightest.remaining)),
+        ("x-ratelimit-reset-requests", _duration(tightest.reset_after)),
+    )
+
+
+def retry_after(state: LimitState) -> Headers:
+    """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain."""
+    if math.isinf(state.retry_after):
+        return ()
+    return (("retry-after", str(max(1, math.ceil(state.retry_after)))),)
+
+
+def _by_remaining(state: LimitState) -> int:
+    return state.remaining
+
+
+def _policies(states: Iterable[LimitState]) -> str:
+    return ", ".join([f'"{s.limit.name}";q={s.limit.capacity};w={_window(s.limit)}' for s in states])
+
+
+def _window(limit: Limit) -> int:
+    if limit.algorithm == "token_bucket":
+        return math.ceil(limit.capacity * limit.period / limit.refill)
+    return math.ceil(limit.period)
+
+
+def _duration(seconds: float) -> str:
+    """OpenAI's duration form: "120ms", "1s", "6m0s"."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}m{rest}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60}m{rest}s"

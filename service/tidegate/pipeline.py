@@ -1,0 +1,110 @@
+"""identify → authorize → admit: the decision, read aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tidegate.admission.charges import charges_for
+from tidegate.authorization import Access, authorize, find_endpoint
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Reason, Request
+from tidegate.outward import Dialect, dialect_of, retry_after
+from tidegate.policy.compiled import Policy
+
+
+class Identifies(Protocol):
+    """Establishes who calls."""
+
+    async def identify(self, policy: Policy, request: Request) -> Identity | Deny:
+        """The caller's identity, or why there is none."""
+        ...
+
+
+class Reserves(Protocol):
+    """Takes every charge or none."""
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        """Raises `StoreUnavailable` when nobody can count."""
+        ...
+
+
+class Pipeline:
+    """Decides one request under the policy in force. The verdict is deny unless every phase says otherwise.
+
+    `on_error` is told of each unexpected exception; the caller learns only that the answer is no.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Callable[[], Policy],
+        identifier: Identifies,
+        ledger: Reserves,
+        on_error: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._policy = policy
+        self._identifier = identifier
+        self._ledger = ledger
+        self._on_error = on_error
+
+    async def decide(self, request: Request) -> Decision:
+        """One decision, one record. Never raises."""
+        policy = self._policy()
+        try:
+            return await self._decide(policy, request)
+        except StoreUnavailable as failure:
+            detail = type(failure).__name__
+            deny = Deny(503, Reason.STORE_UNAVAILABLE, "Limits cannot be checked now.", (("retry-after", "1"),), detail)
+        except Exception as failure:  # noqa: BLE001 - the one place where anything unexpected becomes a deny
+            if self._on_error is not None:
+                self._on_error(failure)
+            deny = Deny(500, Reason.INTERNAL, "The request could not be decided.", detail=type(failure).__name__)
+        return Decision(request, deny, policy.version, dialect=_dialect(policy, request))
+
+    async def _decide(self, policy: Policy, request: Request) -> Decision:
+        identity = await self._identifier.identify(policy, request)
+        if isinstance(identity, Deny):
+            return Decision(request, identity, policy.version, dialect=_dialect(policy, request))
+        access = authorize(policy, identity, request)
+        if isinstance(access, Deny):
+            return Decision(request, access, policy.version, identity, dialect=_dialect(policy, request))
+        return await self._admit(policy, request, identity, access)
+
+    async def _admit(self, policy: Policy, request: Request, identity: Identity, access: Access) -> Decision:
+        endpoint = access.endpoint
+        attributes = {
+            "tenant": identity.tenant,
+            "subject": identity.subject,
+            "tier": identity.tier,
+            "model": access.model,
+            "endpoint": endpoint.name,
+            "client_ip": request.client_ip,
+            "api_key": identity.credential,
+            "method": request.method,
+        }
+        admission = await self._ledger.reserve(charges_for(access.limits, attributes))
+        verdict: Allow | Deny
+        if admission.refused is None:
+            verdict = Allow(
+                identity,
+                endpoint.name,
+                access.model,
+                access.rulesets,
+                admission,
+                endpoint.unscannable,
+                endpoint.max_response,
+            )
+        else:
+            name = admission.refused.limit.name
+            message = f"Limit '{name}' is exhausted."
+            verdict = Deny(429, Reason.LIMIT_EXCEEDED, message, retry_after(admission.refused), detail=name)
+        return Decision(
+            request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
+        )
+
+
+def _dialect(policy: Policy, request: Request) -> Dialect:
+    """The endpoint's error shape where one matches; a refusal may come before any endpoint was looked up."""
+    found = find_endpoint(policy, request.host, request.path)
+    return found[0].errors if found else dialect_of(request.path)

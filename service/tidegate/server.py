@@ -1,0 +1,193 @@
+"""The composition root: builds one worker from its settings, runs it, drains it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import signal
+from collections.abc import Callable
+from functools import lru_cache
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from tidegate.admission.ledger import Ledger
+from tidegate.admission.open import open_ledger
+from tidegate.api.servicer import SERVICE as API_SERVICE
+from tidegate.api.servicer import ApiServicer
+from tidegate.clock import Clock, SystemClock
+from tidegate.envoy import check, process
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.handoff import Handoff
+from tidegate.errors import PolicyError, UnsupportedBody
+from tidegate.filtering.formats import BodyRewriter, open_body
+from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.pipeline import Pipeline
+from tidegate.policy import PolicySource
+from tidegate.policy.compiled import Policy
+from tidegate.settings import Settings
+from tidegate.telemetry import Telemetry, logger
+
+# Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
+# end a stream that is silent because the model is.
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_concurrent_streams", 100_000),
+)
+
+
+class Plans:
+    """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self._policy = policy
+        self._plan = lru_cache(maxsize=1024)(self._merge)
+
+    def __call__(self, handoff: Handoff) -> FilterPlan:
+        """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
+        policy = self._policy()
+        return self._plan(policy.version, tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets)))
+
+    def _merge(self, _version: str, names: tuple[str, ...]) -> FilterPlan:
+        rulesets = self._policy().rulesets
+        unknown = [name for name in names if name not in rulesets]
+        if unknown:
+            raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
+        return merge(rulesets[name] for name in names)
+
+
+class Worker:
+    """One process's service: gRPC server, health, metrics, reload."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self.telemetry = Telemetry(logger(settings.log_level))
+        self.source = PolicySource(
+            settings.policy, on_change=self._policy_changed, on_error=self.telemetry.policy_refused
+        )
+        self._key_sets = KeySets(clock=self._clock)
+        self._identifier = Identifier(
+            keys=self._load_keys(self.source.current),
+            verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
+        )
+        self._health = health.aio.HealthServicer()
+        self._stopping = asyncio.Event()
+        self.telemetry.policy(self.source.current)
+
+    def _load_keys(self, policy: Policy) -> KeyStore:
+        path = policy.api_keys.file if policy.api_keys else None
+        return KeyStore.load(path, pepper=self._settings.pepper)
+
+    def _policy_changed(self, policy: Policy) -> None:
+        try:
+            self._identifier.keys = self._load_keys(policy)
+        except PolicyError as error:
+            self.telemetry.policy_refused(error)
+        self.telemetry.policy(policy)
+
+    def _policy(self) -> Policy:
+        return self.source.current
+
+    def _record(self, exchange: Exchange) -> None:
+        request_id = exchange.handoff.request_id if exchange.handoff else ""
+        self.telemetry.response(request_id, exchange.outcome, exchange.failure, exchange.coverage())
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, wait for the balancer to see it, finish streams."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.source.reload)
+        settings = self._settings
+        ledger = await open_ledger(
+            settings.store,
+            clock=self._clock,
+            timeout=settings.store_timeout,
+            replicas=settings.replicas,
+            on_outage=lambda: self.source.current.store.on_outage,
+        )
+        server = self._server(ledger)
+        address = _bind(server, settings)
+        metrics_host, _, metrics_port = settings.metrics.rpartition(":")
+        metrics, _thread = start_http_server(int(metrics_port), metrics_host, self.telemetry.registry)
+        watcher = asyncio.create_task(self.source.watch(self._stopping))
+        await server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self.telemetry.log.info("serving", address=address, policy=self.source.current.version)
+        await self._stopping.wait()
+        await self._health.enter_graceful_shutdown()
+        self.telemetry.log.info("draining", seconds=settings.drain)
+        await asyncio.sleep(settings.health_grace)
+        await server.stop(settings.drain)
+        with contextlib.suppress(asyncio.CancelledError):
+            await watcher
+        await ledger.close()
+        await self._key_sets.aclose()
+        metrics.shutdown()
+        metrics.server_close()
+        self.telemetry.log.info("stopped")
+
+    def _server(self, ledger: Ledger) -> grpc.aio.Server:
+        pipeline = Pipeline(
+            policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error
+        )
+        plans = Plans(self._policy)
+        hash_key = hmac.digest(self._settings.pepper or b"tidegate", b"hash action", hashlib.sha256)
+
+        def open_for(content_type: str, plan: FilterPlan, cap: int) -> BodyRewriter | None:
+            return open_body(content_type, plan, key=hash_key, max_bytes=cap)
+
+        checker = check.CheckServicer(
+            pipeline=pipeline,
+            policy=self._policy,
+            credential_headers=self._identifier.credential_headers,
+            clock=self._clock,
+            record=self.telemetry.decision,
+        )
+        processor = process.ProcessServicer(
+            exchange=lambda: Exchange(plans, open_for),
+            record=self._record,
+            on_error=self.telemetry.error,
+            live=self.telemetry.stream,
+        )
+        api = ApiServicer(pipeline=pipeline, policy=self._policy, ledger=ledger, hash_key=hash_key)
+        limit = ("grpc.max_receive_message_length", self._settings.max_message)
+        server = grpc.aio.server(options=(*_OPTIONS, limit))
+        server.add_generic_rpc_handlers((checker.handler(), processor.handler(), *api.handlers()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (check.SERVICE, process.SERVICE, API_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> str:
+    if settings.tls is None:
+        server.add_insecure_port(settings.listen)
+        return settings.listen
+    tls = settings.tls
+    credentials = grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.cert.read_bytes())],
+        root_certificates=tls.client_ca.read_bytes() if tls.client_ca else None,
+        require_client_auth=tls.client_ca is not None,
+    )
+    server.add_secure_port(settings.listen, credentials)
+    return settings.listen
+
+
+def serve(settings: Settings) -> None:
+    """Run one worker to its end. Raises `PolicyError` or `SettingsError` before anything is served."""
+
+    async def main() -> None:
+        await Worker(settings).run()
+
+    uvloop.run(main())

@@ -1,0 +1,127 @@
+"""What we say of ourselves: metrics for Prometheus and one structured line a decision. Never a credential, never text.
+
+Labels take only values from the policy or from closed lists, so cardinality is bounded by the policy, not by callers.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+
+from tidegate.errors import PolicyError
+from tidegate.filtering.formats import Coverage
+from tidegate.model import Allow, Decision
+from tidegate.policy.compiled import Policy
+
+_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def logger(level: str, stream: BinaryIO | None = None) -> Any:
+    """A structured logger that writes one JSON object a line. Handed around, never global."""
+    return structlog.wrap_logger(
+        structlog.BytesLogger(stream or sys.stderr.buffer),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+
+
+class Telemetry:
+    """Metrics and logs of one process."""
+
+    def __init__(self, log: Any) -> None:
+        self.registry = CollectorRegistry()
+        self.log = log
+        self._decisions = self._new(
+            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement")
+        )
+        self._decision_seconds = self._new(Histogram, "decision_seconds", "Time to decide, seconds", (), _SECONDS)
+        self._responses = self._new(Counter, "responses", "Responses processed", ("outcome", "format", "failure"))
+        self._scanned = self._new(Counter, "scanned_bytes", "Response bytes read by detectors", ("format",))
+        self._skipped = self._new(Counter, "skipped_bytes", "Response bytes not read by detectors", ("format",))
+        self._findings = self._new(Counter, "findings", "Values found in responses", ("entity", "action"))
+        self._streams = self._new(Gauge, "streams", "Process streams open now", ())
+        self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
+        self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
+        self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
+        self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while replicas stand in", ())
+        self._store.set(1)
+        self._outcomes: dict[tuple[str, ...], Any] = {}
+
+    def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
+        extra = {"buckets": buckets} if buckets else {}
+        metric: Collector = kind(f"tidegate_{name}", text, labels, registry=self.registry, **extra)
+        return metric
+
+    def decision(self, decision: Decision, seconds: float) -> None:
+        """Count and log one decision."""
+        verdict, identity, admission = decision.verdict, decision.identity, decision.admission
+        allowed = isinstance(verdict, Allow)
+        reason = "" if isinstance(verdict, Allow) else str(verdict.reason)
+        outcome = "allow" if allowed else "deny"
+        enforcement = admission.enforcement if admission else "none"
+        tier = identity.tier if identity and (allowed or decision.endpoint) else ""
+        labels = (outcome, reason, decision.endpoint, tier, enforcement)
+        counter = self._outcomes.get(labels)
+        if counter is None:
+            counter = self._outcomes[labels] = self._decisions.labels(*labels)
+        counter.inc()
+        self._decision_seconds.observe(seconds)
+        if admission is not None:
+            self._store.set(1 if enforcement == "exact" else 0)
+        self.log.info(
+            "decision",
+            request_id=decision.request.id,
+            outcome=outcome,
+            reason=reason,
+            detail="" if isinstance(verdict, Allow) else verdict.detail,
+            tenant=identity.tenant if identity else "",
+            subject=identity.subject if identity else "",
+            credential=identity.credential if identity else "",
+            endpoint=decision.endpoint,
+            model=decision.model,
+            policy=decision.policy,
+            us=round(seconds * 1e6),
+        )
+
+    def response(self, request_id: str, outcome: str, failure: str, coverage: Coverage) -> None:
+        """Count and log one processed response."""
+        self._responses.labels(outcome, coverage.format, failure).inc()
+        self._scanned.labels(coverage.format).inc(coverage.scanned_bytes)
+        self._skipped.labels(coverage.format).inc(coverage.skipped_bytes)
+        for (entity, action), count in coverage.findings.items():
+            self._findings.labels(entity, action).inc(count)
+        self.log.info("response", request_id=request_id, outcome=outcome, failure=failure, coverage=coverage.header())
+
+    def stream(self, change: int) -> None:
+        """A Process stream opened (+1) or ended (-1)."""
+        self._streams.inc(change)
+
+    def error(self, failure: Exception) -> None:
+        """An unexpected exception that became a deny. Its type and place, not its text: text may quote input."""
+        trace = failure.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+        self._errors.labels(type(failure).__name__).inc()
+        self.log.error("unexpected", type=type(failure).__name__, place=place)
+
+    def policy(self, policy: Policy) -> None:
+        """A policy came into force."""
+        self._policy_info.clear()
+        self._policy_info.labels(policy.version).set(1)
+        self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints))
+
+    def policy_refused(self, error: PolicyError) -> None:
+        """A reload was refused; the old policy stays."""
+        self._reload_failures.inc()
+        self.log.error("policy refused, the old one stays", problems=[str(problem) for problem in error.problems])
