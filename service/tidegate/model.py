@@ -8,7 +8,11 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _empty() -> Mapping[str, Any]:
+    return _EMPTY
 
 
 class BodyState(Enum):
@@ -32,7 +36,7 @@ class Request:
     host: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default=EMPTY, repr=False)
+    headers: Mapping[str, str] = field(default_factory=_empty, repr=False)
     client_ip: str = ""
     peer: str = ""
     body: bytes = field(default=b"", repr=False)
@@ -53,7 +57,7 @@ class Identity:
     method: str
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default=EMPTY, repr=False)
+    claims: Mapping[str, Any] = field(default_factory=_empty, repr=False)
     credential: str = ""
     expires_at: float | None = None
 
