@@ -1,0 +1,82 @@
+"""The two filters that ask tidegate: ext_authz on the way in, ext_proc on the way out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tidegate.envoy.bootstrap.address import TYPE, Json, seconds
+
+POLICY_CLUSTER: Final = "tidegate"
+_AUTHZ: Final = "envoy.filters.http.ext_authz"
+_FILTERS: Final = f"{TYPE}extensions.filters.http."
+
+
+def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
+    """Check: every failure closes, with 503 and not the default 403. 0 bytes: the request body is not read."""
+    config: Json = {
+        "@type": f"{_FILTERS}ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "failure_mode_allow": False,
+        "status_on_error": {"code": "ServiceUnavailable"},
+        "validate_mutations": True,
+        "encode_raw_headers": True,  # repeated headers stay visible as such
+        "grpc_service": _grpc_service() | {"timeout": seconds(timeout)},
+    }
+    if max_request_bytes:
+        # Over the limit Envoy answers 413. A partial body could be authorised for a model that it does not name.
+        config["with_request_body"] = {
+            "max_request_bytes": max_request_bytes,
+            "allow_partial_message": False,
+            "pack_as_bytes": True,
+        }
+    return {"name": _AUTHZ, "typed_config": config}
+
+
+def ext_proc(*, message_timeout: float) -> Json:
+    """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs."""
+    return {
+        "name": "envoy.filters.http.ext_proc",
+        "typed_config": {
+            "@type": f"{_FILTERS}ext_proc.v3.ExternalProcessor",
+            "failure_mode_allow": False,
+            "status_on_error": {"code": "ServiceUnavailable"},
+            "message_timeout": seconds(message_timeout),
+            "processing_mode": {
+                "request_header_mode": "SKIP",
+                "request_body_mode": "NONE",
+                "request_trailer_mode": "SKIP",
+                "response_header_mode": "SEND",
+                "response_body_mode": "FULL_DUPLEX_STREAMED",
+                "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers
+            },
+            "response_attributes": ["response.code_details", "request.id"],
+            "metadata_options": {
+                "forwarding_namespaces": {"untyped": [_AUTHZ]},
+                "receiving_namespaces": {"untyped": ["tidegate"]},
+            },
+            "grpc_service": _grpc_service(),
+        },
+    }
+
+
+def router() -> Json:
+    """The last filter. Envoy's own response headers (x-envoy-*) tell a caller about the inside: suppressed."""
+    config = {"@type": f"{_FILTERS}router.v3.Router", "suppress_envoy_headers": True}
+    return {"name": "envoy.filters.http.router", "typed_config": config}
+
+
+def without_request_body() -> Json:
+    """Per-route part: this endpoint's decision does not need the body, so it is neither buffered nor capped."""
+    config = {
+        "@type": f"{_FILTERS}ext_authz.v3.ExtAuthzPerRoute",
+        "check_settings": {"disable_request_body_buffering": True},
+    }
+    return {"typed_per_filter_config": {_AUTHZ: config}}
+
+
+def _grpc_service() -> Json:
+    # No retry_back_off: its max_interval becomes the timeout of each try (envoy#38847) and ejects healthy workers.
+    return {
+        "envoy_grpc": {"cluster_name": POLICY_CLUSTER},
+        "retry_policy": {"retry_on": "connect-failure,unavailable,reset", "num_retries": 2},
+    }

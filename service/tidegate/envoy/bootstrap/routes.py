@@ -1,0 +1,88 @@
+"""Which model answers which path: a route for each endpoint of the policy, and one for everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tidegate.envoy.bootstrap.address import Address, Json, seconds
+from tidegate.envoy.bootstrap.filters import without_request_body
+from tidegate.envoy.bootstrap.local_reply import OPENAI_ROUTE
+from tidegate.policy.compiled import Endpoint
+
+UNSCANNABLE: Final = ("accept-encoding", "range", "if-range")
+"""Request headers not passed on: a compressed answer is unreadable, and a byte range can cut a value in two."""
+
+_DEFAULT_CLUSTER: Final = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The endpoints, and where each one's model is. Without `default` a request for anything else has no route."""
+
+    endpoints: tuple[Endpoint, ...]
+    upstreams: Mapping[str, Address]
+    default: Address | None
+    idle_timeout: float
+    max_stream: float
+
+    @property
+    def read_bodies(self) -> bool:
+        """Whether the decision for any endpoint needs the request body."""
+        return any(_reads_body(endpoint) for endpoint in self.endpoints)
+
+    def clusters(self) -> dict[str, Address]:
+        """Cluster name → address of the model."""
+        named = {_cluster_of(name): address for name, address in self.upstreams.items()}
+        return named | ({_DEFAULT_CLUSTER: self.default} if self.default else {})
+
+    def render(self) -> Json:
+        """As a RouteConfiguration."""
+        named = sorted({host for endpoint in self.endpoints for host in endpoint.hosts} - {"*"})
+        hosts = [{"name": host, "domains": [host], "routes": self._for_host(host)} for host in (*named, "*")]
+        return {
+            "name": "models",
+            "request_headers_to_remove": list(UNSCANNABLE),
+            "ignore_port_in_host_matching": True,
+            "virtual_hosts": hosts,
+        }
+
+    def _for_host(self, host: str) -> Sequence[Json]:
+        reachable = [e for e in self.endpoints if e.hosts & {host, "*"} and (e.name in self.upstreams or self.default)]
+        routes = [self._for_endpoint(endpoint) for endpoint in reachable]
+        if self.default:
+            routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER))
+        return routes
+
+    def _for_endpoint(self, endpoint: Endpoint) -> Json:
+        cluster = _cluster_of(endpoint.name) if endpoint.name in self.upstreams else _DEFAULT_CLUSTER
+        name = OPENAI_ROUTE + endpoint.name if endpoint.errors == "openai" else endpoint.name
+        route = self._route(name, _match(endpoint.path), cluster)
+        return route | (without_request_body() if self.read_bodies and not _reads_body(endpoint) else {})
+
+    def _route(self, name: str, match: Json, cluster: str) -> Json:
+        action = {
+            "cluster": cluster,
+            # Models think long: silence ends a stream, and in the end its age.
+            "timeout": "0s",
+            "idle_timeout": seconds(self.idle_timeout),
+            "max_stream_duration": {"max_stream_duration": seconds(self.max_stream)},
+        }
+        return {"name": name, "match": match, "route": action}
+
+
+def _cluster_of(endpoint: str) -> str:
+    return f"{_DEFAULT_CLUSTER}_{endpoint}"
+
+
+def _reads_body(endpoint: Endpoint) -> bool:
+    return endpoint.model is not None and endpoint.model.source == "body"
+
+
+def _match(path: str) -> Json:
+    if "{" not in path and "*" not in path:
+        return {"path": path}
+    segments = [".*" if part == "**" else "[^/]+" if part[:1] == "{" else re.escape(part) for part in path.split("/")]
+    return {"safe_regex": {"regex": "/".join(segments)}}

@@ -1,0 +1,136 @@
+"""The Envoy configuration that a policy needs, so that nobody copies a trap by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import yaml
+
+from tidegate.envoy.bootstrap.address import TYPE, Address, Json, seconds
+from tidegate.envoy.bootstrap.clusters import PolicyTls, model_cluster, policy_cluster
+from tidegate.envoy.bootstrap.filters import ext_authz, ext_proc, router
+from tidegate.envoy.bootstrap.local_reply import local_reply_config
+from tidegate.envoy.bootstrap.routes import UNSCANNABLE, Routes
+from tidegate.policy.compiled import Endpoint, Policy
+
+__all__ = ["Address", "EnvoyConfig", "PolicyTls"]
+
+_ACCESS_LOG: Final = (
+    "%REQUEST_HEADER(:METHOD)% %PATH(NQ)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %DURATION%ms "
+    "request=%REQUEST_HEADER(X-REQUEST-ID)% subject=%DYNAMIC_METADATA(envoy.filters.http.ext_authz:subject)%\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyConfig:
+    """Everything an Envoy in front of models needs to know. Times are seconds.
+
+    `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
+    `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request, and without it
+    those have no route. `max_request_bytes` is how long a request body may be that a decision has to read.
+    """
+
+    listen: Address
+    workers: tuple[Address, ...]
+    endpoints: tuple[Endpoint, ...] = ()
+    default_upstream: Address | None = None
+    upstreams: Mapping[str, Address] = field(default_factory=lambda: MappingProxyType({}))
+    admin: Address | None = None
+    tls: PolicyTls | None = None
+    max_request_bytes: int = 4 * 1024 * 1024
+    identity_header_prefix: str = "x-tidegate-"
+    trusted_hops: int = 0
+    check_timeout: float = 0.5
+    message_timeout: float = 1.0
+    idle_timeout: float = 300.0
+    max_stream: float = 3600.0
+
+    @classmethod
+    def for_policy(cls, policy: Policy, **settings: Any) -> EnvoyConfig:
+        """What the policy decides by itself, and `settings` (fields by name) for the rest."""
+        unknown = set(settings.get("upstreams", ())) - {endpoint.name for endpoint in policy.endpoints}
+        if unknown:
+            raise ValueError(f"the policy has no endpoint named {', '.join(sorted(unknown))}")
+        return cls(
+            endpoints=policy.endpoints,
+            identity_header_prefix=policy.identity_header_prefix,
+            trusted_hops=policy.trusted_hops,
+            **settings,
+        )
+
+    def render(self) -> str:
+        """A whole bootstrap, as YAML."""
+        routes = self._routes()
+        manager = {
+            "@type": f"{TYPE}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            **self._connection_manager(),
+            "route_config": routes.render(),
+        }
+        chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        listener = {
+            "name": "edge",
+            "address": self.listen.render(),
+            "per_connection_buffer_limit_bytes": 1024 * 1024,
+            "filter_chains": [chain],
+        }
+        models = [model_cluster(name, address) for name, address in routes.clusters().items()]
+        clusters = [*models, policy_cluster(self.workers, self.tls)]
+        admin = {"admin": {"address": self.admin.render()}} if self.admin else {}
+        return _dump(admin | {"static_resources": {"listeners": [listener], "clusters": clusters}})
+
+    def render_filters(self) -> str:
+        """Only what an Envoy that already exists has to take over, keyed by the message that it belongs in."""
+        parts = {
+            "http_connection_manager": self._connection_manager(),
+            "route_config": {"request_headers_to_remove": list(UNSCANNABLE)},
+            "clusters": [policy_cluster(self.workers, self.tls)],
+        }
+        return _dump(parts)
+
+    def _routes(self) -> Routes:
+        return Routes(self.endpoints, self.upstreams, self.default_upstream, self.idle_timeout, self.max_stream)
+
+    def _connection_manager(self) -> Json:
+        body = self.max_request_bytes if self._routes().read_bodies else 0
+        log = {
+            "@type": f"{TYPE}extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"text_format_source": {"inline_string": _ACCESS_LOG}},
+        }
+        return {
+            "stat_prefix": "edge",
+            "use_remote_address": True,
+            "xff_num_trusted_hops": self.trusted_hops,
+            # One reading of a path, for Envoy, tidegate and the model.
+            "normalize_path": True,
+            "merge_slashes": True,
+            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+            # To a model behind WSGI, x_tidegate_tenant is x-tidegate-tenant.
+            "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+            "request_headers_timeout": "10s",
+            "stream_idle_timeout": seconds(self.idle_timeout),
+            "always_set_request_id_in_response": True,
+            "early_header_mutation_extensions": [_strip(self.identity_header_prefix, "x-envoy-")],
+            "local_reply_config": local_reply_config(),
+            "access_log": [{"name": "envoy.access_loggers.stdout", "typed_config": log}],
+            "http_filters": [
+                ext_authz(timeout=self.check_timeout, max_request_bytes=body),
+                ext_proc(message_timeout=self.message_timeout),
+                router(),
+            ],
+        }
+
+
+def _strip(*prefixes: str) -> Json:
+    """Headers that only this side of the edge may set are gone before anything reads them."""
+    config = {
+        "@type": f"{TYPE}extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        "mutations": [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in prefixes],
+    }
+    return {"name": "untrusted", "typed_config": config}
+
+
+def _dump(document: Json) -> str:
+    return yaml.safe_dump(document, sort_keys=False, width=1000)
