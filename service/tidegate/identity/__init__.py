@@ -1,1 +1,8 @@
+"""The identify phase: API keys and bearer tokens, one module a method."""
 
+from tidegate.identity.api_key import KeyRecord, KeyStore, mint_key
+from tidegate.identity.bearer import BearerVerifier
+from tidegate.identity.identifier import Identifier
+from tidegate.identity.jwks import KeySets
+
+__all__ = ["BearerVerifier", "Identifier", "KeyRecord", "KeySets", "KeyStore", "mint_key"]

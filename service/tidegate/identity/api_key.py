@@ -1,0 +1,134 @@
+"""API keys: `tg_<id>_<secret>`. Found by id, proved by a keyed hash in constant time; no secret is ever stored.
+
+A secret is 32 random bytes, so a fast keyed hash (HMAC-SHA-256, RFC 2104) is enough: there is nothing to guess. The
+pepper keeps a stolen key file from being used to forge entries of its own, and belongs elsewhere than the file.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from tidegate.identity import key_file, refusals
+from tidegate.identity.key_file import ID_PATTERN, KeyEntry
+from tidegate.model import Deny, Identity
+
+PREFIX: Final = "tg_"
+MIN_PEPPER: Final = 16  # bytes
+_SECRET_BYTES: Final = 32
+# 32 bytes are 43 characters of base64url; `_` is one of them, so only the first two underscores separate.
+_CREDENTIAL = re.compile(rf"tg_({ID_PATTERN})_([A-Za-z0-9_-]{{43}})")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """One key, ready to be proved. `identity` is what a caller who proves it becomes.
+
+    `digests` always has two members, the live hashes filled up with noise, so that every proof costs the same.
+    """
+
+    identity: Identity
+    digests: tuple[bytes, bytes] = field(repr=False)
+    expires_at: float | None = None
+
+
+class KeyStore:
+    """All keys of one key file at one time. Immutable: a reload makes a new store and swaps it in."""
+
+    def __init__(self, records: Mapping[str, KeyRecord], *, pepper: bytes) -> None:
+        self._records = MappingProxyType(dict(records))
+        self._pepper = pepper
+        self._nobody = _record(Identity("", "", "", "api_key"), (), None)
+
+    @classmethod
+    def load(cls, path: Path | None, *, pepper: bytes) -> KeyStore:
+        """The store of the key file at `path`; None gives an empty one.
+
+        Raises PolicyError for a bad file (file, line, key), ValueError for a pepper of fewer than 16 bytes.
+        """
+        if path is None:
+            return cls({}, pepper=pepper)
+        check_pepper(pepper)
+        return cls({entry.id: _record_of(entry) for entry in key_file.read(path)}, pepper=pepper)
+
+    def with_file(self, path: Path | None) -> KeyStore:
+        """A new store of the file as it is now, under the same pepper. Raises PolicyError; this store stays good."""
+        return KeyStore.load(path, pepper=self._pepper)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def find(self, key_id: str) -> KeyRecord | None:
+        """The record with this id, without any proof."""
+        return self._records.get(key_id)
+
+    def prove(self, credential: str, *, now: float) -> Identity | Deny:
+        """Whom `credential` proves at `now` (Unix seconds).
+
+        A well-formed credential costs one HMAC and two comparisons, whether its id exists or not.
+        """
+        match = _CREDENTIAL.fullmatch(credential)
+        if match is None:
+            return refusals.invalid("key_malformed")
+        key_id, secret = match.groups()
+        known = self._records.get(key_id)
+        record = self._nobody if known is None else known
+        digest = hmac.digest(self._pepper, secret.encode("ascii"), "sha256")
+        first, second = record.digests
+        good = hmac.compare_digest(digest, first) | hmac.compare_digest(digest, second)
+        if known is None:
+            return refusals.invalid("key_unknown")
+        if not good:
+            return refusals.invalid("key_secret")
+        if known.expires_at is not None and now >= known.expires_at:
+            return refusals.expired("key_expired")
+        return known.identity
+
+
+def mint_key(
+    pepper: bytes, *, key_id: str | None = None, rng: Callable[[int], bytes] = secrets.token_bytes
+) -> tuple[str, str, str]:
+    """A new key: (the full key, shown once and stored nowhere; its id; its hash, as the key file wants it).
+
+    `rng(n)` gives n random bytes. Raises ValueError for a short pepper or an id that is not 12 to 64 of a-z, 0-9.
+    """
+    check_pepper(pepper)
+    if key_id is None:
+        key_id = base64.b32encode(rng(10)).decode("ascii").lower()
+    if not re.fullmatch(ID_PATTERN, key_id):
+        raise ValueError("a key id is 12 to 64 lower-case letters and digits")
+    secret = base64.urlsafe_b64encode(rng(_SECRET_BYTES)).rstrip(b"=")
+    digest = hmac.digest(pepper, secret, "sha256").hex()
+    return f"{PREFIX}{key_id}_{secret.decode('ascii')}", key_id, f"hmac-sha256:{digest}"
+
+
+def check_pepper(pepper: bytes) -> None:
+    """Raises ValueError for a pepper that is too short to be a key."""
+    if len(pepper) < MIN_PEPPER:
+        raise ValueError(f"the pepper of API keys must be at least {MIN_PEPPER} bytes")
+
+
+def _record_of(entry: KeyEntry) -> KeyRecord:
+    identity = Identity(
+        subject=entry.subject,
+        tenant=entry.tenant,
+        tier=entry.tier,
+        method="api_key",
+        roles=frozenset(entry.roles),
+        scopes=frozenset(entry.scopes),
+        credential=entry.id,
+        expires_at=entry.expires_at,
+    )
+    return _record(identity, entry.digests, entry.expires_at)
+
+
+def _record(identity: Identity, live: tuple[bytes, ...], expires_at: float | None) -> KeyRecord:
+    first, second, *_ = (*live, secrets.token_bytes(32), secrets.token_bytes(32))
+    return KeyRecord(identity, (first, second), expires_at)

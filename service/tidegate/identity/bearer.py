@@ -1,0 +1,146 @@
+"""Bearer tokens (RFC 6750, RFC 9068). The only module that imports python-jose, which checks signatures and no more.
+
+jose 3.5.0 is permissive about everything around the signature (DESIGN section 8), so the token is read by `token`, its
+key chosen by `keyset`, its claims judged by `claims`, and jose is handed a constructed key, the exact bytes that were
+signed, and the signature.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from jose import jwk
+from jose.backends.base import Key
+
+from tidegate.clock import Clock
+from tidegate.errors import IdentityProviderUnavailable
+from tidegate.identity import claims, refusals
+from tidegate.identity.jwks import KeySets
+from tidegate.identity.keyset import ALGORITHMS, KeySet, PublicKey
+from tidegate.identity.token import MAX_LENGTH, Token, TokenRejected, parse
+from tidegate.model import Deny, Identity
+from tidegate.policy.compiled import Issuer
+
+_HASHES: Final = {"PS256": hashes.SHA256(), "PS384": hashes.SHA384(), "PS512": hashes.SHA512()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that passed, and what it hangs on: it is forgotten when `keys` is no longer the issuer's set."""
+
+    identity: Identity
+    issuer: Issuer
+    keys: KeySet
+    expires: float  # Unix seconds
+
+
+class BearerVerifier:
+    """Verifies bearer tokens against the issuers of a policy. Never raises for anything that a token can hold.
+
+    `cache_size` bounds the verified tokens that are remembered (least recently used go first). A remembered token
+    dies with its `exp`, with a change of its issuer's keys, and with the policy version.
+    """
+
+    def __init__(self, *, clock: Clock, key_sets: KeySets, cache_size: int = 10_000) -> None:
+        self._clock = clock
+        self._key_sets = key_sets
+        self._cache_size = cache_size
+        self._verified: OrderedDict[tuple[bytes, str], _Verified] = OrderedDict()
+
+    async def verify(self, token: str, issuers: tuple[Issuer, ...], *, policy_version: str) -> Identity | Deny:
+        """The identity that `token` proves to one of `issuers`, or the refusal.
+
+        401 for a bad or expired token, 403 for a good one whose claims give no tenant or tier, 503 when its issuer's
+        keys cannot be had. `policy_version` must change whenever `issuers` does.
+        """
+        try:
+            if len(token) > MAX_LENGTH:  # before hashing it
+                return refusals.invalid("too_long")
+            digest = (sha256(token.encode("utf-8", "surrogatepass")).digest(), policy_version)
+            remembered = self._verified.get(digest)
+            if remembered is not None:
+                if await self._stands(remembered):
+                    self._verified.move_to_end(digest)
+                    return remembered.identity
+                self._verified.pop(digest, None)
+            verified = await self._verify(parse(token), issuers)
+            self._remember(digest, verified)
+            return verified.identity
+        except TokenRejected as rejected:
+            return refusals.expired(rejected.reason) if rejected.expired else refusals.invalid(rejected.reason)
+        except claims.ClaimsUnmapped as unmapped:
+            return refusals.unmapped(unmapped.reason)
+        except IdentityProviderUnavailable as failure:
+            return refusals.unavailable(str(failure))
+        except Exception as failure:  # noqa: BLE001
+            # Rule 10: the bytes are a stranger's and the library below is permissive; whatever breaks, it is a refusal.
+            return refusals.invalid(f"unexpected_{type(failure).__name__}")
+
+    async def _stands(self, verified: _Verified) -> bool:
+        """Whether a remembered token is as good as on the day it was verified."""
+        keys = self._key_sets.fresh(verified.issuer)
+        if keys is None:
+            keys = await self._key_sets.get(verified.issuer)
+        return keys is verified.keys and self._clock.now() < verified.expires
+
+    async def _verify(self, token: Token, issuers: tuple[Issuer, ...]) -> _Verified:
+        issuer = claims.issuer_of(token, issuers)
+        if token.alg not in issuer.algorithms or token.alg not in ALGORITHMS:
+            raise TokenRejected("alg_not_allowed")
+        keys, key = await self._key(token, issuer)
+        if not _constructed(key, token.alg).verify(token.signed, token.signature):
+            raise TokenRejected("signature")
+        # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
+        expires = claims.check(token, issuer, now=self._clock.now())
+        identity = claims.map_identity(token, issuer, key_id=key.kid, expires=expires)
+        return _Verified(identity, issuer, keys, expires)
+
+    async def _key(self, token: Token, issuer: Issuer) -> tuple[KeySet, PublicKey]:
+        keys = await self._key_sets.get(issuer)
+        key = keys.select(token.kid, token.alg)
+        if key is None:
+            newer = await self._key_sets.newer(issuer)
+            if newer is not None:
+                keys, key = newer, newer.select(token.kid, token.alg)
+        if key is None:
+            raise TokenRejected("kid_unknown")
+        return keys, key
+
+    def _remember(self, digest: tuple[bytes, str], verified: _Verified) -> None:
+        if self._cache_size > 0:
+            self._verified[digest] = verified
+            while len(self._verified) > self._cache_size:
+                self._verified.popitem(last=False)
+
+
+class _PssKey(Key):  # type: ignore[misc]  # jose ships no types
+    """RSASSA-PSS (RFC 7518 section 3.5), which jose lacks, as a key of jose's own interface."""
+
+    def __init__(self, key: Any, algorithm: str) -> None:
+        self._public = jwk.construct(key, algorithm.replace("PS", "RS")).prepared_key
+        self._hash = _HASHES[algorithm]
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """Whether `sig` is a signature of `msg`; the salt must be as long as the hash."""
+        scheme = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
+        try:
+            self._public.verify(sig, msg, scheme, self._hash)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@lru_cache(maxsize=512)
+def _constructed(key: PublicKey, alg: str) -> Any:
+    """A jose key for one public key and one algorithm, made once. Raises TokenRejected for an impossible key."""
+    try:
+        return (_PssKey if alg in _HASHES else jwk.construct)(dict(key.members), alg)
+    except (ValueError, KeyError, TypeError):
+        raise TokenRejected("key_unusable") from None

@@ -1,0 +1,163 @@
+"""What a token claims: the registered claims checked strictly (RFC 7519, RFC 8725, RFC 9068), the rest mapped. Pure.
+
+`check` judges, `map_identity` translates. Both read claims only after the signature over them was verified.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeGuard
+
+from tidegate.identity.token import Token, TokenRejected
+from tidegate.model import Identity
+from tidegate.policy.compiled import ClaimMap, Issuer
+
+_MAX_LEEWAY: Final = 60.0
+_MAX_NAME: Final = 255  # characters: RFC 9068 and OpenID Connect Core section 2 bound `sub` so
+_MAX_LIST: Final = 256
+_LATEST: Final = 253_402_300_799.0  # the last second of the year 9999
+_ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash"})
+_ABSENT: Final = object()
+
+
+class ClaimsUnmapped(Exception):
+    """A genuine token does not say who its bearer is in our terms; `reason` is one word for our own records."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def issuer_of(token: Token, issuers: tuple[Issuer, ...]) -> Issuer:
+    """The configured issuer that the token names, exactly. Unverified: it only chooses whose keys are tried."""
+    named = token.claims.get("iss")
+    if not isinstance(named, str) or not named:
+        raise TokenRejected("iss")
+    for issuer in issuers:
+        if issuer.issuer == named:
+            return issuer
+    raise TokenRejected("issuer_unknown")
+
+
+def check(token: Token, issuer: Issuer, *, now: float) -> float:
+    """Judge the registered claims at `now` (Unix seconds) and return `exp` (Unix seconds).
+
+    The token is good while now < exp + leeway. Raises TokenRejected.
+    """
+    claims = token.claims
+    if token.typ not in issuer.types:
+        raise TokenRejected("typ")
+    if token.typ != "at+jwt" and _ID_TOKEN_CLAIMS & claims.keys():
+        raise TokenRejected("id_token")
+    if claims.get("iss") != issuer.issuer:
+        raise TokenRejected("iss")
+    if not _audiences(claims) & set(issuer.audiences):
+        raise TokenRejected("aud")
+    if not is_name(claims.get("sub")):
+        raise TokenRejected("sub")
+    leeway = min(max(issuer.leeway, 0.0), _MAX_LEEWAY)
+    expires = _moment(claims, "exp")
+    issued = _moment(claims, "iat") if "iat" in claims else None
+    if issued is not None and issued > now + leeway:
+        raise TokenRejected("iat_future")
+    if "nbf" in claims and _moment(claims, "nbf") > now + leeway:
+        raise TokenRejected("nbf_future")
+    lifetime = expires - (now if issued is None else issued)
+    if lifetime > issuer.max_lifetime or (issued is not None and lifetime <= 0):
+        raise TokenRejected("lifetime")
+    if now >= expires + leeway:
+        raise TokenRejected("expired", expired=True)
+    return expires
+
+
+def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -> Identity:
+    """The identity that the claims describe by the issuer's claim map. Raises ClaimsUnmapped.
+
+    A claim that is absent gives way to the map's default; one that is there with a wrong type never does.
+    """
+    claims, where = token.claims, issuer.claims
+    jti = claims.get("jti")
+    return Identity(
+        subject=_name(claims, where.subject, "", "subject"),
+        tenant=_name(claims, where.tenant, where.default_tenant, "tenant"),
+        tier=_name(claims, where.tier, where.default_tier, "tier"),
+        method="jwt",
+        roles=_names(_at(claims, where.roles), where.default_roles, "roles"),
+        scopes=_names(_scopes(claims, where), frozenset(), "scopes"),
+        claims=_frozen(claims),
+        credential=jti if is_name(jti) else key_id,
+        expires_at=expires,
+    )
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether `value` may stand in logs, headers and limit keys: a short string of visible characters and spaces."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable() and value == value.strip()
+
+
+def _audiences(claims: Mapping[str, Any]) -> set[str]:
+    audience = claims.get("aud")
+    values = [audience] if isinstance(audience, str) else audience
+    if not isinstance(values, list) or not 0 < len(values) <= _MAX_LIST:
+        raise TokenRejected("aud")
+    if not all(isinstance(value, str) and value for value in values):
+        raise TokenRejected("aud")
+    return set(values)
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float:
+    """A NumericDate (RFC 7519 section 2): a JSON number of seconds; true is not 1 here."""
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TokenRejected(name)
+    if not 0 <= value <= _LATEST or not math.isfinite(value):
+        raise TokenRejected(name)
+    return float(value)
+
+
+def _at(claims: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    if not path:
+        return _ABSENT
+    value: Any = claims
+    for step in path:
+        if not isinstance(value, Mapping):
+            return None  # there, and not what the map expects: no default
+        if step not in value:
+            return _ABSENT
+        value = value[step]
+    return value
+
+
+def _name(claims: Mapping[str, Any], path: tuple[str, ...], default: str, what: str) -> str:
+    value = _at(claims, path)
+    if value is _ABSENT:
+        value = default
+    if not is_name(value):
+        raise ClaimsUnmapped(f"{what}_unmapped")
+    return value
+
+
+def _scopes(claims: Mapping[str, Any], where: ClaimMap) -> Any:
+    """RFC 8693 names the claim `scope`; some providers send `scp`, which stands in where `scope` is mapped."""
+    value = _at(claims, where.scopes)
+    return _at(claims, ("scp",)) if value is _ABSENT and where.scopes == ("scope",) else value
+
+
+def _names(value: Any, default: frozenset[str], what: str) -> frozenset[str]:
+    """A list of names, or names separated by spaces."""
+    if value is _ABSENT:
+        return default
+    names = [name for name in value.split(" ") if name] if isinstance(value, str) else value
+    if not isinstance(names, list) or len(names) > _MAX_LIST or not all(map(is_name, names)):
+        raise ClaimsUnmapped(f"{what}_unmapped")
+    return frozenset(names)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return MappingProxyType({name: _frozen(part) for name, part in value.items()})
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return value

@@ -1,0 +1,61 @@
+"""Who calls? The first configured method that recognises a credential decides, for good or ill."""
+
+from __future__ import annotations
+
+from tidegate.clock import Clock, SystemClock
+from tidegate.identity import refusals
+from tidegate.identity.api_key import PREFIX, KeyStore
+from tidegate.identity.bearer import BearerVerifier
+from tidegate.model import Deny, Identity, Request
+from tidegate.policy.compiled import Policy
+
+_AUTHORIZATION = "authorization"
+
+
+class Identifier:
+    """The identify phase. `keys` may be replaced at any time: one attribute, read once a request."""
+
+    def __init__(self, *, keys: KeyStore, verifier: BearerVerifier, clock: Clock | None = None) -> None:
+        self.keys = keys
+        self._verifier = verifier
+        self._clock = clock or SystemClock()
+
+    async def identify(self, policy: Policy, request: Request) -> Identity | Deny:
+        """The caller's identity, or why there is none.
+
+        A credential that is recognised and bad denies: there is no falling through to a weaker method. Two
+        credentials, or one header that was sent twice and joined, are a 400: nobody may have to guess which counts.
+        """
+        key_header = "" if policy.api_keys is None else policy.api_keys.header
+        key = token = ""
+        if key_header and key_header != _AUTHORIZATION:
+            key = request.headers.get(key_header, "").strip(" \t")
+        if policy.issuers or key_header == _AUTHORIZATION:
+            authorization = request.headers.get(_AUTHORIZATION, "")
+            if "," in authorization:
+                return refusals.malformed("authorization_repeated")
+            token = _bearer(authorization)
+        if key:
+            if token:
+                return refusals.malformed("several_credentials")
+            if "," in key:
+                return refusals.malformed("key_repeated")
+            return self.keys.prove(key, now=self._clock.now())
+        if not token:
+            return refusals.MISSING
+        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.issuers):
+            return self.keys.prove(token, now=self._clock.now())
+        return await self._verifier.verify(token, policy.issuers, policy_version=policy.version)
+
+    def credential_headers(self, policy: Policy) -> tuple[str, ...]:
+        """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""
+        own = () if policy.api_keys is None else (policy.api_keys.header,)
+        bearer = (_AUTHORIZATION,) if policy.issuers else ()
+        return tuple(dict.fromkeys((*bearer, *own)))
+
+
+def _bearer(authorization: str) -> str:
+    """The credential of the Bearer scheme (RFC 6750 section 2.1), "" for no credential or another scheme."""
+    if authorization[:7].lower() != "bearer ":
+        return ""
+    return authorization[7:].strip(" ")

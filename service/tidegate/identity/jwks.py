@@ -1,0 +1,189 @@
+"""Where an issuer's keys come from: the policy itself, or the issuer's `jwks_uri`, fetched and kept with care.
+
+One fetch at a time for each address, a time and a size cap, no redirects, no proxies or credentials from the
+environment. A set is used for `ttl` seconds, and while the provider fails for at most `max_age`. Keys rotate without a
+restart: a token with an unknown key id asks for a newer set, at most once in `min_interval` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from tidegate.clock import Clock
+from tidegate.errors import IdentityProviderUnavailable
+from tidegate.identity.keyset import MAX_KEYS, KeySet, key_set
+from tidegate.identity.strict_json import BadJson, parse_object
+from tidegate.policy.compiled import Issuer
+
+_MAX_BYTES: Final = 1024 * 1024
+_MAX_DEPTH: Final = 8
+_MAX_STATIC: Final = 256  # compiled policies whose static keys are remembered, times their issuers
+# No compression: the size cap then bounds what is parsed, too.
+_HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+
+
+class _Unusable(Exception):
+    """The provider answered with something that is no key set; the text goes to our own records."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """What is known of one jwks_uri. Times are monotonic seconds; -inf stands for never."""
+
+    keys: KeySet | None = None
+    fetched: float = float("-inf")
+    tried: float = float("-inf")
+    failure: str = ""  # why the last attempt gave nothing, "" when it gave a set
+    fetch: asyncio.Task[None] | None = None
+
+
+class KeySets:
+    """The key sets of all issuers. `ttl`, `max_age`, `min_interval`, `retry_interval` and `timeout` are seconds.
+
+    `max_age` counts from the last good fetch: no older set is ever used. After a failed fetch the provider is left
+    alone for `retry_interval`. The httpx client is closed by `aclose` only when it was made here.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        client: httpx.AsyncClient | None = None,
+        ttl: float = 600.0,
+        max_age: float = 3600.0,
+        min_interval: float = 10.0,
+        retry_interval: float = 5.0,
+        timeout: float = 2.0,
+    ) -> None:
+        self._clock = clock
+        self._client = client
+        self._owns_client = client is None
+        self._ttl = ttl
+        self._max_age = max_age
+        self._min_interval = min_interval
+        self._retry_interval = retry_interval
+        self._timeout = timeout
+        self._sources: dict[str, _Source] = {}
+        self._static: dict[int, tuple[Issuer, KeySet]] = {}
+
+    def fresh(self, issuer: Issuer) -> KeySet | None:
+        """The issuer's keys when they are at hand and younger than `ttl`; never waits."""
+        if not issuer.jwks_uri:
+            return self._static_keys(issuer)
+        source = self._sources.get(issuer.jwks_uri)
+        if source is None or self._clock.monotonic() - source.fetched >= self._ttl:
+            return None
+        return source.keys
+
+    async def get(self, issuer: Issuer) -> KeySet:
+        """The issuer's keys, fetched when they are not fresh. Raises IdentityProviderUnavailable."""
+        keys = self.fresh(issuer)
+        if keys is not None:
+            return keys
+        source = self._sources.setdefault(issuer.jwks_uri, _Source())
+        if not source.failure or self._clock.monotonic() - source.tried >= self._retry_interval:
+            await self._fetch_once(issuer.jwks_uri, source)
+        if source.keys is None or self._clock.monotonic() - source.fetched > self._max_age:
+            raise IdentityProviderUnavailable(f"{issuer.name}: {source.failure}")
+        return source.keys
+
+    async def newer(self, issuer: Issuer) -> KeySet | None:
+        """The keys after one more fetch, for a token whose key id is unknown; None when it is too soon for one.
+
+        Raises IdentityProviderUnavailable when the last attempt failed: whether the key exists cannot be told.
+        """
+        source = self._sources.get(issuer.jwks_uri)
+        if source is None:  # static keys never change
+            return None
+        attempted = source.fetch is not None or self._clock.monotonic() - source.tried >= self._min_interval
+        if attempted:
+            await self._fetch_once(issuer.jwks_uri, source)
+        if source.failure:
+            raise IdentityProviderUnavailable(f"{issuer.name}: {source.failure}")
+        return source.keys if attempted else None
+
+    async def aclose(self) -> None:
+        """Stop every fetch and close the client."""
+        running = [source.fetch for source in self._sources.values() if source.fetch is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        if self._client is not None and self._owns_client:
+            await self._client.aclose()
+            self._client = None
+
+    def _static_keys(self, issuer: Issuer) -> KeySet:
+        known = self._static.get(id(issuer))
+        if known is not None and known[0] is issuer:
+            return known[1]
+        if len(self._static) >= _MAX_STATIC:
+            self._static.clear()
+        keys = key_set(issuer.jwks)
+        self._static[id(issuer)] = (issuer, keys)  # holding the issuer keeps its id from being used again
+        return keys
+
+    async def _fetch_once(self, uri: str, source: _Source) -> None:
+        """Wait for the one running fetch, starting it when none runs. A caller that gives up does not stop it."""
+        if source.fetch is None:
+            source.fetch = asyncio.create_task(self._refresh(uri, source), name=f"jwks {uri}")
+        await asyncio.shield(source.fetch)
+
+    async def _refresh(self, uri: str, source: _Source) -> None:
+        source.tried = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout):
+                keys = key_set(await self._download(uri))
+            source.fetched = self._clock.monotonic()
+            source.failure = ""
+            if keys != source.keys:  # the same object for the same keys, so that verified tokens stay verified
+                source.keys = keys
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, _Unusable, BadJson) as failure:
+            source.failure = f"{type(failure).__name__}: {failure}"
+        except BaseException as failure:
+            source.failure = f"stopped: {type(failure).__name__}"
+            raise
+        finally:
+            source.fetch = None
+
+    async def _download(self, uri: str) -> list[object]:
+        """The `keys` of the JWK Set document at `uri`."""
+        _refuse_unsafe(uri)
+        if self._client is None:
+            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+        async with self._client.stream("GET", uri, headers=_HEADERS, follow_redirects=False) as response:
+            if response.status_code != 200:
+                raise _Unusable(f"status {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise _Unusable("compressed")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    raise _Unusable("too large")
+        keys = parse_object(bytes(body), max_depth=_MAX_DEPTH).get("keys")
+        if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+            raise _Unusable("not a JWK set of at most 100 keys")
+        return keys
+
+
+def _refuse_unsafe(uri: str) -> None:
+    """Keys over plain HTTP are anybody's keys: only a loopback host may serve them so."""
+    url = httpx.URL(uri)
+    if url.userinfo or not url.host:
+        raise _Unusable("address")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
+        raise _Unusable("not https")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,83 @@
+"""JSON from strangers: UTF-8 only, no duplicate keys, no NaN, no infinities, no lone surrogates, bounded depth.
+
+RFC 8259 leaves duplicate names and huge numbers to the reader; two readers that differ are an attack, so one strict
+reader stands here for tokens (RFC 7519 section 4 asks for unique claim names) and for key sets.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+# A string (an unterminated one runs to the end, which keeps the scan linear), or one bracket.
+_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
+
+
+class BadJson(ValueError):
+    """The bytes are not acceptable JSON; `reason` is one word for our own records."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def parse_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+    """The JSON object in `raw`, nested at most `max_depth` levels (the object itself is level 1).
+
+    Raises BadJson for everything else, whatever the bytes are.
+    """
+    try:
+        text = raw.decode("utf-8")
+        if _depth(text, max_depth) > max_depth:
+            raise BadJson("json_depth")
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_no_constant,
+        )
+        if "\\u" in text:  # only an escape can make a lone surrogate; encoding it fails
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except BadJson:
+        raise
+    except (ValueError, RecursionError):
+        raise BadJson("json") from None
+    if not isinstance(value, dict):
+        raise BadJson("json_not_object")
+    return value
+
+
+def _depth(text: str, enough: int) -> int:
+    """How deep brackets nest outside strings. Texts with few brackets are not scanned: they cannot be deep."""
+    brackets = text.count("[") + text.count("{")
+    if brackets <= enough:
+        return brackets
+    deepest = depth = 0
+    for match in _STRUCTURE.finditer(text):
+        char = text[match.start()]
+        if char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char != '"':
+            depth -= 1
+    return deepest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise BadJson("json_duplicate_key")
+    return made
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise BadJson("json_number")
+    return number
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise BadJson("json_number")
