@@ -1,0 +1,69 @@
+"""What a caller sees of a refusal and of its limits."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from tidegate.model import Admission, Deny, Limit, LimitState, Reason
+from tidegate.outward import dialect_of, limit_headers, render, retry_after
+
+BUCKET = Limit("tier:free", "rpm", "token_bucket", 20, 60.0, 20, ("subject",))
+WINDOW = Limit("platform", "ip", "sliding_window", 100, 60.0)
+
+
+def test_openai_paths_get_openais_error_object() -> None:
+    deny = Deny(
+        429, Reason.LIMIT_EXCEEDED, "Limit 'rpm' is exhausted.", (("retry-after", "3"),), detail="secret detail"
+    )
+    status, headers, body = render(deny, "req-1", dialect_of("/v1/chat/completions"))
+    assert status == 429
+    assert ("retry-after", "3") in headers
+    assert ("x-request-id", "req-1") in headers
+    assert json.loads(body) == {
+        "error": {
+            "message": "Limit 'rpm' is exhausted.",
+            "type": "rate_limit_error",
+            "param": None,
+            "code": "rate_limit_exceeded",
+        }
+    }
+
+
+def test_other_paths_get_problem_json() -> None:
+    status, headers, body = render(Deny(403, Reason.ACCESS_DENIED, "No."), "req-1", dialect_of("/api/sentiment"))
+    assert ("content-type", "application/problem+json") in headers
+    problem = json.loads(body)
+    assert (status, problem["status"], problem["title"], problem["code"]) == (403, 403, "Forbidden", "access_denied")
+
+
+@pytest.mark.parametrize("dialect", ["openai", "problem"])
+def test_the_internal_detail_never_leaves(dialect: str) -> None:
+    _, headers, body = render(Deny(401, Reason.CREDENTIAL_INVALID, "No.", detail="alg_none"), "r", dialect)  # type: ignore[arg-type]
+    assert b"alg_none" not in body
+    assert "alg_none" not in str(headers)
+
+
+def test_limits_are_told_in_the_drafts_and_in_openais_form() -> None:
+    headers = dict(limit_headers(Admission((LimitState(BUCKET, 5, 45.2), LimitState(WINDOW, 93, 0.25)))))
+    assert headers == {
+        "ratelimit-policy": '"rpm";q=20;w=60, "ip";q=100;w=60',
+        "ratelimit": '"rpm";r=5;t=46, "ip";r=93;t=1',
+        "x-ratelimit-limit-requests": "20",
+        "x-ratelimit-remaining-requests": "5",
+        "x-ratelimit-reset-requests": "46s",
+    }
+
+
+def test_no_limit_no_header() -> None:
+    assert limit_headers(Admission(())) == ()
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.2, "1"), (2.0, "2"), (2.0001, "3")])
+def test_retry_after_is_rounded_up_so_that_an_obedient_client_is_admitted(seconds: float, header: str) -> None:
+    assert retry_after(LimitState(BUCKET, 0, 60.0, seconds)) == (("retry-after", header),)
+
+
+def test_what_never_fits_has_no_retry_after() -> None:
+    assert retry_after(LimitState(BUCKET, 0, 60.0, math.inf)) == ()
