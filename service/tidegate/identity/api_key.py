@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from tidegate.errors import PolicyError, Problem
 from tidegate.identity import key_file, refusals
 from tidegate.identity.key_file import ID_PATTERN, KeyEntry
 from tidegate.model import Deny, Identity
@@ -51,11 +52,14 @@ class KeyStore:
     def load(cls, path: Path | None, *, pepper: bytes) -> KeyStore:
         """The store of the key file at `path`; None gives an empty one.
 
-        Raises PolicyError for a bad file (file, line, key), ValueError for a pepper of fewer than 16 bytes.
+        Raises PolicyError for a bad file (file, line, key) and for a pepper of fewer than 16 bytes.
         """
         if path is None:
             return cls({}, pepper=pepper)
-        check_pepper(pepper)
+        try:
+            check_pepper(pepper)
+        except ValueError as failure:
+            raise PolicyError((Problem(str(path), 0, "", str(failure)),)) from None
         return cls({entry.id: _record_of(entry) for entry in key_file.read(path)}, pepper=pepper)
 
     def with_file(self, path: Path | None) -> KeyStore:

@@ -21,14 +21,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from tidegate.errors import PolicyError, Problem
 
 ID_PATTERN = r"[a-z0-9]{12,64}"
 
+
+def _iso(value: object) -> object:
+    """A quoted ISO 8601 time as a datetime; YAML has read an unquoted one already."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
 _Hash = Annotated[str, StringConstraints(pattern=r"^hmac-sha256:[0-9a-f]{64}\z")]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?\z")]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_iso)]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -45,7 +61,7 @@ class KeyEntry(BaseModel):
     tier: _Name
     roles: list[_Name] = []
     scopes: list[_Name] = []
-    expires: Annotated[AwareDatetime | None, Field(strict=False)] = None
+    expires: _Moment | None = None
 
     @model_validator(mode="after")
     def _one_way_of_hashes(self) -> KeyEntry:
@@ -62,7 +78,7 @@ class KeyEntry(BaseModel):
     @property
     def expires_at(self) -> float | None:
         """Unix seconds, None for never."""
-        return self.expires.timestamp() if isinstance(self.expires, datetime) else None
+        return None if self.expires is None else self.expires.timestamp()
 
 
 class _KeyFile(BaseModel):

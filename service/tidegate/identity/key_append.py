@@ -1,0 +1,88 @@
+"""Adding a key to a key file, so that a crash leaves the old file or the new one, and two writers lose nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tidegate.errors import PolicyError
+from tidegate.identity import key_file
+
+_PRIVATE: Final = 0o600
+_EMPTY: Final = "version: 1\nkeys:\n"
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add `record` (the fields of a key, plain values) to the key file at `path`, made with mode 0600 when absent.
+
+    Comments and order of the file stay. Raises PolicyError when the file is bad, or would be with the record in it,
+    and OSError when it cannot be written; the file is untouched then.
+    """
+    target = path.resolve()
+    with _only_writer(target.parent):
+        exists = target.exists()
+        text = target.read_text(encoding="utf-8") if exists else _EMPTY
+        if exists:
+            key_file.parse(text, name=str(path))
+        _replace(target, with_record(text, record, name=str(path)))
+
+
+def with_record(text: str, record: Mapping[str, Any], *, name: str) -> str:
+    """The text of a key file with one more record: added to its end where that is sound, written anew otherwise."""
+    item = yaml.safe_dump([dict(record)], sort_keys=False, width=1000)
+    added = "".join(" " * _indent(text) + line for line in item.splitlines(keepends=True))
+    grown = text + ("" if text.endswith("\n") else "\n") + added
+    try:
+        if key_file.parse(grown, name=name)[-1].id == record["id"]:
+            return grown
+    except PolicyError:
+        pass  # the list is in flow style, or not the last thing in the file
+    data = yaml.safe_load(text)
+    data["keys"] = [*(data["keys"] or ()), dict(record)]
+    written = yaml.safe_dump(data, sort_keys=False, width=1000)
+    key_file.parse(written, name=name)
+    return written
+
+
+def _indent(text: str) -> int:
+    """The column of the dashes of the list of keys."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if isinstance(root, yaml.MappingNode):
+        for key, value in root.value:
+            if key.value == "keys" and isinstance(value, yaml.SequenceNode) and value.value:
+                return int(value.start_mark.column)
+    return 2
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: the file itself is replaced, so a lock on it would guard nothing."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _replace(target: Path, text: str) -> None:
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE
+    handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(made).replace(target)
+    except BaseException:
+        Path(made).unlink(missing_ok=True)
+        raise
