@@ -59,7 +59,8 @@ class Handoff:
         except (ValueError, TypeError) as error:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
         sound = (
-            version == 1
+            type(version) is int
+            and version == 1
             and len(strings) == 7
             and all(type(value) is str for value in strings)
             and isinstance(rulesets, list)

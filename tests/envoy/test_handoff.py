@@ -1,0 +1,38 @@
+"""What Check hands to Process survives the way, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.envoy.handoff import Handoff
+from tidegate.errors import ProtocolViolation
+
+text = st.text(max_size=12)
+
+
+@given(
+    st.builds(
+        Handoff,
+        *[text] * 7,
+        st.lists(text, max_size=3).map(tuple),
+        st.sampled_from(["openai", "problem"]),
+        st.sampled_from(["withhold", "pass"]),
+        st.integers(0, 2**40),
+    )
+)
+def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
+    assert Handoff.decode(handoff.encode()) == handoff
+
+
+@given(st.one_of(st.text(), st.lists(st.one_of(st.integers(), text, st.lists(text)), max_size=13).map(repr)))
+def test_anything_else_is_a_protocol_violation(raw: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(raw)
+
+
+@pytest.mark.parametrize("version", ["0", "2", "true", '"1"', "1.0"])
+def test_another_version_is_refused(version: str) -> None:
+    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1).encode()
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(good.replace("[1,", f"[{version},", 1))
