@@ -1,1 +1,68 @@
+"""Bodies: what of a response is text, and how rewritten text goes back into it."""
 
+from __future__ import annotations
+
+from typing import Protocol
+
+from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.media_type import format_of
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Finding
+
+__all__ = ["BodyRewriter", "Coverage", "open_body"]
+
+
+class BodyRewriter(Protocol):
+    """One response body. `streaming` is False when nothing comes out before `finish`.
+
+    After a BLOCK finding `blocked` is set and everything that follows is b"". A failure is raised once what preceded it
+    has been handed out: at once when there is nothing, else by the next call.
+    """
+
+    streaming: bool
+
+    @property
+    def blocked(self) -> Finding | None:
+        """The finding that ended the body, if one did."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes, cut anywhere; what may leave now. Raises MalformedBody, BodyTooLarge."""
+
+    def finish(self) -> bytes:
+        """The body is over; what was held back. Raises MalformedBody, BodyTooLarge."""
+
+    def coverage(self) -> Coverage:
+        """The receipt so far."""
+
+    def abort(self, code: str, message: str) -> bytes:
+        """The format's own ending for a body that is cut off, b"" where it has none. Nothing follows it."""
+
+
+def open_body(
+    content_type: str,
+    plan: FilterPlan,
+    *,
+    key: bytes = b"",
+    max_bytes: int,
+    max_event: int = 262144,
+    tail: bool = False,
+) -> BodyRewriter | None:
+    """A rewriter for `content_type`, or None when no format reads it.
+
+    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail` an
+    event stream ends with its receipt in a comment, since its headers left long before.
+    """
+    match format_of(content_type):
+        case "json":
+            from tidegate.filtering.formats.json_body import JsonBody  # noqa: PLC0415
+
+            return JsonBody(plan, key=key, max_bytes=max_bytes)
+        case "sse":
+            from tidegate.filtering.formats.sse import SseBody  # noqa: PLC0415
+
+            return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail)
+        case "text":
+            from tidegate.filtering.formats.text import TextBody  # noqa: PLC0415
+
+            return TextBody(plan, key=key, max_bytes=max_bytes)
+    return None

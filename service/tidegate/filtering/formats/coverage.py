@@ -1,0 +1,92 @@
+"""The receipt of one response: what was read, what was not and why, and what was found."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.\-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was read of one response. Every byte of the input is either scanned or skipped.
+
+    Fields are string values, numbers and lines. Punctuation, white space and literals are skipped bytes and no field.
+    `skipped` says why fields were not read; its `not_incremental` and `nesting` qualify fields that were read, but only
+    within their own event and only on the surface, and are therefore not part of `skipped_fields`.
+    """
+
+    format: str
+    scanned_bytes: int
+    skipped_bytes: int
+    scanned_fields: int
+    skipped_fields: int
+    skipped: Mapping[str, int]
+    findings: Mapping[tuple[str, str], int]
+    failure: str = ""
+
+    def header(self) -> str:
+        """The receipt as the value of an HTTP header."""
+        parts = [
+            f"format={_word(self.format)}",
+            f"scanned={self.scanned_bytes}",
+            f"skipped={self.skipped_bytes}",
+            f"fields={self.scanned_fields}",
+        ]
+        if self.skipped:
+            parts.append("unread=" + ",".join(f"{_word(why)}:{self.skipped[why]}" for why in sorted(self.skipped)))
+        if self.findings:
+            found = (f"{_word(entity)}:{_word(act)}:{n}" for (entity, act), n in sorted(self.findings.items()))
+            parts.append("findings=" + ",".join(found))
+        if self.failure:
+            parts.append(f"failure={_word(self.failure)}")
+        return "; ".join(parts)
+
+
+def _word(text: str) -> str:
+    return _UNSAFE.sub("_", text)
+
+
+@dataclass(slots=True)
+class Tally:
+    """A receipt in the making."""
+
+    format: str
+    total_bytes: int = 0
+    scanned_bytes: int = 0
+    scanned_fields: int = 0
+    skipped_fields: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
+    findings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failure: str = ""
+
+    def skip(self, why: str, fields: int = 1) -> None:
+        """Count fields that were not read."""
+        self.skipped_fields += fields
+        self.notes[why] += fields
+
+    def found(self, findings: Mapping[tuple[str, str], int]) -> None:
+        """Add what one rewriter found."""
+        for kind, count in findings.items():
+            self.findings[kind] += count
+
+    def receipt(self, running: Mapping[tuple[str, str], int]) -> Coverage:
+        """The receipt so far, with the findings of rewriters that still run."""
+        return Coverage(
+            self.format,
+            self.scanned_bytes,
+            self.total_bytes - self.scanned_bytes,
+            self.scanned_fields,
+            self.skipped_fields,
+            dict(self.notes),
+            dict(self.findings + Counter(running)),
+            self.failure,
+        )
+
+
+def size(text: str) -> int:
+    """The length of `text` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

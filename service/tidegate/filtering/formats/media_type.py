@@ -1,0 +1,45 @@
+"""Which format reads a content type (RFC 9110, section 8.3.1)."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the grammar's word
+_TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*")
+_PARAMETER = re.compile(rf';[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
+_CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
+_JSON = frozenset({"application/json", "text/json", "text/x-json"})
+
+
+def format_of(content_type: str) -> str:
+    """ "json", "sse" or "text"; "" when no format can read the type, its charset, or a value that is not well-formed."""
+    parsed = _parse(content_type)
+    if parsed is None:
+        return ""
+    media, parameters = parsed
+    charsets = [value for name, value in parameters if name == "charset"]
+    if len(charsets) > 1 or not _CHARSETS.issuperset(charsets):
+        return ""
+    if media in _JSON or media.endswith("+json"):
+        return "json"
+    if media == "text/event-stream":
+        return "sse"
+    return "text" if media.startswith("text/") else ""
+
+
+def _parse(content_type: str) -> tuple[str, list[tuple[str, str]]] | None:
+    head = _TYPE.match(content_type)
+    if head is None:
+        return None
+    parameters = []
+    end = head.end()
+    while end < len(content_type):
+        part = _PARAMETER.match(content_type, end)
+        if part is None:
+            return None
+        end = part.end()
+        name, word, quoted = part.groups()
+        if name:
+            value = word if word is not None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters.append((name.lower(), value.lower()))
+    return head[1].lower(), parameters
