@@ -26,11 +26,11 @@ _ACCESS_LOG: Final = (
 
 @dataclass(frozen=True, slots=True)
 class EnvoyConfig:
-    """Everything an Envoy in front of models needs to know. Times are seconds.
+    """Everything an Envoy in front of models needs to know. Times are seconds. Rendering raises ValueError.
 
     `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
-    `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request, and without it
-    those have no route. `max_request_bytes` is how long a request body may be that a decision has to read.
+    `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request.
+    `max_request_bytes` is how long a request body may be that a decision has to read.
     """
 
     listen: Address
@@ -51,9 +51,6 @@ class EnvoyConfig:
     @classmethod
     def for_policy(cls, policy: Policy, **settings: Any) -> EnvoyConfig:
         """What the policy decides by itself, and `settings` (fields by name) for the rest."""
-        unknown = set(settings.get("upstreams", ())) - {endpoint.name for endpoint in policy.endpoints}
-        if unknown:
-            raise ValueError(f"the policy has no endpoint named {', '.join(sorted(unknown))}")
         return cls(
             endpoints=policy.endpoints,
             identity_header_prefix=policy.identity_header_prefix,

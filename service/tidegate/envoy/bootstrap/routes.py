@@ -1,4 +1,8 @@
-"""Which model answers which path: a route for each endpoint of the policy, and one for everything else."""
+"""Which model answers which path: a route for each endpoint of the policy, and one for everything else.
+
+The order of the routes is `tidegate.policy.routes`' order of matches, so that Envoy sends a request to the model of the
+endpoint that tidegate decided on.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from tidegate.envoy.bootstrap.address import Address, Json, seconds
 from tidegate.envoy.bootstrap.filters import without_request_body
 from tidegate.envoy.bootstrap.local_reply import OPENAI_ROUTE
 from tidegate.policy.compiled import Endpoint
+from tidegate.policy.routes import ANY_HOST, REST, is_template, segments, shape, variable
 
 UNSCANNABLE: Final = ("accept-encoding", "range", "if-range")
 """Request headers not passed on: a compressed answer is unreadable, and a byte range can cut a value in two."""
@@ -20,13 +25,24 @@ _DEFAULT_CLUSTER: Final = "model"
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The endpoints, and where each one's model is. Without `default` a request for anything else has no route."""
+    """The endpoints, and where each one's model is.
+
+    `default` takes the endpoints that `upstreams` does not name, and what is no endpoint (tidegate refuses it).
+    Without it every endpoint must be named, and anything else has no route.
+    """
 
     endpoints: tuple[Endpoint, ...]
     upstreams: Mapping[str, Address]
     default: Address | None
     idle_timeout: float
     max_stream: float
+
+    def __post_init__(self) -> None:
+        names = {endpoint.name for endpoint in self.endpoints}
+        if unknown := sorted(self.upstreams.keys() - names):
+            raise ValueError(f"the policy has no endpoint named {', '.join(unknown)}")
+        if not self.default and (without := sorted(names - self.upstreams.keys())):
+            raise ValueError(f"no upstream for endpoint {', '.join(without)}, and no default upstream")
 
     @property
     def read_bodies(self) -> bool:
@@ -40,8 +56,8 @@ class Routes:
 
     def render(self) -> Json:
         """As a RouteConfiguration."""
-        named = sorted({host for endpoint in self.endpoints for host in endpoint.hosts} - {"*"})
-        hosts = [{"name": host, "domains": [host], "routes": self._for_host(host)} for host in (*named, "*")]
+        named = sorted({host for endpoint in self.endpoints for host in endpoint.hosts} - {ANY_HOST})
+        hosts = [{"name": host, "domains": [host], "routes": self._for_host(host)} for host in (*named, ANY_HOST)]
         return {
             "name": "models",
             "request_headers_to_remove": list(UNSCANNABLE),
@@ -50,8 +66,10 @@ class Routes:
         }
 
     def _for_host(self, host: str) -> Sequence[Json]:
-        reachable = [e for e in self.endpoints if e.hosts & {host, "*"} and (e.name in self.upstreams or self.default)]
-        routes = [self._for_endpoint(endpoint) for endpoint in reachable]
+        own = [endpoint for endpoint in self.endpoints if host in endpoint.hosts]
+        taken = {shape(endpoint.path) for endpoint in own}
+        shared = [e for e in self.endpoints if e not in own and ANY_HOST in e.hosts and shape(e.path) not in taken]
+        routes = [self._for_endpoint(endpoint) for endpoint in sorted(own + shared, key=_specificity)]
         if self.default:
             routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER))
         return routes
@@ -59,7 +77,11 @@ class Routes:
     def _for_endpoint(self, endpoint: Endpoint) -> Json:
         cluster = _cluster_of(endpoint.name) if endpoint.name in self.upstreams else _DEFAULT_CLUSTER
         name = OPENAI_ROUTE + endpoint.name if endpoint.errors == "openai" else endpoint.name
-        route = self._route(name, _match(endpoint.path), cluster)
+        match = _path_match(endpoint.path)
+        if sum(shape(other.path) == shape(endpoint.path) for other in self.endpoints) > 1:
+            methods = "|".join(sorted(map(re.escape, endpoint.methods)))
+            match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
+        route = self._route(name, match, cluster)
         return route | (without_request_body() if self.read_bodies and not _reads_body(endpoint) else {})
 
     def _route(self, name: str, match: Json, cluster: str) -> Json:
@@ -81,8 +103,12 @@ def _reads_body(endpoint: Endpoint) -> bool:
     return endpoint.model is not None and endpoint.model.source == "body"
 
 
-def _match(path: str) -> Json:
-    if "{" not in path and "*" not in path:
+def _specificity(endpoint: Endpoint) -> tuple[int, ...]:
+    return tuple([2 if part == REST else 1 if variable(part) else 0 for part in segments(endpoint.path)])
+
+
+def _path_match(path: str) -> Json:
+    if not is_template(path):
         return {"path": path}
-    segments = [".*" if part == "**" else "[^/]+" if part[:1] == "{" else re.escape(part) for part in path.split("/")]
-    return {"safe_regex": {"regex": "/".join(segments)}}
+    parts = [".*" if part == REST else "[^/]+" if variable(part) else re.escape(part) for part in segments(path)]
+    return {"safe_regex": {"regex": "/" + "/".join(parts)}}

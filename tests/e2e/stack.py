@@ -1,0 +1,170 @@
+"""The whole of it for tests: policy workers, a real Envoy, and the scripted model, on loopback ports of their own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from tidegate.demo.stack import Process, adjacent_ports, free_ports, running_envoy, serving
+from tidegate.envoy.config import Address, EnvoyConfig
+
+from tests.e2e.keys import POLICY, write_files
+from tests.e2e.upstream import Answer, Seen, Upstream
+
+Tweak = Callable[[dict[str, Any]], None]
+Fields = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+def until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -> Any:
+    """Poll until the condition holds; its value. The one way in which these tests wait."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what or condition}")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Gate:
+    """A running Envoy with policy workers behind it and the model after it."""
+
+    port: int
+    admin: int
+    upstream: Upstream
+    envoy: Process
+    workers: list[Process]
+    ports: list[int]
+    metrics: list[int] = field(default_factory=list)
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.base, timeout=20, **options)
+
+    def fields(self, answer: Answer | str | None = None, key: str | None = "free") -> list[tuple[str, str]]:
+        """Headers that carry a caller's key and pick the model's answer."""
+        fields = [("authorization", f"Bearer {self.keys[key]}")] if key in self.keys else []
+        name = self.upstream.script(answer) if isinstance(answer, Answer) else answer
+        return fields + ([("x-script", name)] if name else [])
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        answer: Answer | str | None = None,
+        *,
+        key: str | None = "free",
+        headers: Fields = (),
+        **options: Any,
+    ) -> httpx.Response:
+        """One request on a connection of its own, for which the model gives `answer`."""
+        more = headers.items() if isinstance(headers, Mapping) else headers
+        with self.client() as client:
+            return client.request(method, path, headers=[*self.fields(answer, key), *more], **options)
+
+    def get(self, answer: Answer | str | None = None, path: str = "/predict/x", **options: Any) -> httpx.Response:
+        return self.send("GET", path, answer, **options)
+
+    def chat(self, answer: Answer | str | None = None, model: str = "small", **options: Any) -> httpx.Response:
+        return self.send("POST", "/v1/chat/completions", answer, json={"model": model}, **options)
+
+    def script(self, answer: Answer) -> str:
+        return self.upstream.script(answer)
+
+    def seen(self, name: str) -> list[Seen]:
+        """The requests that reached the model for a script."""
+        return self.upstream.seen(name)
+
+    def stat(self, name: str) -> int:
+        """One of Envoy's counters or gauges."""
+        text = httpx.get(f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}).text
+        return int(text.rpartition(":")[2] or 0)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One of tidegate's metrics, summed over workers and over the labels that are not given."""
+        total = 0.0
+        for port in self.metrics:
+            for line in httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines():
+                series, _, value = line.rpartition(" ")
+                if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+                    total += float(value)
+        return total
+
+
+@contextmanager
+def running_gate(
+    directory: Path,
+    upstream: Upstream,
+    *,
+    policy: str = POLICY,
+    workers: int = 1,
+    noop: bool = False,
+    tweak: Tweak | None = None,
+    **settings: Any,
+) -> Iterator[Gate]:
+    """Start it, and stop it after the block. `tweak` changes the bootstrap; `settings` are EnvoyConfig's."""
+    port, admin = free_ports(2)
+    first, metrics = adjacent_ports(workers), adjacent_ports(workers)
+    with ExitStack() as stack:
+        files = write_files(directory, policy)
+        ports = list(range(first, first + workers))
+        metrics_ports = list(range(metrics, metrics + workers))
+        processes = []
+        for index in range(workers):
+            if noop:
+                command = ["-m", "tests.e2e.noop_policy", f"127.0.0.1:{ports[index]}"]
+            else:
+                flags = {
+                    "policy": files.policy,
+                    "listen": f"127.0.0.1:{ports[index]}",
+                    "metrics": f"127.0.0.1:{metrics_ports[index]}",
+                    "store": "memory://",
+                    "key-pepper-file": files.pepper,
+                }
+                command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in flags.items())]
+            process = Process([sys.executable, *command], directory / f"worker-{index}.log")
+            stack.callback(process.stop, 15.0)
+            processes.append(process)
+        for process, worker_port in zip(processes, ports, strict=True):
+            process.wait_until(lambda at=worker_port: serving(f"127.0.0.1:{at}"))
+        config = _config(files.policy, noop, port, admin, ports, upstream, settings)
+        document = yaml.safe_load(config.render())
+        if tweak:
+            tweak(document)
+        envoy = stack.enter_context(running_envoy(yaml.safe_dump(document), directory, port=port))
+        yield Gate(port, admin, upstream, envoy, processes, ports, [] if noop else metrics_ports, files.keys)
+
+
+def _config(
+    policy: Path, noop: bool, port: int, admin: int, ports: list[int], upstream: Upstream, settings: dict[str, Any]
+) -> EnvoyConfig:
+    known: dict[str, Any] = {
+        "listen": Address("127.0.0.1", port),
+        "admin": Address("127.0.0.1", admin),
+        "workers": tuple(Address("127.0.0.1", worker) for worker in ports),
+        "default_upstream": Address("127.0.0.1", upstream.port),
+        **settings,
+    }
+    if noop:
+        return EnvoyConfig(**known)
+    from tidegate.policy.load import load_policy
+
+    return EnvoyConfig.for_policy(load_policy(policy), **known)
+
+
+def manager(document: dict[str, Any]) -> dict[str, Any]:
+    """The HttpConnectionManager of a rendered bootstrap."""
+    filters: list[dict[str, Any]] = document["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+    found: dict[str, Any] = filters[0]["typed_config"]
+    return found
