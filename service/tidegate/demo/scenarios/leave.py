@@ -22,10 +22,18 @@ _REACHED = re.compile(r"by e-mail at .+? or by phone at .+?(?=\. The card)")
 
 
 def leaked(text: str) -> list[str]:
-    """Every personal value of the customer file that stands in `text`, separators between digits or not."""
-    packed = re.sub(r"[\s().-]", "", text)
-    values = [v for c in customers() for v in (c.email, c.phone, c.card, c.iban)]
-    return [value for value in values if value in text or re.sub(r"[\s().-]", "", value) in packed]
+    """Every personal value of the customer file that stands in `text`, however its digits are set apart."""
+    packed = _pack(text)
+    found = []
+    for customer in customers():
+        found += [customer.email] if customer.email in text else []
+        found += [value for value in (customer.card, customer.iban) if _pack(value) in packed]
+        found += [customer.phone] if _pack(customer.phone)[-10:] in packed else []
+    return found
+
+
+def _pack(text: str) -> str:
+    return re.sub(r"[\s().+-]", "", text)
 
 
 def masked_fields(stage: Stage) -> Outcome:
