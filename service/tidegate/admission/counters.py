@@ -1,0 +1,176 @@
+"""The two algorithms of `reference` as mutable objects, for `memory`: the same numbers, without copying a state."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+
+from tidegate.admission.reference import MAX_WAIT, MAX_WALK, drain, microseconds, rate, wait
+from tidegate.model import Limit
+
+NEVER = -1
+"""The wait of a cost over the capacity."""
+
+
+class Plan:
+    """A limit with what its steps need worked out, and the counters of its keys."""
+
+    __slots__ = ("capacity", "limit", "p", "r", "table", "window")
+
+    def __init__(self, limit: Limit, table: dict[str, Counter]) -> None:
+        self.limit = limit
+        self.table = table
+        self.capacity = limit.capacity
+        self.window = microseconds(limit.period)
+        self.p, self.r = rate(limit) if limit.algorithm == "token_bucket" else (1, 1)
+
+
+class BucketCounter:
+    """A token bucket under one key. `full_at` is when it is full again, microseconds."""
+
+    __slots__ = ("back", "full_at", "last", "used")
+
+    def __init__(self, now: int) -> None:
+        self.used = 0
+        self.back = 0
+        self.last = now
+        self.full_at = now
+
+    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, object]:
+        """Charge if it fits: (0 or the wait or NEVER, what `undo` and `settle` need)."""
+        old = (self.used, self.back, self.last, self.full_at)
+        if cost <= 0:
+            return 0, old
+        p = plan.p
+        r = plan.r
+        used = self.used
+        back = 0
+        if now < self.full_at:  # `drain`, in line: this is the hot path
+            returned, back = divmod(min(self.back, p - 1) + (now - self.last) * r, p)
+            if returned < used:
+                used -= returned
+            else:
+                used = back = 0
+        else:
+            used = 0
+        over = used + cost - plan.capacity
+        if over > 0 and not force:
+            return (wait(over, back, p, r) if cost <= plan.capacity else NEVER), old
+        self.used = used = used + cost
+        self.back = back
+        self.last = now
+        self.full_at = now - (back - used * p) // r
+        return 0, old
+
+    def idle(self, _plan: Plan, now: int) -> bool:
+        """Whether it is full again: the same as one that was never used."""
+        return now >= self.full_at
+
+    def undo(self, mark: object) -> None:
+        """Take the last charge back."""
+        self.used, self.back, self.last, self.full_at = mark  # type: ignore[misc]
+
+    def look(self, plan: Plan, now: int) -> tuple[int, int]:
+        """(whole tokens left, microseconds until full)."""
+        spent = self.used
+        if spent and now != self.last:
+            spent, back = drain(spent, self.back, now - self.last, plan.p, plan.r)
+            reset = wait(spent, back, plan.p, plan.r)
+        else:
+            reset = min(MAX_WAIT, self.full_at - self.last)
+        left = plan.capacity - spent
+        return (left if left > 0 else 0), reset
+
+    def spent(self, plan: Plan, now: int) -> int:
+        """Whole tokens that have not come back, rounded up."""
+        return drain(self.used, self.back, now - self.last, plan.p, plan.r)[0]
+
+    def settle(self, plan: Plan, now: int, charged: int, mark: object, cost: int) -> None:
+        """Replace a cost of `charged` by `cost`."""
+        spent, back = drain(self.used, self.back, now - self.last, plan.p, plan.r)
+        spent += cost - charged
+        self.used, self.back = (spent, back) if spent > 0 else (0, 0)
+        self.last = now
+        self.full_at = now + wait(self.used, self.back, plan.p, plan.r)
+
+
+class WindowCounter:
+    """A sliding window under one key: a deque of [time, cost], and their sum."""
+
+    __slots__ = ("entries", "total")
+
+    def __init__(self) -> None:
+        self.entries: deque[list[int]] = deque()
+        self.total = 0
+
+    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, object]:
+        """Charge if it fits: (0 or the wait or NEVER, what `undo` and `settle` need)."""
+        entries = self.entries
+        if entries and entries[0][0] <= now - plan.window:
+            self._trim(now - plan.window)
+        if cost <= 0:
+            return 0, None
+        over = self.total + cost - plan.capacity
+        if over > 0 and not force:
+            return (self._wait(over, now, plan.window) if cost <= plan.capacity else NEVER), None
+        entry = [now, cost]
+        entries.append(entry)
+        self.total += cost
+        return 0, entry
+
+    def idle(self, plan: Plan, now: int) -> bool:
+        """Whether it is full again: the same as one that was never used."""
+        return not self.entries or self.entries[-1][0] <= now - plan.window
+
+    def undo(self, mark: object) -> None:
+        """Take the last charge back."""
+        if mark is not None:
+            self.total -= self.entries.pop()[1]
+
+    def look(self, plan: Plan, now: int) -> tuple[int, int]:
+        """(units left, microseconds until full)."""
+        left = plan.capacity - self.total
+        reset = self.entries[-1][0] + plan.window - now if self.entries else 0
+        return (left if left > 0 else 0), reset
+
+    def spent(self, plan: Plan, now: int) -> int:
+        """Units in the window."""
+        self._trim(now - plan.window)
+        return self.total
+
+    def settle(self, plan: Plan, now: int, charged: int, mark: object, cost: int) -> None:
+        """Change the entry of a charge, if it is still in the window; `mark` None enters the cost now."""
+        entries = self.entries
+        self._trim(now - plan.window)
+        if mark is None:
+            self.take(plan, now, cost, force=True)
+            return
+        entry: list[int] = mark  # type: ignore[assignment]
+        if entry[0] <= now - plan.window:
+            return
+        self.total += cost - entry[1]
+        entry[1] = cost
+        while entries and not entries[-1][1]:
+            entries.pop()
+        while entries and not entries[0][1]:
+            entries.popleft()
+
+    def _trim(self, until: int) -> None:
+        entries = self.entries
+        while entries and entries[0][0] <= until:
+            self.total -= entries.popleft()[1]
+
+    def _wait(self, need: int, now: int, window: int) -> int:
+        for time, cost in islice(self.entries, MAX_WALK):
+            need -= cost
+            if need <= 0:
+                return time + window - now
+        return self.entries[-1][0] + window - now
+
+
+Counter = BucketCounter | WindowCounter
+
+
+def new_counter(limit: Limit, now: int) -> Counter:
+    """A counter on which nothing has been charged."""
+    return BucketCounter(now) if limit.algorithm == "token_bucket" else WindowCounter()

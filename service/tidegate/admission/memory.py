@@ -1,0 +1,178 @@
+"""Limits in this process's memory: exact for one process, and the share of one replica while the store is out.
+
+A decision is one synchronous stretch on the event loop, so it needs no lock. Each charge is taken as it is read and
+taken back when a later one refuses; at one instant that undoes it to the bit.
+
+Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of a sliding window that it still holds. There are at most
+`max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
+looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When `max_keys` keys are all in
+use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+
+from tidegate.admission.counters import NEVER, Counter, Plan, WindowCounter, new_counter
+from tidegate.admission.reference import MAX_COST, MAX_WAIT, microseconds
+from tidegate.clock import Clock
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Charge, Limit, LimitState
+
+_PLANS = 10_000
+_LOOK = 2
+_LOOK_WHEN_FULL = 64
+_Taken = tuple[Plan, str, int, Counter, object]
+
+
+class MemoryLedger:
+    """A `Ledger` for one event loop. Time is `clock.monotonic()`; nothing survives the process."""
+
+    def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
+        self._clock = clock
+        self._max_keys = max_keys
+        self._now = 0
+        self._plans: dict[int, Plan] = {}
+        self._tables: dict[tuple[str, str, str], dict[str, Counter]] = {}
+        self._keys: deque[tuple[Plan, str]] = deque()
+        self._holds: dict[str, tuple[int, list[_Taken]]] = {}
+
+    def __len__(self) -> int:
+        """How many keys are held."""
+        return len(self._keys)
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        """Take every charge or none. Raises `StoreUnavailable` when `max_keys` keys are in use and one is new."""
+        return self.take(charges, hold=hold)
+
+    def take(self, charges: Sequence[Charge], *, hold: float | None = None, force: bool = False) -> Admission:
+        """`reserve`, without a coroutine. With `force` the charges are taken even where they do not fit."""
+        now = self._time()
+        known = len(self._keys)
+        plans = self._plans
+        steps: list[tuple[Charge, Plan, Counter, int]] = []
+        taken: list[_Taken] = []
+        worst = 0
+        try:
+            for charge in charges:
+                plan = plans.get(id(charge.limit)) or self._plan(charge.limit)
+                counter = plan.table.get(charge.key) or self._new(plan, charge.key, now)
+                retry, mark = counter.take(plan, now, charge.cost, force)
+                steps.append((charge, plan, counter, retry))
+                if retry == 0:
+                    taken.append((plan, charge.key, charge.cost, counter, mark))
+                elif retry < 0 or worst < 0:
+                    worst = NEVER
+                elif retry > worst:
+                    worst = retry
+            reservation = self._hold(now, hold, taken) if worst == 0 and hold is not None else ""
+        except BaseException:
+            self._undo(taken)
+            raise
+        if worst:
+            self._undo(taken)
+        states = []
+        for charge, plan, counter, retry in steps:
+            remaining, reset = counter.look(plan, now)
+            states.append(LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf))
+        if len(self._keys) > known:
+            self._sweep(now, _LOOK * (len(self._keys) - known))
+        return Admission(tuple(states), max(states, key=_longest) if worst else None, reservation)
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        """Replace the reserved cost by the actual one, once; False when the reservation is unknown or expired."""
+        held = self._holds.pop(reservation, None)
+        now = self._time()
+        if held is None or now >= held[0]:
+            return False
+        cost = min(max(0, cost), MAX_COST)
+        for plan, key, charged, counter, mark in held[1]:
+            current = plan.table.get(key)
+            if current is not counter and charged and isinstance(counter, WindowCounter):
+                continue  # the counter was dropped because its entries had left the window
+            if current is None:
+                if cost <= charged:
+                    continue
+                current = self._add(plan, key, now)
+            current.settle(plan, now, charged, mark, cost)
+        return True
+
+    async def ready(self) -> bool:
+        """True: memory always answers."""
+        return True
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self.hand_over()
+
+    def hand_over(self) -> list[Charge]:
+        """Give out what still counts against every key, as one charge each, and forget it and every reservation."""
+        now = self._time()
+        spent = []
+        for plan, key in self._keys:
+            cost = plan.table.pop(key).spent(plan, now)
+            if cost:
+                spent.append(Charge(plan.limit, key, cost))
+        self._keys.clear()
+        self._holds.clear()
+        return spent
+
+    def _time(self) -> int:
+        self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
+        return self._now
+
+    def _plan(self, limit: Limit) -> Plan:
+        # Found by identity, because hashing a Limit costs more than the step; the plan keeps the limit alive, so its
+        # id cannot be given to another. Two limits that differ only in numbers (a reload) share a table.
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
+        name = (limit.scope, limit.name, limit.algorithm)
+        plan = Plan(limit, self._tables.setdefault(name, {}))
+        self._plans[id(limit)] = plan
+        return plan
+
+    def _new(self, plan: Plan, key: str, now: int) -> Counter:
+        if len(self._keys) >= self._max_keys:
+            self._sweep(now, _LOOK_WHEN_FULL)
+            if len(self._keys) >= self._max_keys:
+                raise StoreUnavailable(f"all {self._max_keys} keys of the limits in memory are in use")
+        return self._add(plan, key, now)
+
+    def _add(self, plan: Plan, key: str, now: int) -> Counter:
+        counter = plan.table[key] = new_counter(plan.limit, now)
+        self._keys.append((plan, key))
+        return counter
+
+    def _sweep(self, now: int, looks: int) -> None:
+        keys = self._keys
+        for _ in range(min(looks, len(keys))):
+            plan, key = keys.popleft()
+            if plan.table[key].idle(plan, now):
+                del plan.table[key]
+            else:
+                keys.append((plan, key))
+
+    @staticmethod
+    def _undo(taken: list[_Taken]) -> None:
+        for _, _, _, counter, mark in reversed(taken):
+            counter.undo(mark)
+
+    def _hold(self, now: int, hold: float, taken: list[_Taken]) -> str:
+        holds = self._holds
+        for _ in range(min(len(holds), _LOOK)):
+            name = next(iter(holds))
+            held = holds.pop(name)
+            if now < held[0]:
+                holds[name] = held
+        if len(holds) >= self._max_keys:
+            raise StoreUnavailable(f"all {self._max_keys} reservations of the limits in memory are in use")
+        name = "m" + secrets.token_urlsafe(12)
+        holds[name] = (now + microseconds(min(hold, MAX_WAIT / 1e6)), taken)
+        return name
+
+
+def _longest(state: LimitState) -> float:
+    return state.retry_after
