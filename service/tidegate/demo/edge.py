@@ -1,6 +1,8 @@
 """Envoy's side of the demo: the committed envoy.yaml, written for docker-compose, and the same file on loopback.
 
-The file is what `tidegate envoy-config` makes of the demo's policy for the addresses below; a test holds it to that.
+The file is what this prints, and a test holds it to that (DIR is what `python -m tidegate.demo.materials DIR` made):
+`tidegate envoy-config --policy DIR/policy.yaml --listen 0.0.0.0:8080 --tidegate tidegate-1:9401,tidegate-2:9401
+--upstream model:8000`
 """
 
 from __future__ import annotations
