@@ -18,7 +18,14 @@ def generate(root: Path = ROOT) -> dict[str, bytes]:
     """File name → content of the message classes and their type stubs (the service is served by hand-written code)."""
     with tempfile.TemporaryDirectory() as out:
         status = grpc_tools.protoc.main(
-            ["protoc", f"--proto_path={root / 'proto'}", f"--python_out={out}", f"--pyi_out={out}", SOURCE]
+            [
+                "protoc",
+                f"--proto_path={root / 'proto'}",
+                f"--plugin=protoc-gen-mypy={Path(sys.executable).parent / 'protoc-gen-mypy'}",
+                f"--python_out={out}",
+                f"--mypy_out=quiet,readable_stubs:{out}",
+                SOURCE,
+            ]
         )
         if status != 0:
             raise SystemExit(f"protoc failed on {SOURCE} (exit status {status})")

@@ -1,0 +1,66 @@
+"""Ask a tidegate policy service whether a call may pass, how much is left, and what may leave.
+
+FastAPI, and everything else on ASGI:
+
+    from tidegate_client import AsyncTidegate, from_asgi
+
+    gate = AsyncTidegate("tidegate:9401", on_unavailable="deny")
+
+    @app.middleware("http")
+    async def policy(request, call_next):
+        verdict = await gate.decide(**from_asgi(request.scope), body=await request.body())
+        if verdict.allowed:
+            return await call_next(request)
+        return Response(verdict.body, verdict.status, dict(verdict.headers))
+
+Flask:
+
+    from tidegate_client import Tidegate, from_wsgi
+
+    gate = Tidegate("tidegate:9401", on_unavailable="deny")
+
+    @app.before_request
+    def policy():
+        verdict = gate.decide(**from_wsgi(request.environ), body=request.get_data())
+        return None if verdict.allowed else (verdict.body, verdict.status, verdict.headers)
+
+Without a service, in tests or beside one model: `LocalPolicy("policy.yaml")` and `LocalPolicySync("policy.yaml")` run
+the same engine in this process and have the same methods.
+
+The default is closed: when no answer comes, `decide` raises `TidegateUnavailable`, or is `Denied` with status 503.
+"""
+
+from tidegate_client.aio import AsyncTidegate
+from tidegate_client.channel import Tls
+from tidegate_client.engine import PolicyEngine, SyncPolicyEngine
+from tidegate_client.errors import TidegateError, TidegateInvalid, TidegateUnavailable
+from tidegate_client.local import LocalPolicy, LocalPolicySync
+from tidegate_client.results import Allowed, Consumed, Coverage, Decision, Denied, Filtered, Finding, LimitState
+from tidegate_client.stream import AsyncFilteredText, FilteredText
+from tidegate_client.sync import Tidegate
+from tidegate_client.web import from_asgi, from_wsgi
+
+__all__ = [
+    "Allowed",
+    "AsyncFilteredText",
+    "AsyncTidegate",
+    "Consumed",
+    "Coverage",
+    "Decision",
+    "Denied",
+    "Filtered",
+    "FilteredText",
+    "Finding",
+    "LimitState",
+    "LocalPolicy",
+    "LocalPolicySync",
+    "PolicyEngine",
+    "SyncPolicyEngine",
+    "Tidegate",
+    "TidegateError",
+    "TidegateInvalid",
+    "TidegateUnavailable",
+    "Tls",
+    "from_asgi",
+    "from_wsgi",
+]

@@ -1,0 +1,106 @@
+"""The policy service over gRPC, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from tidegate_client import tidegate_pb2 as pb
+from tidegate_client.channel import Link, Tls
+from tidegate_client.engine import OnUnavailable, PolicyEngine
+from tidegate_client.errors import TidegateError, TidegateUnavailable, failure_of
+from tidegate_client.messages import Call, open_method
+from tidegate_client.retry import Attempts
+from tidegate_client.stream import AsyncAsk
+
+Result = TypeVar("Result")
+
+
+class AsyncTidegate(PolicyEngine):
+    """A tidegate service at `target` ("host:port" or "unix:/path"), for asyncio.
+
+    `timeout` is seconds for one call with all its retries, and for each answer of a stream. `retries` is how often
+    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
+    connection is plain. The connection is opened by the first call and then kept, one for each event loop.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: Tls | None = None,
+        timeout: float = 0.5,
+        retries: int = 2,
+        on_unavailable: OnUnavailable = "raise",
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options)
+        self.on_unavailable = on_unavailable
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: Any = None
+        self._methods: dict[str, Any] = {}
+
+    async def close(self) -> None:
+        """Close the connection and cancel what is in flight. A later call opens a new one."""
+        channel, self._channel, self._loop, self._methods = self._channel, None, None, {}
+        if channel is not None:
+            await channel.close()
+
+    async def _call(self, call: Call[Result]) -> Result:
+        method = self._method(call.rpc)
+        attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
+        while True:
+            try:
+                answer = await method(call.request, timeout=attempts.remaining())
+            except grpc.aio.AioRpcError as error:
+                code, details = error.code().name, error.details() or ""
+                pause = attempts.pause(code, details)
+                if pause is None:
+                    raise failure_of(code, details) from error
+            else:
+                return call.read(answer)
+            await asyncio.sleep(pause)
+
+    @asynccontextmanager
+    async def _stream(self, start: pb.FilterStreamRequest) -> AsyncGenerator[AsyncAsk, None]:
+        call = self._method("FilterStream")()
+        sent: list[pb.FilterStreamRequest] = [start]
+
+        async def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
+            sent.append(request)
+            try:
+                async with asyncio.timeout(self._link.timeout):
+                    while sent:
+                        await call.write(sent.pop(0))
+                    answer = await call.read()
+            except TimeoutError:
+                raise TidegateUnavailable("DEADLINE_EXCEEDED", "no answer in time") from None
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+                raise await _ended(call) from error
+            if answer is grpc.aio.EOF:
+                raise await _ended(call)
+            return answer  # type: ignore[no-any-return]
+
+        try:
+            yield ask
+        finally:
+            call.cancel()
+
+    def _method(self, rpc: str) -> Any:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._channel, self._loop, self._methods = self._link.open(grpc.aio), loop, {}
+        method = self._methods.get(rpc)
+        if method is None:
+            method = self._methods[rpc] = open_method(self._channel, rpc)
+        return method
+
+
+async def _ended(call: Any) -> TidegateError:
+    """Why a stream that should go on does not."""
+    code = (await call.code()).name
+    return failure_of(code, await call.details() or "the stream ended early")

@@ -1,0 +1,47 @@
+"""An event loop in a thread of its own, for calling async code from code that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Background:
+    """A loop that starts with the first `run` and ends with `stop`; a later `run` starts another. Thread-safe."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Awaitable[Result]) -> Result:
+        """Wait for `work`, which runs on the loop. Must not be called on the loop itself."""
+        return asyncio.run_coroutine_threadsafe(_await(work), self._started()).result()
+
+    def stop(self, last: Callable[[], Awaitable[None]]) -> None:
+        """Run `last` and end the thread; does nothing when it never started."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_await(last()), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+async def _await(work: Awaitable[Result]) -> Result:
+    return await work

@@ -1,0 +1,205 @@
+"""What every policy engine offers, over the network or in this process, awaited or not.
+
+An engine brings two primitives, one call and one stream; the methods are the same for all and are written here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+from tidegate_client import messages
+from tidegate_client import tidegate_pb2 as pb
+from tidegate_client.errors import TidegateUnavailable
+from tidegate_client.results import Allowed, Consumed, Denied, Filtered
+from tidegate_client.stream import Ask, AsyncAsk, AsyncFilteredText, FilteredText
+
+OnUnavailable = Literal["raise", "deny"]
+Result = TypeVar("Result")
+
+
+class PolicyEngine(ABC):
+    """Asks a policy engine, awaiting each answer. Every method raises `TidegateUnavailable` and `TidegateInvalid`."""
+
+    on_unavailable: OnUnavailable = "raise"
+
+    async def decide(
+        self,
+        method: str,
+        path: str,
+        *,
+        host: str = "",
+        query: str = "",
+        headers: messages.HeaderPairs = (),
+        client_ip: str = "",
+        body: bytes = b"",
+        body_partial: bool = False,
+        request_id: str = "",
+    ) -> Allowed | Denied:
+        """Judge one HTTP request and charge its limits.
+
+        `path` is percent-encoded, as on the request line; `host` is taken from the headers when not given;
+        `body_partial` says that `body` was cut. With `on_unavailable="deny"` no answer is `Denied` with status 503.
+        """
+        call = messages.decide(
+            method,
+            path,
+            host=host,
+            query=query,
+            headers=headers,
+            client_ip=client_ip,
+            body=body,
+            body_partial=body_partial,
+            request_id=request_id,
+        )
+        try:
+            return await self._call(call)
+        except TidegateUnavailable:
+            if self.on_unavailable == "deny":
+                return messages.unavailable(request_id)
+            raise
+
+    async def consume(
+        self, endpoint: str, attributes: Mapping[str, str], *, cost: int = 1, hold: float = 0.0
+    ) -> Consumed:
+        """Charge `cost` units to the limits of a caller that is authenticated already.
+
+        `attributes` are tenant, tier and whatever the limits count by (subject, model, client_ip, api_key). With
+        `hold` (seconds, at most a day) the answer names a reservation for `settle`.
+        """
+        return await self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        """Replace the reserved cost by the actual one (units). False when there is nothing left to settle.
+
+        After a retry, False can also mean that the attempt before it settled and its answer was lost.
+        """
+        return await self._call(messages.settle(reservation, cost))
+
+    async def filter_text(
+        self, text: str, *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = "", content_type: str = ""
+    ) -> Filtered:
+        """Rewrite a text by `rulesets`, or by those of an `endpoint` for a `tier`; the platform's floor is always added.
+
+        `content_type` "" is plain text; with "application/json" the text fields of the document are rewritten.
+        """
+        selection = messages.selection_of(rulesets, endpoint, tier)
+        return await self._call(messages.filter_text(text, selection, content_type=content_type))
+
+    def filter_stream(
+        self,
+        chunks: AsyncIterable[str] | Iterable[str],
+        *,
+        rulesets: Iterable[str] = (),
+        endpoint: str = "",
+        tier: str = "",
+    ) -> AsyncFilteredText:
+        """Rewrite a text while it arrives. What comes out does not depend on how it was cut.
+
+        Lazy: a chunk is taken when the one before it was answered. Look at `blocked` when the iteration has ended.
+        """
+        start = messages.start_of(messages.selection_of(rulesets, endpoint, tier))
+        return AsyncFilteredText(lambda: self._stream(start), chunks)
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release what the engine holds. Closing twice is fine."""
+
+    @abstractmethod
+    async def _call(self, call: messages.Call[Result]) -> Result:
+        """Send one call and read its answer."""
+
+    @abstractmethod
+    def _stream(self, start: pb.FilterStreamRequest) -> AbstractAsyncContextManager[AsyncAsk]:
+        """Open a stream; the function it gives sends one message and waits for its one answer."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class SyncPolicyEngine(ABC):
+    """`PolicyEngine` for code that does not await: the same methods, the same results. Safe to share among threads."""
+
+    on_unavailable: OnUnavailable = "raise"
+
+    def decide(
+        self,
+        method: str,
+        path: str,
+        *,
+        host: str = "",
+        query: str = "",
+        headers: messages.HeaderPairs = (),
+        client_ip: str = "",
+        body: bytes = b"",
+        body_partial: bool = False,
+        request_id: str = "",
+    ) -> Allowed | Denied:
+        """See `PolicyEngine.decide`."""
+        call = messages.decide(
+            method,
+            path,
+            host=host,
+            query=query,
+            headers=headers,
+            client_ip=client_ip,
+            body=body,
+            body_partial=body_partial,
+            request_id=request_id,
+        )
+        try:
+            return self._call(call)
+        except TidegateUnavailable:
+            if self.on_unavailable == "deny":
+                return messages.unavailable(request_id)
+            raise
+
+    def consume(self, endpoint: str, attributes: Mapping[str, str], *, cost: int = 1, hold: float = 0.0) -> Consumed:
+        """See `PolicyEngine.consume`."""
+        return self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+
+    def settle(self, reservation: str, cost: int) -> bool:
+        """See `PolicyEngine.settle`."""
+        return self._call(messages.settle(reservation, cost))
+
+    def filter_text(
+        self, text: str, *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = "", content_type: str = ""
+    ) -> Filtered:
+        """See `PolicyEngine.filter_text`."""
+        selection = messages.selection_of(rulesets, endpoint, tier)
+        return self._call(messages.filter_text(text, selection, content_type=content_type))
+
+    def filter_stream(
+        self, chunks: Iterable[str], *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = ""
+    ) -> FilteredText:
+        """See `PolicyEngine.filter_stream`. `chunks` is iterated in the thread that iterates the result."""
+        start = messages.start_of(messages.selection_of(rulesets, endpoint, tier))
+        return FilteredText(lambda: self._stream(start), chunks)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the engine holds. Closing twice is fine."""
+
+    @abstractmethod
+    def _call(self, call: messages.Call[Result]) -> Result:
+        """Send one call and read its answer."""
+
+    @abstractmethod
+    def _stream(self, start: pb.FilterStreamRequest) -> AbstractContextManager[Ask]:
+        """Open a stream; the function it gives sends one message and waits for its one answer."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()

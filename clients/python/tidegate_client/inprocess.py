@@ -1,0 +1,62 @@
+"""The service's own parts put together in this process. Imported only where the `tidegate` package is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tidegate.admission.memory import MemoryLedger
+from tidegate.api.faults import fault_of
+from tidegate.api.servicer import ApiServicer
+from tidegate.clock import SystemClock
+from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.pipeline import Pipeline
+from tidegate.policy import Policy, load_policy
+
+from tidegate_client.messages import Rpc
+
+
+class InProcess:
+    """One policy, its keys, and limits counted in memory. Raises the service's `PolicyError`."""
+
+    def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
+        compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
+        clock = SystemClock()
+        self._key_sets = KeySets(clock=clock)
+        self._ledger = MemoryLedger(clock)
+        keys = KeyStore.load(compiled.api_keys.file if compiled.api_keys else None, pepper=key_pepper)
+        identifier = Identifier(keys=keys, verifier=BearerVerifier(clock=clock, key_sets=self._key_sets), clock=clock)
+        pipeline = Pipeline(policy=lambda: compiled, identifier=identifier, ledger=self._ledger)
+        self._api = ApiServicer(
+            pipeline=pipeline,
+            policy=lambda: compiled,
+            ledger=self._ledger,
+            hash_key=hmac.digest(key_pepper or b"tidegate", b"hash action", hashlib.sha256),
+            clock=clock,
+        )
+        self._answers: Mapping[Rpc, Callable[[Any], Awaitable[Any]]] = {
+            "Decide": self._api.decide,
+            "Consume": self._api.consume,
+            "Settle": self._api.settle,
+            "FilterText": self._api.filter_text,
+        }
+
+    def filter_stream(self, messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        """Answer a stream of messages as the service would. Its messages and the client's are the same classes."""
+        return self._api.filter_stream(messages)
+
+    async def answer(self, rpc: Rpc, request: Any) -> Any:
+        """Answer one message as the service would."""
+        return await self._answers[rpc](request)
+
+    def fault_of(self, failure: Exception) -> tuple[str, str]:
+        """(gRPC status name, details) of a failure, as the service would tell it."""
+        return fault_of(failure)
+
+    async def close(self) -> None:
+        """Release background tasks and connections."""
+        await self._ledger.close()
+        await self._key_sets.aclose()

@@ -1,0 +1,117 @@
+"""What the policy engine answers. Frozen values; all times are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit just after a decision.
+
+    `scope` is where the policy defines it ("tier:free"). `capacity` and `remaining` are units (requests or tokens).
+    `retry_after` is seconds until the refused cost would fit: 0.0 when it fitted, infinity when it never can.
+    """
+
+    scope: str
+    name: str
+    capacity: int
+    period: float
+    remaining: int
+    reset_after: float
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The verdict on one request: `Allowed` or `Denied`. `policy_version` is "" when no policy was reached."""
+
+    allowed: ClassVar[bool] = False
+
+    request_id: str = ""
+    policy_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed(Decision):
+    """The request may pass.
+
+    `method` is how the caller was authenticated. `rulesets` are what the response must pass: hand them to
+    `filter_text`. `headers` belong on the response (RateLimit, RateLimit-Policy).
+    """
+
+    allowed: ClassVar[Literal[True]] = True
+
+    subject: str
+    tenant: str
+    tier: str
+    method: str
+    endpoint: str
+    model: str
+    rulesets: tuple[str, ...]
+    limits: tuple[LimitState, ...]
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied(Decision):
+    """The request may not pass. `status`, `headers` and `body` are the HTTP answer; `reason` is a stable word."""
+
+    allowed: ClassVar[Literal[False]] = False
+
+    status: int
+    reason: str
+    message: str
+    headers: Headers = ()
+    body: bytes = b""
+    limit: LimitState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """The answer to a charge. Nothing was charged when `admitted` is false; `refused` is the limit that said no.
+
+    `enforcement` says who counted: "exact" the store, "share" one replica for its part, "none" nobody.
+    """
+
+    admitted: bool
+    states: tuple[LimitState, ...]
+    refused: LimitState | None
+    reservation: str
+    enforcement: Literal["exact", "share", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Detected values of one kind, never the values: what, what was done ("mask", "block", …), how many, where."""
+
+    entity: str
+    action: str
+    count: int = 1
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was read of a text, bytes and fields. Every byte is scanned or skipped; `skipped` is reason → fields."""
+
+    format: str
+    scanned_bytes: int
+    skipped_bytes: int
+    scanned_fields: int
+    skipped_fields: int
+    skipped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """A rewritten text; empty when `blocked` names the value that blocked it."""
+
+    text: str
+    findings: tuple[Finding, ...]
+    coverage: Coverage
+    blocked: Finding | None = None

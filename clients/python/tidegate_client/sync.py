@@ -1,0 +1,117 @@
+"""The policy service over gRPC, for code that does not await."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import grpc
+
+from tidegate_client import tidegate_pb2 as pb
+from tidegate_client.channel import Link, Tls
+from tidegate_client.engine import OnUnavailable, SyncPolicyEngine
+from tidegate_client.errors import TidegateUnavailable, failure_of
+from tidegate_client.messages import Call, open_method
+from tidegate_client.retry import Attempts
+from tidegate_client.stream import Ask
+
+Result = TypeVar("Result")
+
+
+class Tidegate(SyncPolicyEngine):
+    """A tidegate service at `target` ("host:port" or "unix:/path"). Safe to share among threads.
+
+    `timeout` is seconds for one call with all its retries, and for each answer of a stream. `retries` is how often
+    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
+    connection is plain. The connection is opened by the first call and then kept: a server that forks may create this
+    before it forks, and must not call it before.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tls: Tls | None = None,
+        timeout: float = 0.5,
+        retries: int = 2,
+        on_unavailable: OnUnavailable = "raise",
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options)
+        self.on_unavailable = on_unavailable
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._methods: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Close the connection and cancel what is in flight. A later call opens a new one."""
+        with self._lock:
+            channel, self._channel, self._methods = self._channel, None, {}
+        if channel is not None:
+            channel.close()
+
+    def _call(self, call: Call[Result]) -> Result:
+        method = self._method(call.rpc)
+        attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
+        while True:
+            try:
+                answer = method(call.request, timeout=attempts.remaining())
+            except grpc.RpcError as error:
+                code, details = error.code().name, error.details() or ""
+                pause = attempts.pause(code, details)
+                if pause is None:
+                    raise failure_of(code, details) from error
+            else:
+                return call.read(answer)
+            time.sleep(pause)
+
+    @contextmanager
+    def _stream(self, start: pb.FilterStreamRequest) -> Generator[Ask, None, None]:
+        outbox: queue.SimpleQueue[pb.FilterStreamRequest | None] = queue.SimpleQueue()
+        inbox: queue.SimpleQueue[pb.FilterStreamResponse | grpc.RpcError | None] = queue.SimpleQueue()
+        outbox.put(start)
+        # gRPC iterates the outbox in a thread of its own; a thread of ours waits for the answers, which have no
+        # deadline each when gRPC waits for them.
+        call = self._method("FilterStream")(iter(outbox.get, None))
+        threading.Thread(target=_receive, args=(call, inbox), daemon=True, name="tidegate-stream").start()
+
+        def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
+            outbox.put(request)
+            try:
+                answer = inbox.get(timeout=self._link.timeout)
+            except queue.Empty:
+                raise TidegateUnavailable("DEADLINE_EXCEEDED", "no answer in time") from None
+            if answer is None:
+                raise TidegateUnavailable("UNKNOWN", "the stream ended early")
+            if isinstance(answer, grpc.RpcError):
+                raise failure_of(answer.code().name, answer.details() or "") from answer
+            return answer
+
+        try:
+            yield ask
+        finally:
+            call.cancel()
+            outbox.put(None)
+
+    def _method(self, rpc: str) -> Any:
+        with self._lock:
+            if self._channel is None:
+                self._channel = self._link.open(grpc)
+            method = self._methods.get(rpc)
+            if method is None:
+                method = self._methods[rpc] = open_method(self._channel, rpc)
+            return method
+
+
+def _receive(call: Any, inbox: queue.SimpleQueue[Any]) -> None:
+    try:
+        for answer in call:
+            inbox.put(answer)
+    except grpc.RpcError as error:
+        inbox.put(error)
+    else:
+        inbox.put(None)

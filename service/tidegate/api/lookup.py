@@ -1,0 +1,85 @@
+"""What a caller names, found in the policy: the rulesets of a text and the limits of a charge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tidegate.admission.charges import ATTRIBUTES
+from tidegate.api.faults import InvalidCall
+from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.model import Limit
+from tidegate.policy.compiled import Endpoint, Policy
+
+_SAID = ATTRIBUTES - {"endpoint"}  # the endpoint has a field of its own
+_MAX_PLANS = 256
+_SHOWN = 64  # characters of a caller's word that an answer repeats
+
+
+class Plans:
+    """Merged rulesets of one policy, kept so that the machinery compiled for a plan is found again."""
+
+    def __init__(self) -> None:
+        self._policy: Policy | None = None
+        self._plans: dict[frozenset[str], FilterPlan] = {}
+
+    def plan(self, policy: Policy, names: Iterable[str]) -> FilterPlan:
+        """The plan of these rulesets, all of which `policy` has."""
+        if self._policy is not policy or len(self._plans) >= _MAX_PLANS:
+            self._policy, self._plans = policy, {}
+        key = frozenset(names)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = merge(policy.rulesets[name] for name in sorted(key))
+        return plan
+
+
+def rulesets_of(policy: Policy, *, rulesets: Iterable[str], endpoint: str, tier: str) -> tuple[str, ...]:
+    """Names of the rulesets that were asked for, by name or by endpoint and tier; the platform's floor is among them.
+
+    Raises `InvalidCall` for a name that the policy does not have, and when nothing, or both ways, was asked for.
+    """
+    named = tuple(rulesets)
+    if bool(named) == bool(endpoint or tier):
+        raise InvalidCall("name either rulesets, or an endpoint and a tier")
+    if named:
+        for name in named:
+            if name not in policy.rulesets:
+                raise InvalidCall(f"unknown ruleset {_shown(name)}")
+        return tuple(dict.fromkeys((*policy.floor_rulesets, *named)))
+    _endpoint(policy, endpoint)
+    if tier not in policy.tiers:
+        raise InvalidCall(f"unknown tier {_shown(tier)}")
+    return policy.passes[endpoint, tier]
+
+
+def limits_of(policy: Policy, attributes: Mapping[str, str], endpoint: str) -> tuple[Limit, ...]:
+    """Every limit that applies: platform, tier, tenant, endpoint.
+
+    Raises `InvalidCall` for names that the policy does not have, unknown attributes, and attributes that are missing
+    although a limit counts by them: counting all their callers as one would be wrong either way.
+    """
+    for name in attributes:
+        if name not in _SAID:
+            raise InvalidCall(f"unknown attribute {_shown(name)}")
+    tier, tenant = attributes.get("tier", ""), attributes.get("tenant", "")
+    if tier not in policy.tiers:
+        raise InvalidCall(f"unknown tier {_shown(tier)}")
+    if tenant not in policy.tenants:
+        raise InvalidCall(f"unknown tenant {_shown(tenant)}")
+    limits = policy.caller_limits[tenant, tier] + _endpoint(policy, endpoint).limits
+    for limit in limits:
+        for name in limit.per:
+            if name in _SAID and name not in attributes:
+                raise InvalidCall(f"limit '{limit.name}' of {limit.scope} counts by '{name}', which is missing")
+    return limits
+
+
+def _endpoint(policy: Policy, name: str) -> Endpoint:
+    for endpoint in policy.endpoints:
+        if endpoint.name == name:
+            return endpoint
+    raise InvalidCall(f"unknown endpoint {_shown(name)}")
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= _SHOWN else name[:_SHOWN] + "...")

@@ -1,0 +1,217 @@
+"""tidegate.v1.PolicyService: the same pipeline, ledger and filters that Envoy gets, for Python callers.
+
+The methods named like the RPCs take and give messages and know no transport, so an in-process engine calls them as
+they are; `handlers` puts them on a grpc.aio server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Never, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from tidegate.admission.charges import charges_for
+from tidegate.admission.ledger import Ledger
+from tidegate.admission.reference import MAX_COST
+from tidegate.api import tidegate_pb2 as pb
+from tidegate.api import translate
+from tidegate.api.faults import InvalidCall, fault_of
+from tidegate.api.lookup import Plans, limits_of, rulesets_of
+from tidegate.clock import Clock, SystemClock
+from tidegate.errors import ProtocolViolation, UnsupportedBody
+from tidegate.filtering.formats import open_body
+from tidegate.filtering.rewriter import TextRewriter
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Decision, Deny, Request
+from tidegate.outward import dialect_of
+from tidegate.pipeline import Pipeline
+from tidegate.policy.compiled import Policy
+
+SERVICE = "tidegate.v1.PolicyService"
+
+_MAX_HOLD = 86_400.0
+_SLICE = 64 * 1024  # units fed at once, so that one large text does not stop the event loop for all others
+
+_Asked = TypeVar("_Asked", bound=Message)
+_Answered = TypeVar("_Answered", bound=Message)
+
+
+class ApiServicer:
+    """Answers our own API.
+
+    `hash_key` keys the hash action. `max_text` is the largest text that is held whole, bytes. `record` gets every
+    decision and the seconds it took; `on_error` every failure whose cause the caller is not told.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: Pipeline,
+        policy: Callable[[], Policy],
+        ledger: Ledger,
+        hash_key: bytes = b"",
+        max_text: int = 4 * 1024 * 1024,
+        record: Callable[[Decision, float], None] | None = None,
+        on_error: Callable[[Exception], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._policy = policy
+        self._ledger = ledger
+        self._hash_key = hash_key
+        self._max_text = max_text
+        self._record = record
+        self._on_error = on_error or _log
+        self._clock = clock or SystemClock()
+        self._plans = Plans()
+
+    async def decide(self, message: pb.DecideRequest) -> pb.DecideResponse:
+        """Judge one request. Refusals, malformed requests among them, are answers."""
+        started = self._clock.monotonic()
+        request_id = message.request_id or uuid.uuid4().hex
+        request = translate.request_of(message, request_id)
+        if isinstance(request, Deny):
+            blank = Request(request_id, "", "", "")
+            decision = Decision(blank, request, self._policy().version, dialect=dialect_of(message.path))
+        else:
+            decision = await self._pipeline.decide(request)
+        if self._record is not None:
+            self._record(decision, self._clock.monotonic() - started)
+        return translate.decide_response(decision)
+
+    async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
+        """Charge what an already authenticated caller uses. Raises `InvalidCall`, `StoreUnavailable`."""
+        if not 1 <= message.cost <= MAX_COST:
+            raise InvalidCall("cost must be between 1 and 2**40")
+        if not (math.isfinite(message.hold_seconds) and 0 <= message.hold_seconds <= _MAX_HOLD):
+            raise InvalidCall("hold_seconds must be between 0 and 86400")
+        limits = limits_of(self._policy(), message.attributes, message.endpoint)
+        charges = charges_for(limits, {**message.attributes, "endpoint": message.endpoint}, message.cost)
+        return translate.consume_response(await self._ledger.reserve(charges, hold=message.hold_seconds or None))
+
+    async def settle(self, message: pb.SettleRequest) -> pb.SettleResponse:
+        """Replace a reserved cost by the actual one. Raises `InvalidCall`, `StoreUnavailable`."""
+        if not message.reservation:
+            raise InvalidCall("a reservation is needed")
+        if message.cost > MAX_COST:
+            raise InvalidCall("cost must be at most 2**40")
+        return pb.SettleResponse(settled=await self._ledger.settle(message.reservation, message.cost))
+
+    async def filter_text(self, message: pb.FilterTextRequest) -> pb.FilterTextResponse:
+        """Rewrite one text. Raises `InvalidCall`, `UnsupportedBody`, `MalformedBody`, `BodyTooLarge`."""
+        plan = self._plan(message.selection)
+        content_type = message.content_type or "text/plain; charset=utf-8"
+        rewriter = open_body(content_type, plan, key=self._hash_key, max_bytes=self._max_text)
+        if rewriter is None:
+            raise UnsupportedBody(content_type)
+        data = message.text.encode()
+        out = bytearray()
+        for start in range(0, len(data), _SLICE):
+            out += rewriter.feed(data[start : start + _SLICE])
+            if rewriter.blocked is not None:
+                break
+            await asyncio.sleep(0)
+        if rewriter.blocked is None:
+            out += rewriter.finish()
+        coverage = rewriter.coverage()
+        return pb.FilterTextResponse(
+            text="" if rewriter.blocked is not None else out.decode(),
+            findings=translate.findings_of(coverage.findings),
+            coverage=translate.coverage_of(coverage),
+            blocked=translate.finding_of(rewriter.blocked),
+        )
+
+    async def filter_stream(
+        self, messages: AsyncIterator[pb.FilterStreamRequest]
+    ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
+        """Rewrite a text in chunks, one answer a chunk. Raises `InvalidCall`, `ProtocolViolation`."""
+        rewriter: TextRewriter | None = None
+        async for message in messages:
+            match message.WhichOneof("message"):
+                case "start" if rewriter is None:
+                    rewriter = TextRewriter(self._plan(message.start.selection), key=self._hash_key)
+                    continue
+                case "text" if rewriter is not None:
+                    answer = pb.FilterStreamResponse(text=await _feed(rewriter, message.text))
+                    ended = rewriter.blocked is not None
+                case "end" if rewriter is not None:
+                    answer = pb.FilterStreamResponse(text=rewriter.finish())
+                    ended = True
+                case other:
+                    raise ProtocolViolation(f"'{other}' is not expected here: send start, then text, then end")
+            if ended:
+                findings, blocked = translate.findings_of(rewriter.findings), translate.finding_of(rewriter.blocked)
+                answer.done.CopyFrom(pb.FilterStreamResponse.Done(findings=findings, blocked=blocked))
+            yield answer
+            if ended:
+                return
+        raise ProtocolViolation("the stream closed without 'end'")
+
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
+        """The method table for a grpc.aio server."""
+        methods = {
+            "Decide": self._unary(self.decide, pb.DecideRequest),
+            "Consume": self._unary(self.consume, pb.ConsumeRequest),
+            "Settle": self._unary(self.settle, pb.SettleRequest),
+            "FilterText": self._unary(self.filter_text, pb.FilterTextRequest),
+            "FilterStream": grpc.stream_stream_rpc_method_handler(
+                self._serve_stream,
+                request_deserializer=pb.FilterStreamRequest.FromString,
+                response_serializer=pb.FilterStreamResponse.SerializeToString,
+            ),
+        }
+        return (grpc.method_handlers_generic_handler(SERVICE, methods),)
+
+    def _plan(self, selection: pb.Selection) -> FilterPlan:
+        policy = self._policy()
+        names = rulesets_of(policy, rulesets=selection.rulesets, endpoint=selection.endpoint, tier=selection.tier)
+        return self._plans.plan(policy, names)
+
+    def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
+        async def serve(message: _Asked, context: Any) -> _Answered:
+            try:
+                return await answer(message)
+            except Exception as failure:  # noqa: BLE001 - every failure is an answer, and none names its cause
+                await self._abort(failure, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            serve, request_deserializer=asked.FromString, response_serializer=Message.SerializeToString
+        )
+
+    async def _serve_stream(
+        self, messages: AsyncIterator[pb.FilterStreamRequest], context: Any
+    ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
+        try:
+            async with aclosing(self.filter_stream(messages)) as answers:
+                async for answer in answers:
+                    yield answer
+        except Exception as failure:  # noqa: BLE001 - as above
+            await self._abort(failure, context)
+
+    async def _abort(self, failure: Exception, context: Any) -> Never:
+        code, details = fault_of(failure)
+        if code == "INTERNAL":
+            self._on_error(failure)
+        await context.abort(grpc.StatusCode[code], details)
+        raise failure  # abort raises
+
+
+async def _feed(rewriter: TextRewriter, text: str) -> str:
+    out = []
+    for start in range(0, len(text), _SLICE):
+        out.append(rewriter.feed(text[start : start + _SLICE]))
+        if rewriter.blocked is not None:
+            break
+        await asyncio.sleep(0)
+    return "".join(out)
+
+
+def _log(failure: Exception) -> None:
+    logging.getLogger("tidegate.api").error("unexpected %s", type(failure).__name__)

@@ -1,0 +1,131 @@
+"""Between the messages of tidegate.v1 and our values. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tidegate.api import tidegate_pb2 as pb
+from tidegate.edge import canonical
+from tidegate.filtering.formats.coverage import Coverage
+from tidegate.model import Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
+from tidegate.outward import limit_headers, render
+
+_BODY_STATES = {
+    pb.BODY_STATE_ABSENT: BodyState.ABSENT,
+    pb.BODY_STATE_PARTIAL: BodyState.PARTIAL,
+    pb.BODY_STATE_WHOLE: BodyState.WHOLE,
+}
+_ENFORCEMENTS = {
+    "exact": pb.ENFORCEMENT_EXACT,
+    "share": pb.ENFORCEMENT_SHARE,
+    "none": pb.ENFORCEMENT_NONE,
+}
+
+
+def request_of(message: pb.DecideRequest, request_id: str) -> Request | Deny:
+    """The canonical request, or why there is none. `client_ip` is the caller's word: no hop stands between us."""
+    state = _BODY_STATES.get(message.body_state, BodyState.WHOLE if message.body else BodyState.ABSENT)
+    return canonical(
+        request_id=request_id,
+        method=message.method,
+        target=f"{message.path}?{message.query}" if message.query else message.path,
+        authority=message.host,
+        headers=((header.name, header.value) for header in message.headers),
+        client_ip=message.client_ip,
+        body=message.body,
+        body_state=state,
+    )
+
+
+def decide_response(decision: Decision) -> pb.DecideResponse:
+    """The verdict, with all that its caller has to send on."""
+    response = pb.DecideResponse(policy_version=decision.policy, request_id=decision.request.id)
+    if isinstance(decision.verdict, Allow):
+        response.allow.CopyFrom(_allow(decision.verdict))
+    else:
+        response.deny.CopyFrom(_deny(decision, decision.verdict))
+    return response
+
+
+def consume_response(admission: Admission) -> pb.ConsumeResponse:
+    """What a ledger answered."""
+    refused = admission.refused
+    return pb.ConsumeResponse(
+        admitted=refused is None,
+        states=map(limit_state, admission.states),
+        refused=None if refused is None else limit_state(refused),
+        reservation=admission.reservation,
+        enforcement=_ENFORCEMENTS[admission.enforcement],
+    )
+
+
+def limit_state(state: LimitState) -> pb.LimitState:
+    """One limit; what was used beyond it (a settled cost may be) shows as nothing left."""
+    return pb.LimitState(
+        scope=state.limit.scope,
+        name=state.limit.name,
+        capacity=state.limit.capacity,
+        period_seconds=state.limit.period,
+        remaining=max(0, state.remaining),
+        reset_after_seconds=state.reset_after,
+        retry_after_seconds=state.retry_after,
+    )
+
+
+def findings_of(counts: Mapping[tuple[str, str], int]) -> list[pb.Finding]:
+    """(entity, action) → count, in a stable order."""
+    return [pb.Finding(entity=entity, action=action, count=count) for (entity, action), count in sorted(counts.items())]
+
+
+def finding_of(finding: Finding | None) -> pb.Finding | None:
+    """The one value that blocked a text."""
+    if finding is None:
+        return None
+    return pb.Finding(entity=finding.entity, action=finding.action, count=1, where=finding.where)
+
+
+def coverage_of(coverage: Coverage) -> pb.Coverage:
+    """The receipt of one text."""
+    return pb.Coverage(
+        format=coverage.format,
+        scanned_bytes=coverage.scanned_bytes,
+        skipped_bytes=coverage.skipped_bytes,
+        scanned_fields=coverage.scanned_fields,
+        skipped_fields=coverage.skipped_fields,
+        skipped=coverage.skipped,
+    )
+
+
+def _allow(allow: Allow) -> pb.Allow:
+    identity = allow.identity
+    return pb.Allow(
+        subject=identity.subject,
+        tenant=identity.tenant,
+        tier=identity.tier,
+        method=identity.method,
+        endpoint=allow.endpoint,
+        model=allow.model,
+        rulesets=allow.rulesets,
+        limits=map(limit_state, allow.admission.states),
+        headers=_headers(limit_headers(allow.admission)),
+    )
+
+
+def _deny(decision: Decision, deny: Deny) -> pb.Deny:
+    status, headers, body = render(deny, decision.request.id, decision.dialect)
+    refused = None
+    if decision.admission is not None:
+        headers += limit_headers(decision.admission)
+        refused = decision.admission.refused
+    return pb.Deny(
+        http_status=status,
+        reason=str(deny.reason),
+        message=deny.message,
+        headers=_headers(headers),
+        body=body,
+        limit=None if refused is None else limit_state(refused),
+    )
+
+
+def _headers(pairs: Iterable[tuple[str, str]]) -> list[pb.Header]:
+    return [pb.Header(name=name, value=value) for name, value in pairs]
