@@ -1,0 +1,56 @@
+"""`make bench`: each figure beside its goal, measured in one run; the last line is JSON. Exit 1 on a missed goal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import check, patterns, race, sse
+
+GOALS: dict[str, tuple[str, float]] = {
+    "check_memory_ratio": (">=", 0.7),
+    "check_redis_ratio": (">=", 0.45),
+    "patterns_mb_s": (">=", 20.0),
+    "patterns_times_presidio": (">=", 200.0),
+    "sse_first_text_added_ms": ("<", 5.0),
+    "race_overspend": ("==", 1.0),
+}
+
+
+def met(figure: str, value: float) -> bool | None:
+    """Whether a figure meets its goal; None when it has none."""
+    if figure not in GOALS:
+        return None
+    sign, goal = GOALS[figure]
+    return {">=": value >= goal, "<": value < goal, "==": value == goal}[sign]
+
+
+def main() -> int:
+    """Run every case once."""
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        base = Path(scratch)
+        for name, case in (
+            ("check", lambda: check.measure(base)),
+            ("patterns", patterns.measure),
+            ("race", lambda: race.measure(base / "race")),
+            ("sse", lambda: sse.measure(base / "sse")),
+        ):
+            if len(sys.argv) == 1 or name in sys.argv[1:]:
+                figures |= case()
+    table = Table("figure", "value", "goal", "")
+    for figure, value in figures.items():
+        goal = " ".join(map(str, GOALS[figure])) if figure in GOALS else ""
+        table.add_row(figure, f"{value:g}", goal, {True: "ok", False: "MISSED", None: ""}[met(figure, value)])
+    Console().print(table)
+    print(json.dumps(figures))
+    return 0 if all(met(figure, value) is not False for figure, value in figures.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

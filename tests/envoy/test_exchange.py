@@ -1,0 +1,287 @@
+"""The response half as a state machine: no network, every order of events, fail closed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.envoy.exchange import (
+    COVERAGE_HEADER,
+    Abort,
+    Body,
+    Command,
+    Continue,
+    Exchange,
+    Reply,
+    ResponseHead,
+    Trailers,
+)
+from tidegate.envoy.handoff import Handoff
+from tidegate.errors import ProtocolViolation, UnsupportedBody
+from tidegate.filtering.formats import open_body
+from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
+
+REDACT = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.REDACT),))])
+BLOCK = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.BLOCK),))])
+NOTHING = merge([])
+HANDOFF = Handoff("r1", "v1", "ada", "acme", "free", "chat", "small", ("pii",), "openai", "withhold", 65536)
+SECRET = "bob@example.com"
+
+
+def exchange(plan: FilterPlan = REDACT) -> Exchange:
+    return Exchange(lambda _: plan, lambda kind, rules, cap: open_body(kind, rules, max_bytes=cap))
+
+
+def head(**changes: Any) -> ResponseHead:
+    parts: dict[str, Any] = {
+        "status": 200,
+        "content_type": "application/json",
+        "content_encoding": "",
+        "end": False,
+        "details": "via_upstream",
+        "handoff": HANDOFF,
+    }
+    return ResponseHead(**(parts | changes))
+
+
+def body_of(commands: list[Command]) -> bytes:
+    return b"".join(command.data for command in commands if isinstance(command, Body))
+
+
+def sse(*deltas: str, done: bool = True) -> bytes:
+    events = [{"choices": [{"index": 0, "delta": {"content": delta}}]} for delta in deltas]
+    frames = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return (frames + ("data: [DONE]\n\n" if done else "")).encode()
+
+
+def content_of(stream: bytes) -> str:
+    text = ""
+    for line in stream.decode().splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line[6:]).get("choices", []):
+                text += choice["delta"].get("content") or ""
+    return text
+
+
+def test_json_is_answered_whole_and_only_at_its_end() -> None:
+    subject = exchange()
+    raw = json.dumps({"text": f"write to {SECRET}"}).encode()
+    assert subject.head(head()) == []
+    assert subject.body(raw[:20], end=False) == []
+    assert subject.body(raw[20:], end=False) == []
+    answered, released = subject.body(b"", end=True)
+    assert isinstance(answered, Continue)
+    assert "content-length" in answered.remove_headers
+    assert dict(answered.set_headers)[COVERAGE_HEADER].startswith("format=json")
+    assert released == Body(b'{"text": "write to [EMAIL]"}', end=True)
+    assert subject.outcome == "rewritten"
+
+
+def test_sse_is_answered_at_once_and_a_value_split_over_deltas_is_redacted() -> None:
+    subject = exchange()
+    first = subject.head(head(content_type="text/event-stream"))
+    assert len(first) == 1
+    assert isinstance(first[0], Continue)
+    out = b""
+    for chunk in (sse("mail bo", done=False), sse("b@exam", done=False), sse("ple.com now", " ok")):
+        out += body_of(subject.body(chunk, end=False))
+    out += body_of(subject.body(b"", end=True))
+    assert content_of(out) == "mail [EMAIL] now ok"
+    assert out.endswith(b"data: [DONE]\n\n")
+
+
+def test_without_a_handoff_the_body_is_withheld() -> None:
+    (reply,) = exchange().head(head(handoff=None))
+    assert isinstance(reply, Reply)
+    assert reply.deny.status == 500
+
+
+def test_a_ruleset_unknown_here_withholds_the_body() -> None:
+    def unknown(_: Handoff) -> FilterPlan:
+        raise UnsupportedBody("no such ruleset")
+
+    subject = Exchange(unknown, lambda *_: None)
+    (reply,) = subject.head(head())
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, subject.outcome, subject.failure) == (500, "withheld", "ruleset_unknown")
+
+
+def test_envoys_own_replies_pass_even_without_a_handoff() -> None:
+    subject = exchange()
+    (answered,) = subject.head(head(handoff=None, details="ext_authz_denied", status=401))
+    assert isinstance(answered, Continue)
+    assert subject.body(b'{"error"', end=False) == [Body(b'{"error"', end=False)]
+    assert subject.body(b"}", end=True) == [Body(b"}", end=True)]
+    assert subject.outcome == "passed"
+
+
+def test_a_forged_receipt_from_the_model_is_removed() -> None:
+    for plan in (REDACT, NOTHING):
+        (answered,) = exchange(plan).head(head(content_type="text/event-stream"))
+        assert isinstance(answered, Continue)
+        assert COVERAGE_HEADER in answered.remove_headers
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"content_encoding": "gzip"}, "content_encoding"),
+        ({"content_type": "image/png"}, "unsupported_type"),
+        ({"content_type": ""}, "unsupported_type"),
+        ({"status": 206}, "partial_content"),
+        ({"status": 101}, "partial_content"),
+    ],
+)
+def test_what_cannot_be_read_is_withheld_with_502(changes: dict[str, Any], why: str) -> None:
+    subject = exchange()
+    (reply,) = subject.head(head(**changes))
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, subject.failure) == (502, why)
+    assert subject.body(b"anything", end=True) == []
+
+
+def test_what_cannot_be_read_passes_when_the_policy_says_so_and_is_not_called_scanned() -> None:
+    subject = exchange()
+    lenient = dataclasses.replace(HANDOFF, unscannable="pass")
+    subject.head(head(content_type="image/png", handoff=lenient))
+    assert subject.body(b"\x89PNG", end=True) == [Body(b"\x89PNG", end=True)]
+    receipt = subject.coverage()
+    assert (receipt.scanned_bytes, receipt.skipped_bytes) == (0, 4)
+    assert "unsupported_type" in receipt.skipped
+
+
+def test_a_body_that_ends_with_its_headers_needs_no_body_command() -> None:
+    assert [type(command) for command in exchange().head(head(end=True, status=204))] == [Continue]
+
+
+def test_trailers_release_what_was_held_and_leave_the_end_to_the_trailers() -> None:
+    subject = exchange()
+    subject.head(head(content_type="text/plain"))
+    subject.body(f"write to {SECRET}".encode(), end=False)
+    released, trailers = subject.trailers()
+    assert isinstance(released, Body)
+    assert not released.end
+    assert isinstance(trailers, Trailers)
+    assert subject.finished
+
+
+def test_trailers_after_json_answer_headers_body_and_trailers_in_order() -> None:
+    subject = exchange()
+    subject.head(head())
+    subject.body(b'{"a": 1}', end=False)
+    assert [type(command) for command in subject.trailers()] == [Continue, Body, Trailers]
+
+
+def test_malformed_json_is_withheld_before_the_first_byte() -> None:
+    subject = exchange()
+    subject.head(head())
+    (reply,) = subject.body(b'{"a": ', end=True)
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, subject.failure) == (502, "malformed")
+
+
+def test_a_body_over_its_cap_is_withheld_before_the_first_byte_and_swallowed() -> None:
+    subject = exchange()
+    subject.head(head())
+    (reply,) = subject.body(b'"' + b"a" * 70000, end=False)
+    assert isinstance(reply, Reply)
+    assert subject.failure == "too_large"
+    assert subject.body(b"more", end=False) == []
+    assert subject.body(b"", end=True) == []
+
+
+def test_malformed_sse_ends_in_band_with_an_error_and_a_proper_end() -> None:
+    subject = exchange()
+    subject.head(head(content_type="text/event-stream"))
+    out = subject.body(sse("hello there ", done=False), end=False)
+    out += subject.body(b'data: {"choices": [\n\n', end=False)
+    assert isinstance(out[-1], Body)
+    assert out[-1].end
+    assert b'"code":"response_withheld"' in body_of(out)
+    assert body_of(out).endswith(b"data: [DONE]\n\n")
+    assert subject.body(sse(SECRET), end=True) == []
+
+
+def test_malformed_text_is_cut_off_because_text_has_no_error_form() -> None:
+    subject = exchange()
+    subject.head(head(content_type="text/plain"))
+    assert [type(command) for command in subject.body(b"\xff\xfe", end=False)] == [Abort]
+
+
+def test_a_blocked_json_body_is_a_403_and_a_blocked_stream_ends_in_band() -> None:
+    whole = exchange(BLOCK)
+    whole.head(head())
+    (reply,) = whole.body(json.dumps({"a": SECRET}).encode(), end=True)
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, whole.outcome) == (403, "blocked")
+    live = exchange(BLOCK)
+    live.head(head(content_type="text/event-stream"))
+    out = body_of(live.body(sse("mail ", "bob@exam", "ple.com ", "now "), end=False))
+    assert b"content_blocked" in out
+    assert b"example.com" not in out
+    assert live.outcome == "blocked"
+
+
+def test_no_ruleset_means_passed_and_not_scanned() -> None:
+    subject = exchange(NOTHING)
+    subject.head(head())
+    assert subject.body(SECRET.encode(), end=True) == [Body(SECRET.encode(), end=True)]
+    assert subject.coverage().scanned_bytes == 0
+    assert "no_ruleset" in subject.coverage().skipped
+
+
+def test_a_stream_lost_in_the_middle_is_recorded_as_truncated() -> None:
+    subject = exchange()
+    subject.head(head())
+    subject.body(b"{", end=False)
+    subject.lost()
+    assert subject.outcome == "truncated"
+
+
+@pytest.mark.parametrize("early", ["body", "trailers"])
+def test_events_before_the_headers_are_a_protocol_violation(early: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        exchange().body(b"x", end=True) if early == "body" else exchange().trailers()
+
+
+def test_headers_twice_are_a_protocol_violation() -> None:
+    subject = exchange()
+    subject.head(head(content_type="text/plain"))
+    with pytest.raises(ProtocolViolation):
+        subject.head(head())
+
+
+@given(
+    kind=st.sampled_from(["application/json", "text/event-stream", "text/plain"]),
+    data=st.one_of(
+        st.binary(max_size=200),
+        st.just(json.dumps({"a": [SECRET, 1.0]}).encode()),
+        st.just(sse("bob@", "example", ".com", " ok")),
+    ),
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    trailers=st.booleans(),
+)
+def test_any_body_in_any_cut_ends_exactly_once_and_never_leaks(
+    kind: str, data: bytes, cuts: list[int], trailers: bool
+) -> None:
+    subject = exchange()
+    commands = subject.head(head(content_type=kind))
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    chunks = [data[start:stop] for start, stop in itertools.pairwise(edges)]
+    for chunk in chunks:
+        commands += subject.body(chunk, end=False)
+    commands += subject.trailers() if trailers else subject.body(b"", end=True)
+    endings = [c for c in commands if isinstance(c, Reply | Abort | Trailers) or (isinstance(c, Body) and c.end)]
+    assert len(endings) == 1
+    assert endings[0] is commands[-1]
+    assert subject.finished
+    assert SECRET.encode() not in body_of(commands)
+    continues = [index for index, command in enumerate(commands) if isinstance(command, Continue)]
+    assert len(continues) <= 1
+    if any(isinstance(command, Body) for command in commands):
+        assert continues == [0]

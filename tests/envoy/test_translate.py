@@ -1,0 +1,169 @@
+"""Envoy's messages in, Envoy's messages out: which field Envoy reads is measured, and held here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from envoy.service.auth.v3 import external_auth_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.envoy import translate
+from tidegate.envoy.exchange import Body, Continue, Reply, Trailers
+from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.errors import ProtocolViolation
+from tidegate.model import Admission, Allow, BodyState, Decision, Deny, Identity, Limit, LimitState, Reason, Request
+
+ADA = Identity("ada", "acme", "free", "api_key")
+HANDOFF = Handoff("r1", "v1", "ada", "acme", "free", "chat", "small", ("pii",), "openai", "withhold", 65536)
+LIMITED = Admission((LimitState(Limit("tier:free", "rpm", "token_bucket", 20, 60.0, 20), 19, 3.0),))
+
+
+def check_call(raw: bool = True, **fields: Any) -> external_auth_pb2.CheckRequest:
+    call = external_auth_pb2.CheckRequest()
+    http = call.attributes.request.http
+    http.id, http.method, http.path, http.host = "r1", "POST", "/v1/chat?x=1", "models.example.com"
+    for name, value in {"authorization": "Bearer tg_x_y", "accept": "*/*"}.items():
+        if raw:
+            header = http.header_map.headers.add()
+            header.key, header.raw_value = name, value.encode()
+        else:
+            http.headers[name] = value
+    for name, value in fields.items():
+        setattr(http, name, value)
+    call.attributes.source.address.socket_address.address = "192.0.2.1"
+    call.attributes.source.principal = "spiffe://example.com/app"
+    return call
+
+
+def allowed(headers: dict[str, str] | None = None) -> external_auth_pb2.CheckResponse:
+    verdict = Allow(ADA, "chat", "small", ("pii",), LIMITED)
+    decision = Decision(Request("r1", "GET", "h", "/", headers=headers or {}), verdict, "v1", ADA, "chat")
+    return translate.allow_response(decision, verdict, HANDOFF, ("authorization",))
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_headers_are_read_from_either_form(raw: bool) -> None:
+    _, request = translate.request_of(check_call(raw), trusted_hops=0)
+    assert isinstance(request, Request)
+    assert request.headers["authorization"] == "Bearer tg_x_y"
+    assert (request.path, request.query, request.peer) == ("/v1/chat", "x=1", "spiffe://example.com/app")
+    assert request.client_ip == "192.0.2.1"
+
+
+def test_a_repeated_credential_in_the_raw_headers_is_refused() -> None:
+    call = check_call()
+    header = call.attributes.request.http.header_map.headers.add()
+    header.key, header.raw_value = "authorization", b"Bearer other"
+    _, refused = translate.request_of(call, trusted_hops=0)
+    assert isinstance(refused, Deny)
+    assert refused.status == 400
+
+
+def test_a_partial_body_is_known_as_partial() -> None:
+    call = check_call(raw_body=b'{"model":')
+    assert translate.request_of(call, trusted_hops=0)[1].body_state is BodyState.WHOLE  # type: ignore[union-attr]
+    header = call.attributes.request.http.header_map.headers.add()
+    header.key, header.raw_value = "x-envoy-auth-partial-body", b"true"
+    assert translate.request_of(call, trusted_hops=0)[1].body_state is BodyState.PARTIAL  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("empty", [external_auth_pb2.CheckRequest(), check_call(method="")])
+def test_a_call_without_http_attributes_is_a_deny(empty: external_auth_pb2.CheckRequest) -> None:
+    assert isinstance(translate.request_of(empty, trusted_hops=0)[1], Deny)
+
+
+def test_a_header_that_is_not_utf8_is_a_deny() -> None:
+    call = check_call()
+    call.attributes.request.http.header_map.headers[0].raw_value = b"\xff\xfe"
+    assert isinstance(translate.request_of(call, trusted_hops=0)[1], Deny)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_that_parse_as_a_check_give_a_request_or_a_deny(data: bytes) -> None:
+    try:
+        call = external_auth_pb2.CheckRequest.FromString(data)
+    except DecodeError:  # gRPC answers that itself
+        return
+    assert isinstance(translate.request_of(call, trusted_hops=1)[1], Deny | Request)
+
+
+def test_an_allow_says_so_explicitly_and_sets_ext_authz_headers_by_value() -> None:
+    response = allowed()
+    assert response.WhichOneof("http_response") == "ok_response"
+    ours = {h.header.key: h.header.value for h in response.ok_response.headers}
+    assert ours["x-tidegate-subject"] == "ada"
+    assert all(not h.header.raw_value for h in response.ok_response.headers)
+    shown = {h.header.key: h.header.value for h in response.ok_response.response_headers_to_add}
+    assert shown["x-ratelimit-remaining-requests"] == "19"
+    assert Handoff.decode(response.dynamic_metadata.fields[FIELD].string_value) == HANDOFF
+
+
+def test_an_allow_removes_the_credential_ranges_and_every_identity_header_that_it_does_not_set() -> None:
+    spoofed = {"x-tidegate-admin": "1", "x_tidegate_subject": "root", "x-tidegate-subject": "root", "accept": "*/*"}
+    removed = list(allowed(spoofed).ok_response.headers_to_remove)
+    assert {"authorization", "range", "if-range", "x-tidegate-admin", "x_tidegate_subject"} <= set(removed)
+    assert "x-tidegate-subject" not in removed
+    assert "accept" not in removed
+
+
+def test_a_denial_is_never_without_a_status() -> None:
+    deny = Deny(429, Reason.LIMIT_EXCEEDED, "Limit 'rpm' is exhausted.", (("retry-after", "3"),))
+    decision = Decision(Request("r1", "GET", "h", "/v1/x"), deny, "v1", ADA, "chat", "", LIMITED, "openai")
+    response = translate.deny_response(decision, deny)
+    assert response.status.code != 0
+    assert response.denied_response.status.code == 429
+    names = {h.header.key for h in response.denied_response.headers}
+    assert {"retry-after", "ratelimit", "content-type", "x-request-id"} <= names
+    assert b"rate_limit_exceeded" in response.denied_response.body.encode()
+
+
+def head_message(handoff: str | None, details: str = "via_upstream") -> ext_proc.ProcessingRequest:
+    message = ext_proc.ProcessingRequest()
+    for name, value in {":status": "200", "content-type": "application/json"}.items():
+        header = message.response_headers.headers.headers.add()
+        header.key, header.raw_value = name, value.encode()
+    message.attributes["envoy.filters.http.ext_proc"].fields["response.code_details"].string_value = details
+    message.attributes["envoy.filters.http.ext_proc"].fields["request.id"].string_value = "r1"
+    if handoff is not None:
+        message.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = handoff
+    return message
+
+
+def test_the_response_head_carries_the_handoff() -> None:
+    head, request_id = translate.head_of(head_message(HANDOFF.encode()))
+    assert (head.status, head.content_type, head.details, request_id) == (200, "application/json", "via_upstream", "r1")
+    assert head.handoff == HANDOFF
+    assert translate.head_of(head_message(None))[0].handoff is None
+
+
+def test_an_unreadable_handoff_is_a_protocol_violation() -> None:
+    with pytest.raises(ProtocolViolation):
+        translate.head_of(head_message("{}"))
+
+
+def test_ext_proc_headers_are_set_by_raw_value() -> None:
+    answered = translate.processing_response(Continue((("x-a", "b"),), ("content-length",)), "r1", "openai")
+    mutation = answered.response_headers.response.header_mutation
+    assert mutation.set_headers[0].header.raw_value == b"b"
+    assert not mutation.set_headers[0].header.value
+    assert list(mutation.remove_headers) == ["content-length"]
+
+
+def test_each_command_becomes_the_message_envoy_expects() -> None:
+    kinds = {
+        Body(b"x", end=True): "response_body",
+        Trailers(): "response_trailers",
+        Continue(): "response_headers",
+        Reply(Deny(502, Reason.RESPONSE_WITHHELD, "withheld")): "immediate_response",
+    }
+    for command, kind in kinds.items():
+        assert translate.processing_response(command, "r1", "openai").WhichOneof("response") == kind
+    body = translate.processing_response(Body(b"x", end=True), "r1", "openai")
+    streamed = body.response_body.response.body_mutation.streamed_response
+    assert (streamed.body, streamed.end_of_stream) == (b"x", True)
+    reply = translate.processing_response(Reply(Deny(502, Reason.RESPONSE_WITHHELD, "w")), "r1", "problem")
+    assert reply.immediate_response.status.code == 502
+    assert reply.immediate_response.details == "tidegate_response_withheld"

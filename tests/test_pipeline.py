@@ -1,0 +1,111 @@
+"""identify → authorize → admit with each phase failing in its turn: the answer is no, and the record is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Allow, Charge, Deny, Identity, LimitState, Reason, Request
+from tidegate.pipeline import Pipeline
+from tidegate.policy import parse_policy
+from tidegate.policy.compiled import Policy
+
+POLICY = parse_policy("""
+version: 1
+platform:
+  floor:
+    rulesets: [secrets]
+    limits: [{name: ip, algorithm: sliding_window, limit: 100, window: 60s, per: [client_ip]}]
+tiers:
+  free: {limits: [{name: rpm, algorithm: token_bucket, capacity: 20, refill: 20/60s, per: [subject]}]}
+rulesets:
+  secrets: [{detect: [AWS_KEY], act: redact}]
+tenants:
+  acme: {grants: [{role: analyst, endpoints: [chat]}]}
+endpoints:
+  chat: {owner: acme, match: {hosts: ["*"], path: /v1/chat, methods: [POST]}}
+""")
+ADA = Identity("ada", "acme", "free", "api_key", roles=frozenset({"analyst"}), credential="k1")
+REQUEST = Request("r1", "POST", "models.example.com", "/v1/chat", client_ip="192.0.2.1")
+
+
+class Knows:
+    def __init__(self, answer: Identity | Deny | Exception) -> None:
+        self.answer = answer
+
+    async def identify(self, policy: Policy, request: Request) -> Identity | Deny:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Counts:
+    def __init__(self, refuse: str = "", failure: Exception | None = None) -> None:
+        self.refuse, self.failure = refuse, failure
+        self.seen: list[Charge] = []
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        if self.failure is not None:
+            raise self.failure
+        self.seen = list(charges)
+        states = tuple(LimitState(c.limit, 0, 9.0, 2.5 if c.limit.name == self.refuse else 0.0) for c in charges)
+        return Admission(states, next((s for s in states if s.limit.name == self.refuse), None))
+
+
+def pipeline(who: Any = ADA, ledger: Counts | None = None, errors: list[Exception] | None = None) -> Pipeline:
+    tell = errors.append if errors is not None else None
+    return Pipeline(policy=lambda: POLICY, identifier=Knows(who), ledger=ledger or Counts(), on_error=tell)
+
+
+async def test_every_limit_that_applies_is_charged_in_one_call() -> None:
+    ledger = Counts()
+    decision = await pipeline(ledger=ledger).decide(REQUEST)
+    assert isinstance(decision.verdict, Allow)
+    assert [charge.limit.name for charge in ledger.seen] == ["ip", "rpm"]
+    assert decision.verdict.rulesets == ("secrets",)
+    assert (decision.policy, decision.endpoint, decision.dialect) == (POLICY.version, "chat", "openai")
+
+
+async def test_a_refused_identity_is_never_charged() -> None:
+    ledger = Counts()
+    refusal = Deny(401, Reason.CREDENTIAL_INVALID, "No.")
+    decision = await pipeline(refusal, ledger).decide(REQUEST)
+    assert decision.verdict is refusal
+    assert ledger.seen == []
+
+
+async def test_an_unauthorised_caller_is_never_charged() -> None:
+    ledger = Counts()
+    stranger = Identity("eve", "acme", "free", "api_key")
+    decision = await pipeline(stranger, ledger).decide(REQUEST)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.identity, ledger.seen) == (403, stranger, [])
+
+
+async def test_a_spent_limit_is_a_429_that_names_it_and_says_when() -> None:
+    decision = await pipeline(ledger=Counts(refuse="rpm")).decide(REQUEST)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.reason) == (429, Reason.LIMIT_EXCEEDED)
+    assert ("retry-after", "3") in decision.verdict.headers
+    assert "rpm" in decision.verdict.message
+    assert decision.admission is not None
+
+
+async def test_a_store_that_cannot_count_is_a_503_deny() -> None:
+    decision = await pipeline(ledger=Counts(failure=StoreUnavailable("down"))).decide(REQUEST)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.reason) == (503, Reason.STORE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("boom sk-secret"), KeyError("x"), RecursionError()])
+async def test_anything_unexpected_is_a_deny_that_says_nothing(failure: Exception) -> None:
+    for broken in (pipeline(failure), pipeline(ledger=Counts(failure=failure))):
+        decision = await broken.decide(REQUEST)
+        assert isinstance(decision.verdict, Deny)
+        assert decision.verdict.status == 500
+        assert "boom" not in str(decision.verdict)
+    errors: list[Exception] = []
+    await pipeline(failure, errors=errors).decide(REQUEST)
+    assert errors == [failure]
