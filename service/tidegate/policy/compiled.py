@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.model import Limit
+from tidegate.policy.routes import Routes
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file they are in."""
+    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file with them."""
 
     header: str
     file: Path
@@ -76,11 +77,18 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A business unit or partner."""
+    """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only."""
 
     name: str
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
+    by_role: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        roles: dict[str, list[Grant]] = {}
+        for grant in self.grants:
+            roles.setdefault(grant.role, []).append(grant)
+        object.__setattr__(self, "by_role", MappingProxyType({role: tuple(held) for role, held in roles.items()}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ class ModelRule:
     """Where the model's name stands in a request, and which tier may use which models.
 
     `source` is "body" (JSON, `locator` the path of keys), "header" (one name, lower-case) or "path" (one template
-    variable). `allowed` maps tier → models; a tier that is not a key may use none.
+    variable). `allowed` maps tier → models, {"*"} meaning every model; a tier that is not a key may use none.
     """
 
     source: Literal["body", "header", "path"]
@@ -122,6 +130,11 @@ class Endpoint:
     max_response: int = 4 * 1024 * 1024
     public: bool = False
 
+    @property
+    def request_body(self) -> bool:
+        """Whether a decision about this endpoint needs the request body."""
+        return self.model is not None and self.model.source == "body"
+
 
 @dataclass(frozen=True, slots=True)
 class StorePolicy:
@@ -132,7 +145,12 @@ class StorePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One compiled policy document. `version` is a short hash of everything that went into it."""
+    """One compiled policy document. `version` is a short hash of everything that went into it.
+
+    The last three fields are derived from the others when the policy is made, so that a decision only looks up:
+    `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪
+    the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant.
+    """
 
     version: str
     api_keys: ApiKeys | None
@@ -147,3 +165,31 @@ class Policy:
     identity_header_prefix: str = "x-tidegate-"
     trusted_hops: int = 0
     tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    routes: Routes = field(init=False, repr=False, compare=False)
+    passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        passes = {
+            (endpoint.name, tier): tuple(
+                dict.fromkeys(
+                    (
+                        *self.floor_rulesets,
+                        *self.classifications.get(endpoint.classification, ()),
+                        *self.tier_rulesets.get(tier, ()),
+                        *endpoint.rulesets,
+                    )
+                )
+            )
+            for endpoint in self.endpoints
+            for tier in self.tiers
+        }
+        limits = {
+            (tenant.name, tier.name): (*self.floor_limits, *tier.limits, *tenant.limits)
+            for tenant in self.tenants.values()
+            for tier in self.tiers.values()
+        }
+        object.__setattr__(self, "routes", Routes(self.endpoints))
+        object.__setattr__(self, "passes", MappingProxyType(passes))
+        object.__setattr__(self, "caller_limits", MappingProxyType(limits))

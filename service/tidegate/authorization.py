@@ -1,0 +1,120 @@
+"""May this identity make this request? Pure: it reads a policy, an identity and a request, and nothing else.
+
+Nothing is allowed that a policy does not say. A request needs an endpoint that answers it, a tenant that owns the
+endpoint or was lent it, one grant of the caller's role that covers endpoint, method and model together, every scope of
+the endpoint, and a model that the caller's tier may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tidegate.model import Deny, Identity, Limit, Reason, Request
+from tidegate.policy.compiled import Endpoint, Grant, ModelRule, Policy
+from tidegate.policy.routes import bind
+from tidegate.requested_model import requested_model
+
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a request may reach, what it is charged against, and what its response must pass.
+
+    `limits` are the floor's, the tier's, the tenant's, then the endpoint's; `rulesets` the floor's, the
+    classification's, the tier's, then the endpoint's own, each named once. `model` is "" where requests name none.
+    """
+
+    endpoint: Endpoint
+    model: str
+    rulesets: tuple[str, ...]
+    limits: tuple[Limit, ...]
+
+
+def find_endpoint(policy: Policy, host: str, path: str, method: str = "") -> tuple[Endpoint, Mapping[str, str]] | None:
+    """The endpoint for a host and path, with the values of its path's variables.
+
+    Where several share the path and differ in methods, the one for `method`, or else the first.
+    """
+    found = policy.routes.match(host, path)
+    if not found:
+        return None
+    endpoint = next((candidate for candidate in found if method in candidate.methods), found[0])
+    return endpoint, bind(endpoint.path, path) if "{" in endpoint.path else _NO_VARIABLES
+
+
+def authorize(policy: Policy, identity: Identity, request: Request) -> Access | Deny:
+    """The verdict on one authenticated request. Never raises, whatever the request holds."""
+    found = find_endpoint(policy, request.host, request.path, request.method)
+    if found is None:
+        return Deny(404, Reason.ENDPOINT_UNKNOWN, "there is no such endpoint")
+    endpoint, variables = found
+    if request.method not in endpoint.methods:
+        return _method_not_allowed(policy, request)
+
+    tenant = policy.tenants.get(identity.tenant)
+    if tenant is None:
+        return _no_access(f"tenant {identity.tenant!r} is not in the policy")
+    if identity.tier not in policy.tiers:
+        return _no_access(f"tier {identity.tier!r} is not in the policy")
+    if tenant.name != endpoint.owner and tenant.name not in endpoint.shared_with:
+        return _no_access(f"endpoint {endpoint.name!r} does not belong to tenant {tenant.name!r}")
+    grants = [
+        grant
+        for role in identity.roles
+        for grant in tenant.by_role.get(role, ())
+        if (grant.endpoints is None or endpoint.name in grant.endpoints)
+        and (grant.methods is None or request.method in grant.methods)
+    ]
+    if not grants:
+        return _no_access(f"no grant covers {request.method} on endpoint {endpoint.name!r}")
+    if not endpoint.scopes <= identity.scopes:
+        return _scope_insufficient(endpoint)
+
+    model = ""
+    if endpoint.model is not None:
+        extracted = requested_model(endpoint.model, request, variables)
+        if isinstance(extracted, Deny):
+            return extracted
+        model = extracted
+        if not _tier_allows(endpoint.model, identity.tier, model):
+            message = f"model {model!r} is not available to tier {identity.tier!r}"
+            return Deny(403, Reason.MODEL_NOT_ALLOWED, message)
+    if not any(_covers_model(grant, model) for grant in grants):
+        return _no_access(f"no grant covers model {model!r} on endpoint {endpoint.name!r}")
+
+    return Access(
+        endpoint=endpoint,
+        model=model,
+        rulesets=policy.passes[endpoint.name, identity.tier],
+        limits=policy.caller_limits[tenant.name, identity.tier] + endpoint.limits,
+    )
+
+
+def _tier_allows(rule: ModelRule, tier: str, model: str) -> bool:
+    allowed = rule.allowed.get(tier)
+    return allowed is not None and (model in allowed or "*" in allowed)
+
+
+def _covers_model(grant: Grant, model: str) -> bool:
+    return grant.models is None or model in grant.models
+
+
+def _method_not_allowed(policy: Policy, request: Request) -> Deny:
+    methods = {method for e in policy.routes.match(request.host, request.path) for method in e.methods}
+    headers = (("allow", ", ".join(sorted(methods))),)
+    return Deny(405, Reason.METHOD_NOT_ALLOWED, "this endpoint does not answer the request's method", headers)
+
+
+def _no_access(detail: str) -> Deny:
+    """One answer for every cause, so that it tells nobody which tenants, roles and grants there are."""
+    return Deny(403, Reason.ACCESS_DENIED, "you may not use this endpoint in this way", detail=detail)
+
+
+def _scope_insufficient(endpoint: Endpoint) -> Deny:
+    scope = " ".join(sorted(endpoint.scopes))
+    challenge = f'Bearer realm="tidegate", error="insufficient_scope", scope="{scope}"'
+    message = "the token lacks a scope that this endpoint needs"
+    return Deny(403, Reason.SCOPE_INSUFFICIENT, message, (("www-authenticate", challenge),))

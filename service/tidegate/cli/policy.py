@@ -1,0 +1,51 @@
+"""`tidegate policy`: check policy files, and print the schema of the policy document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.errors import PolicyError
+from tidegate.policy import Policy, load_policy
+from tidegate.policy.schema import json_schema
+
+app = typer.Typer(help="Check policy files, and print the schema of the policy document.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Policy files to check.", show_default=False)],
+) -> None:
+    """Check policy files as the service would on start: print one line for each that is good, or every problem."""
+    good = True
+    for file in files:
+        try:
+            typer.echo(f"{file}: ok ({_summary(load_policy(file))})")
+        except PolicyError as error:
+            good = False
+            typer.echo(str(error), err=True)
+    if not good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema (draft 2020-12) of the policy document."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _summary(policy: Policy) -> str:
+    counts = (
+        _count(len(policy.endpoints), "endpoint"),
+        _count(len(policy.tenants), "tenant"),
+        _count(len(policy.tiers), "tier"),
+        _count(len(policy.rulesets), "ruleset"),
+    )
+    return f"version {policy.version}, {', '.join(counts)}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

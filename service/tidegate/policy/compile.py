@@ -1,0 +1,144 @@
+"""A checked document to the frozen `compiled.Policy`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.model import Limit
+from tidegate.policy import compiled, schema
+from tidegate.policy.keysets import KeySet
+from tidegate.policy.words import chosen
+
+VERSION_LENGTH = 12
+
+
+def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, KeySet], base: Path) -> compiled.Policy:
+    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`."""
+    platform = document.platform
+    keys = platform.identity.api_keys
+    classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
+    floor = tuple(platform.floor.rulesets)
+    return compiled.Policy(
+        version=_version(data, keysets),
+        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file),
+        issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
+        floor_rulesets=floor,
+        floor_limits=_limits("platform", platform.floor.limits),
+        tiers=MappingProxyType(
+            {
+                name: compiled.Tier(name, tier.weight, tier.priority, _limits(f"tier:{name}", tier.limits))
+                for name, tier in document.tiers.items()
+            }
+        ),
+        tenants=MappingProxyType({name: _tenant(name, tenant) for name, tenant in document.tenants.items()}),
+        endpoints=tuple(
+            _endpoint(name, endpoint, floor, classifications, document.tenants)
+            for name, endpoint in document.endpoints.items()
+        ),
+        rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
+        store=compiled.StorePolicy(platform.limits_store.on_outage),
+        trusted_hops=platform.trusted_hops,
+        tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
+        classifications=MappingProxyType(classifications),
+    )
+
+
+def _version(data: Any, keysets: Mapping[str, KeySet]) -> str:
+    """A hash that layout and comments of the document do not change, and everything it says does."""
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(keysets):
+        digest.update(hashlib.sha256(name.encode()).digest())
+        digest.update(hashlib.sha256(keysets[name].content).digest())
+    return digest.hexdigest()[:VERSION_LENGTH]
+
+
+def _limits(scope: str, limits: schema.Limits) -> tuple[Limit, ...]:
+    return tuple(_limit(scope, limit) for limit in limits)
+
+
+def _limit(scope: str, limit: schema.TokenBucket | schema.SlidingWindow) -> Limit:
+    per = tuple(limit.per)
+    if isinstance(limit, schema.SlidingWindow):
+        return Limit(scope, limit.name, "sliding_window", limit.limit, limit.window, per=per)
+    refill, period = limit.refill
+    return Limit(scope, limit.name, "token_bucket", limit.capacity, period, refill, per)
+
+
+def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
+    claims, defaults = issuer.claims, issuer.claims.defaults
+    return compiled.Issuer(
+        name=issuer.name,
+        issuer=issuer.issuer,
+        audiences=tuple(issuer.audiences),
+        algorithms=tuple(issuer.algorithms),
+        jwks_uri=issuer.jwks_uri or "",
+        jwks=keysets[issuer.jwks_file].keys if issuer.jwks_file is not None else (),
+        leeway=issuer.leeway,
+        max_lifetime=issuer.max_lifetime,
+        types=frozenset(issuer.types),
+        claims=compiled.ClaimMap(
+            subject=claims.subject,
+            tenant=claims.tenant or (),
+            tier=claims.tier or (),
+            roles=claims.roles or (),
+            scopes=claims.scopes,
+            default_tenant=defaults.tenant or "",
+            default_tier=defaults.tier or "",
+            default_roles=frozenset(defaults.roles),
+        ),
+    )
+
+
+def _tenant(name: str, tenant: schema.Tenant) -> compiled.Tenant:
+    grants = tuple(
+        compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
+        for grant in tenant.grants
+    )
+    return compiled.Tenant(name, grants, _limits(f"tenant:{name}", tenant.limits))
+
+
+def _endpoint(
+    name: str,
+    endpoint: schema.Endpoint,
+    floor: Sequence[str],
+    classifications: Mapping[str, Sequence[str]],
+    tenants: Mapping[str, schema.Tenant],
+) -> compiled.Endpoint:
+    match, shared = endpoint.match, endpoint.shared_with
+    everyone = frozenset(tenants)
+    classification = endpoint.classification or ""
+    rulesets = (*floor, *classifications.get(classification, ()), *endpoint.rulesets)
+    return compiled.Endpoint(
+        name=name,
+        owner=endpoint.owner,
+        hosts=frozenset(match.hosts),
+        path=match.path,
+        methods=frozenset(match.methods),
+        model=None if endpoint.model is None else _model(endpoint.model),
+        scopes=frozenset(endpoint.scopes),
+        shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
+        classification=classification,
+        rulesets=tuple(dict.fromkeys(rulesets)),
+        limits=_limits(f"endpoint:{name}", endpoint.limits),
+        errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
+        unscannable=endpoint.unscannable,
+        max_response=endpoint.max_response,
+    )
+
+
+def _model(rule: schema.ModelRule) -> compiled.ModelRule:
+    kind, *locator = rule.source.split(".")
+    allowed = MappingProxyType({tier: frozenset(models) for tier, models in rule.allowed.items()})
+    if kind == "body":
+        return compiled.ModelRule("body", tuple(locator), allowed)
+    return compiled.ModelRule("header" if kind == "header" else "path", tuple(locator), allowed)
+
+
+def _ruleset(name: str, rules: Sequence[schema.Rule]) -> Ruleset:
+    return Ruleset(name, tuple(Rule(frozenset(rule.detect), Action[rule.act.upper()]) for rule in rules))

@@ -1,0 +1,161 @@
+"""What a schema cannot say: names that lead nowhere, endpoints that overlap, grants that can never be used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.policy.document import Path
+from tidegate.policy.routes import shape, variables
+from tidegate.policy.schema import Document, Endpoint, Grant, Limits
+from tidegate.policy.validate import Report, suggestion
+from tidegate.policy.words import chosen, entities
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Every name that the document declares, those of faulty parts included."""
+
+    tiers: Collection[str]
+    classifications: Collection[str]
+    rulesets: Collection[str]
+    tenants: Collection[str]
+    endpoints: Collection[str]
+
+
+def check(document: Document, report: Report) -> None:
+    """Report every inconsistency of a document that fits its schema."""
+    data = report.tree.data
+    names = _Names(
+        **{
+            section: _declared(data, section)
+            for section in ("tiers", "classifications", "rulesets", "tenants", "endpoints")
+        }
+    )
+    floor = {limit.name for limit in document.platform.floor.limits}
+    _check_platform(document, names, report)
+    for name, tier in document.tiers.items():
+        _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
+        _check_limits(tier.limits, ("tiers", name, "limits"), report)
+    for name, classification in document.classifications.items():
+        _refer("ruleset", classification.rulesets, names.rulesets, ("classifications", name, "rulesets"), report)
+    for name, rules in document.rulesets.items():
+        for index, rule in enumerate(rules):
+            _refer("kind of value", rule.detect, entities(), ("rulesets", name, index, "detect"), report)
+    for name, tenant in document.tenants.items():
+        _check_limits(tenant.limits, ("tenants", name, "limits"), report, floor)
+        for index, grant in enumerate(tenant.grants):
+            _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
+    for name, endpoint in document.endpoints.items():
+        _check_endpoint(name, endpoint, names, report)
+        _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
+    _check_overlap(document, report)
+
+
+def _declared(data: Any, section: str) -> Collection[str]:
+    found = data.get(section) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else ()
+
+
+def _refer(kind: str, used: Sequence[str], known: Collection[str], path: Path, report: Report) -> None:
+    for index, name in enumerate(used):
+        _refer_one(kind, name, known, (*path, index), report)
+
+
+def _refer_one(kind: str, name: str, known: Collection[str], path: Path, report: Report, *, key: bool = False) -> None:
+    if name not in known:
+        report.at(path, f"unknown {kind} {name!r}{suggestion(name, known)}", key=key)
+
+
+def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[str] = ()) -> None:
+    seen: set[str] = set()
+    for index, limit in enumerate(limits):
+        if limit.name in seen:
+            report.at((*path, index, "name"), f"a second limit named {limit.name!r} in this list")
+        elif limit.name in floor:
+            report.at(
+                (*path, index, "name"),
+                f"the platform's floor has a limit named {limit.name!r}, which can be added to but not replaced: "
+                "choose another name",
+            )
+        seen.add(limit.name)
+
+
+def _check_platform(document: Document, names: _Names, report: Report) -> None:
+    floor, issuers = document.platform.floor, document.platform.identity.issuers
+    _refer("ruleset", floor.rulesets, names.rulesets, ("platform", "floor", "rulesets"), report)
+    _check_limits(floor.limits, ("platform", "floor", "limits"), report)
+    seen: dict[str, set[str]] = {"name": set(), "issuer": set()}
+    for index, issuer in enumerate(issuers):
+        path: Path = ("platform", "identity", "issuers", index)
+        for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
+            if value in seen[key]:
+                report.at((*path, key), f"a second entry for the issuer {value!r}")
+            seen[key].add(value)
+        defaults = issuer.claims.defaults
+        if defaults.tenant is not None:
+            _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
+        if defaults.tier is not None:
+            _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
+        for key in ("tenant", "tier"):
+            if report.whole and getattr(issuer.claims, key) is None and getattr(defaults, key) is None:
+                report.at(
+                    (*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}"
+                )
+
+
+def _check_grant(tenant: str, grant: Grant, path: Path, document: Document, names: _Names, report: Report) -> None:
+    reachable = {n: e for n, e in document.endpoints.items() if tenant == e.owner or _lent(e, tenant)}
+    listed = chosen(grant.endpoints)
+    if listed is not None:
+        for index, name in enumerate(grant.endpoints):
+            _refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)
+            if name in document.endpoints and name not in reachable and document.endpoints[name].owner in names.tenants:
+                report.at(
+                    (*path, "endpoints", index),
+                    f"endpoint {name!r} neither belongs to tenant {tenant!r} nor is shared with it",
+                )
+        reachable = {name: endpoint for name, endpoint in reachable.items() if name in listed}
+    offered: set[str] = set()
+    for endpoint in reachable.values():
+        for models in endpoint.model.allowed.values() if endpoint.model else ():
+            offered.update(models)
+    if report.whole and grant.models != "*" and "*" not in offered:
+        _refer("model", grant.models, offered, (*path, "models"), report)
+
+
+def _lent(endpoint: Endpoint, tenant: str) -> bool:
+    return endpoint.shared_with is not None and (endpoint.shared_with == "*" or tenant in endpoint.shared_with)
+
+
+def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report) -> None:
+    path: Path = ("endpoints", name)
+    _refer_one("tenant", endpoint.owner, names.tenants, (*path, "owner"), report)
+    if endpoint.shared_with is not None and endpoint.shared_with != "*":
+        _refer("tenant", endpoint.shared_with, names.tenants, (*path, "shared_with"), report)
+    if endpoint.classification is not None:
+        known = names.classifications
+        _refer_one("classification", endpoint.classification, known, (*path, "classification"), report)
+    _refer("ruleset", endpoint.rulesets, names.rulesets, (*path, "rulesets"), report)
+    if endpoint.model is not None:
+        for tier in endpoint.model.allowed:
+            _refer_one("tier", tier, names.tiers, (*path, "model", "allowed", tier), report, key=True)
+        kind, _, rest = endpoint.model.source.partition(".")
+        if kind == "path":
+            known = variables(endpoint.match.path)
+            _refer_one("variable of the path", rest, known, (*path, "model", "from"), report)
+
+
+def _check_overlap(document: Document, report: Report) -> None:
+    taken: dict[tuple[str, str, str], str] = {}
+    for name, endpoint in document.endpoints.items():
+        match = endpoint.match
+        others: dict[str, str] = {}
+        for host in match.hosts:
+            for method in match.methods:
+                other = taken.setdefault((host, shape(match.path), method), name)
+                if other != name:
+                    others.setdefault(other, f"{method} {host} {match.path}")
+        for other, where in others.items():
+            report.at(("endpoints", name, "match"), f"{where} already belongs to endpoint {other!r}", key=True)

@@ -1,0 +1,101 @@
+"""A policy file to a compiled policy, or to every problem that stands in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.errors import PolicyError, Problem
+from tidegate.policy.compile import compile_policy
+from tidegate.policy.compiled import Policy
+from tidegate.policy.consistency import check
+from tidegate.policy.document import MAX_BYTES, dotted, read
+from tidegate.policy.keysets import KeySet, read_keys
+from tidegate.policy.schema import Document
+from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt. `files` are the files that the document refers to, also when it has problems."""
+
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+    files: tuple[Path, ...]
+
+    def unwrap(self) -> Policy:
+        """The policy, or a PolicyError with every problem."""
+        if self.policy is None:
+            raise PolicyError(self.problems)
+        return self.policy
+
+
+def load_policy(path: Path, *, keys_base: Path | None = None) -> Policy:
+    """Read, validate and compile a policy file. Files that it names are relative to it, or to `keys_base`.
+
+    Raises PolicyError with all problems, in the order of the file's lines.
+    """
+    return examine_file(path, keys_base=keys_base).unwrap()
+
+
+def parse_policy(text: str, *, file: str = "<policy>", base: Path = Path()) -> Policy:
+    """`load_policy` for a text; `file` is its name in problems, `base` what the files it names are relative to."""
+    return examine(text, file=file, base=base).unwrap()
+
+
+def examine_file(path: Path, *, keys_base: Path | None = None) -> Outcome:
+    """Everything that `load_policy` finds out, without raising."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return _failed(Problem(str(path), line, dotted(()), "is not UTF-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "bad file name"
+        return _failed(Problem(str(path), 1, dotted(()), f"cannot be read: {reason}"))
+    return examine(text, file=str(path), base=path.parent if keys_base is None else keys_base)
+
+
+def examine(text: str, *, file: str, base: Path) -> Outcome:
+    """Everything that `parse_policy` finds out, without raising."""
+    tree = read(text, file)
+    report = Report(file, tree, problems=list(tree.problems))
+    if not tree.complete or not tree.marks:
+        return _failed(*report.problems or [Problem(file, 1, dotted(()), "the document is empty")])
+    document = validate(report)
+    if document is None:
+        return _failed(*report.problems)
+    check(document, report)
+    keysets = _read_keysets(document, base, report)
+    files = _files(document, base)
+    if report.problems:
+        return _failed(*report.problems, files=files)
+    return Outcome(compile_policy(document, tree.data, keysets, base), (), files)
+
+
+def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
+    keysets: dict[str, KeySet] = {}
+    for index, issuer in enumerate(document.platform.identity.issuers):
+        if issuer.jwks_file is not None:
+            try:
+                keysets[issuer.jwks_file] = read_keys(base / issuer.jwks_file)
+            except ValueError as error:
+                report.at(("platform", "identity", "issuers", index, "jwks_file"), str(error))
+    return keysets
+
+
+def _files(document: Document, base: Path) -> tuple[Path, ...]:
+    identity = document.platform.identity
+    names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
+    if identity.api_keys is not None:
+        names.append(identity.api_keys.file)
+    return tuple(base / name for name in dict.fromkeys(names))
+
+
+def _failed(*problems: Problem, files: tuple[Path, ...] = ()) -> Outcome:
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    if len(ordered) > MAX_PROBLEMS:
+        more = Problem(ordered[0].file, ordered[MAX_PROBLEMS].line, dotted(()), "more problems follow")
+        ordered = [*ordered[:MAX_PROBLEMS], more]
+    return Outcome(None, tuple(ordered), files)

@@ -1,0 +1,137 @@
+"""The policy in force, and its replacement while the process runs: on a signal, or when a file changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from watchfiles import awatch
+
+from tidegate.errors import PolicyError
+from tidegate.policy.compiled import Policy
+from tidegate.policy.load import Outcome, examine_file
+
+# Milliseconds: how long changes are gathered before they count as one, and after how long the files are looked at
+# without any event, because network file systems send none and a link may lead through folders that are not watched.
+DEBOUNCE = 400
+LOOK_AGAIN = 2_000
+
+_Stat = tuple[int, int, int, int] | None
+_Prints = dict[Path, _Stat]
+
+
+class PolicySource:
+    """Holds the policy of one file. `current` is replaced whole, by a policy that compiled, or not at all.
+
+    `files` are the policy file and the files that it names. `on_change` gets every policy that replaces another, also
+    when only the API key file changed; `on_error` gets what is wrong with a file that could not be used. They are
+    called where `reload` is called, and in the event loop of `watch`; they must not raise.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_change: Callable[[Policy], None] | None = None,
+        on_error: Callable[[PolicyError], None] | None = None,
+    ) -> None:
+        self._path = path
+        self._on_change = on_change
+        self._on_error = on_error
+        self.files: tuple[Path, ...] = (path,)
+        outcome, self._seen = self._attempt()
+        self.current: Policy = outcome.unwrap()
+        self.files = (path, *outcome.files)
+
+    def reload(self) -> bool:
+        """Read the file now. False, and the policy stays as it was, when there is anything wrong with it."""
+        return self._settle(*self._attempt())
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Reload whenever the policy file or a file that it names changes, until `stop` is set.
+
+        Folders are watched, not files: editors replace a file, and Kubernetes a link to its folder.
+        """
+        while not stop.is_set():
+            await self._reload_if_changed()
+            folders = self._folders()
+            try:
+                await self._watch_folders(folders, stop)
+            except OSError:  # a folder went away just now, or the system has no watches left: look instead of listening
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), LOOK_AGAIN / 1000)
+
+    async def _watch_folders(self, folders: tuple[Path, ...], stop: asyncio.Event) -> None:
+        """Reload on changes until `stop` is set or other folders matter."""
+        changes = awatch(
+            *folders,
+            watch_filter=None,
+            debounce=DEBOUNCE,
+            stop_event=_StopOf(stop),
+            rust_timeout=LOOK_AGAIN,
+            yield_on_timeout=True,
+            recursive=False,
+        )
+        async with contextlib.aclosing(changes):
+            async for _ in changes:
+                await self._reload_if_changed()
+                if self._folders() != folders:
+                    return
+
+    async def _reload_if_changed(self) -> None:
+        if _look_at(self._seen) != self._seen:
+            self._settle(*await asyncio.to_thread(self._attempt))
+
+    def _attempt(self) -> tuple[Outcome, _Prints]:
+        """Read the policy, and tell what all its files looked like before they were read."""
+        files = self.files
+        while True:
+            before = _look_at(files)
+            outcome = examine_file(self._path)
+            unseen = [file for file in outcome.files if file not in before]
+            if not unseen:
+                return outcome, before
+            files = (*files, *unseen)
+
+    def _settle(self, outcome: Outcome, seen: _Prints) -> bool:
+        """Take over what came of an attempt. The files of a faulty document stay watched too: one may be missing."""
+        self._seen = seen
+        if outcome.policy is None:
+            if self._on_error is not None:
+                self._on_error(PolicyError(outcome.problems))
+            return False
+        self.files = (self._path, *outcome.files)
+        self.current = outcome.policy
+        if self._on_change is not None:
+            self._on_change(outcome.policy)
+        return True
+
+    def _folders(self) -> tuple[Path, ...]:
+        """The folders of the files, and those that links lead to, as far as they exist."""
+        folders = {folder for file in self._seen for folder in (file.parent.absolute(), file.resolve().parent)}
+        return tuple(sorted(folder for folder in folders if folder.is_dir()))
+
+
+class _StopOf(asyncio.Event):
+    """Set when another event is. Setting it leaves the other alone: `awatch` sets its event when it is cancelled."""
+
+    def __init__(self, other: asyncio.Event) -> None:
+        super().__init__()
+        self._other = other
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._other.is_set()
+
+
+def _look_at(files: Iterable[Path]) -> _Prints:
+    return {file: _stat(file) for file in files}
+
+
+def _stat(file: Path) -> _Stat:
+    try:
+        found = file.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,278 @@
+"""The shape of the policy document. The reference page and the published JSON Schema are made from these classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import DictSchema, NullableSchema, WithDefaultSchema
+
+from tidegate.policy import words
+
+SCHEMA_ID = "urn:tidegate:policy:1"
+
+Attribute = Literal["tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"]
+
+
+class Strict(BaseModel):
+    """What every part of the document shares: no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_name=False)
+
+
+class _Limit(Strict):
+    name: words.Name = Field(description="What the limit is called in answers, logs and metrics; unique in its list.")
+    per: words.Set[Attribute] = Field(
+        default=[], description="The attributes of a request that are counted apart; none means one count for all."
+    )
+    cost: Literal["requests"] = Field(default="requests", description="What is counted. A request costs 1.")
+
+
+class TokenBucket(_Limit):
+    """A bucket that holds `capacity` tokens and gains some at a steady rate: bursts pass, the average is held."""
+
+    algorithm: Literal["token_bucket"] = Field(description="Selects this kind of limit.")
+    capacity: words.Count = Field(description="The most tokens that the bucket holds: the largest burst.")
+    refill: words.Refill = Field(description='Tokens gained in a time, for example "20/60s"; 10ms to 31d.')
+
+
+class SlidingWindow(_Limit):
+    """At most `limit` in any span of `window`, wherever the span begins. Exact: there are no window edges."""
+
+    algorithm: Literal["sliding_window"] = Field(description="Selects this kind of limit.")
+    limit: words.Count = Field(description="The most that passes in any one window.")
+    window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
+
+
+Limits = list[Annotated[TokenBucket | SlidingWindow, Field(discriminator="algorithm")]]
+
+
+class ApiKeys(Strict):
+    """API keys as credentials."""
+
+    header: words.HeaderName = Field(
+        default="authorization", description='The header that carries the key; "authorization" means `Bearer <key>`.'
+    )
+    file: words.FileName = Field(description="The file of API keys, relative to the policy file.")
+
+
+class ClaimDefaults(Strict):
+    """What a token's owner is taken to be where the token does not say."""
+
+    tenant: words.Name | None = Field(default=None, description="The tenant of a token without a tenant claim.")
+    tier: words.Name | None = Field(default=None, description="The tier of a token without a tier claim.")
+    roles: words.Set[words.Role] = Field(default=[], description="The roles of a token without a roles claim.")
+
+
+class Claims(Strict):
+    """Which claim gives which part of the identity: dotted paths, or lists of keys where a key itself holds a dot."""
+
+    subject: words.ClaimPath = Field(default=("sub",), description="The claim that names the caller.")
+    tenant: words.ClaimPath | None = Field(default=None, description="The claim that names the caller's tenant.")
+    tier: words.ClaimPath | None = Field(default=None, description="The claim that names the caller's tier.")
+    roles: words.ClaimPath | None = Field(default=None, description="The claim that lists the caller's roles.")
+    scopes: words.ClaimPath = Field(default=("scope",), description="The claim that lists the token's scopes.")
+    defaults: ClaimDefaults = Field(default=ClaimDefaults(), description="Used where a token lacks the claim.")
+
+
+class Issuer(Strict):
+    """An OAuth 2.0 / OpenID Connect issuer whose signed access tokens are accepted."""
+
+    name: words.Name = Field(description="What the issuer is called in logs and metrics.")
+    issuer: words.Text = Field(description="The exact `iss` of its tokens.")
+    audiences: words.Some[words.Text] = Field(description="A token must carry one of these in `aud`.")
+    algorithms: words.Some[words.SigningAlgorithm] = Field(
+        default=["RS256", "ES256"], description="The signature algorithms accepted from this issuer; asymmetric only."
+    )
+    jwks_uri: words.JwksUri | None = Field(
+        default=None, description="Where its public keys are fetched; https, or http on loopback. Or give `jwks_file`."
+    )
+    jwks_file: words.FileName | None = Field(
+        default=None, description="A file with its public keys (a JWK set), relative to the policy file."
+    )
+    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    max_lifetime: words.Lifetime = Field(
+        default=86_400.0, description="A token whose `exp` lies further ahead than this is refused."
+    )
+    types: words.Some[words.TokenType] = Field(
+        default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
+    )
+    claims: Claims = Field(default=Claims(), description="How claims become an identity.")
+
+    @model_validator(mode="after")
+    def _one_key_source(self) -> Self:
+        if (self.jwks_uri is None) == (self.jwks_file is None):
+            raise ValueError("give exactly one of jwks_uri and jwks_file")
+        return self
+
+
+class IdentityMethods(Strict):
+    """How callers prove who they are. A method that is not here is not accepted."""
+
+    api_keys: ApiKeys | None = Field(default=None, description="Accept API keys.")
+    issuers: list[Issuer] = Field(default=[], description="Accept the tokens of these issuers.")
+
+
+class Floor(Strict):
+    """What holds for every request, whoever calls. Tenants and endpoints add to it; nothing takes away from it."""
+
+    rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets that every response passes.")
+    limits: Limits = Field(default=[], description="Limits that every request is charged against.")
+
+
+class LimitsStore(Strict):
+    """What happens while the store of the limits cannot be reached."""
+
+    on_outage: Literal["share", "deny", "allow"] = Field(
+        default="share",
+        description="share: each replica enforces its part of every limit from memory; deny; or allow unlimited.",
+    )
+
+
+class Platform(Strict):
+    """What the platform's owner decides for everyone."""
+
+    identity: IdentityMethods = Field(default=IdentityMethods(), description="The accepted credentials.")
+    floor: Floor = Field(default=Floor(), description="What holds for every request.")
+    limits_store: LimitsStore = Field(default=LimitsStore(), description="Behaviour while the limit store is out.")
+    trusted_hops: int = Field(
+        default=0, ge=0, le=10, description="How many proxies before Envoy are believed in X-Forwarded-For."
+    )
+
+
+class Tier(Strict):
+    """A service tier, such as free or premium."""
+
+    weight: int = Field(default=1, ge=1, le=1_000_000, description="Its share under pressure, against other tiers.")
+    priority: Literal["critical", "standard", "sheddable"] = Field(
+        default="standard", description="What is shed first under pressure: sheddable, then standard."
+    )
+    limits: Limits = Field(default=[], description="Limits of every caller in the tier.")
+    rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets for responses to callers in the tier.")
+
+
+class Classification(Strict):
+    """How sensitive an endpoint's data is, and what that demands of its responses."""
+
+    rulesets: words.Set[words.Name] = Field(
+        default=[], description="Rulesets for responses of endpoints so classified."
+    )
+
+
+class Rule(Strict):
+    """What to look for in a response, and what to do with it."""
+
+    detect: words.Some[words.Entity] = Field(description="The kinds of value to find.")
+    act: Literal["redact", "mask", "hash", "drop", "block"] = Field(
+        description=(
+            "redact: put `[EMAIL]` in its place; mask: cover its characters; hash: a digest of it; drop: leave it out; "
+            "block: withhold the response."
+        )
+    )
+
+
+class Grant(Strict):
+    """What a role may do inside a tenant. A request needs one grant that covers all of it."""
+
+    role: words.Role = Field(description="The role that the caller must hold.")
+    endpoints: words.AllOr[words.Name] = Field(
+        description='The endpoints it reaches; "*" means all that the tenant owns or was lent.'
+    )
+    methods: words.AllOr[words.Method] = Field(default="*", description='The HTTP methods it may use; "*" means all.')
+    models: words.AllOr[words.ModelName] = Field(
+        default="*",
+        description='The models it may use; "*" means all that the tier allows. '
+        "A list does not cover endpoints that name no model.",
+    )
+
+
+class Tenant(Strict):
+    """A business unit or partner."""
+
+    grants: list[Grant] = Field(default=[], description="What its roles may do; nothing is granted without one.")
+    limits: Limits = Field(default=[], description="Limits of the tenant, beside the floor's and the tier's.")
+
+
+class Match(Strict):
+    """Which requests belong to an endpoint."""
+
+    hosts: words.Hosts = Field(description='Exact host names in lower case, without port; "*" means any.')
+    path: words.PathTemplate = Field(
+        description="An exact path, or a template: {name} takes one segment, a last ** takes the rest."
+    )
+    methods: words.Some[words.Method] = Field(description="The HTTP methods that the endpoint answers.")
+
+
+class ModelRule(Strict):
+    """Where a request names its model, and which tier may use which."""
+
+    source: words.ModelSource = Field(
+        alias="from",
+        description="body.<key> (JSON; more keys go deeper), header.<name>, or path.<variable> of the template.",
+    )
+    allowed: dict[words.Name, words.AllOr[words.ModelName]] = Field(
+        min_length=1, description='For each tier the models it may use, "*" for all; a tier not named may use none.'
+    )
+
+
+class Endpoint(Strict):
+    """A model-serving endpoint under policy."""
+
+    owner: words.Name = Field(description="The tenant that owns the endpoint.")
+    shared_with: words.AllOr[words.Name] | None = Field(
+        default=None, description='Tenants that may grant it to their roles too; "*" means every tenant.'
+    )
+    match: Match = Field(description="The requests that belong to it.")
+    model: ModelRule | None = Field(default=None, description="Leave out where requests name no model.")
+    scopes: words.Set[words.Scope] = Field(default=[], description="OAuth scopes that a caller needs, all of them.")
+    classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
+    rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
+    limits: Limits = Field(default=[], description="Limits of its own, added to all others.")
+    errors: Literal["openai", "problem"] | None = Field(
+        default=None,
+        description="The shape of refusals: OpenAI's or RFC 9457's. By default openai where the path begins with /v1/.",
+    )
+    unscannable: Literal["withhold", "pass"] = Field(
+        default="withhold", description="What happens to a response that no filter can read, such as an image."
+    )
+    max_response: words.Size = Field(
+        default=4 * 1024 * 1024, description='The most that is held to filter a response, such as "4MiB"; up to 1GiB.'
+    )
+
+
+class Document(Strict):
+    """A tidegate policy: who may call which model, how much, and what may leave."""
+
+    version: Literal[1] = Field(description="The version of this format.")
+    platform: Platform = Field(default=Platform(), description="What the platform's owner decides for everyone.")
+    tiers: dict[words.Name, Tier] = Field(default={}, description="Service tiers by name.")
+    classifications: dict[words.Name, Classification] = Field(default={}, description="Data classes by name.")
+    rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")
+    tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
+    endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")
+
+
+class _Schema(GenerateJsonSchema):
+    """Two departures: an optional key may be left out but not be null, and a name that breaks its pattern is wrong."""
+
+    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
+        written = super().dict_schema(schema)
+        for pattern, value in written.pop("patternProperties", {}).items():
+            written["propertyNames"] = {"pattern": pattern, **written.get("propertyNames", {})}
+            written["additionalProperties"] = value
+        return written
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        if schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the document, for editors and for other checkers."""
+    schema = Document.model_json_schema(by_alias=True, schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect, "$id": SCHEMA_ID, **schema}

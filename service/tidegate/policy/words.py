@@ -1,0 +1,248 @@
+"""The vocabulary of the policy document: what a name, a host, a path or a claim path may look like."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Hashable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+
+from tidegate.policy.durations import (
+    DURATION_PATTERN,
+    MAX_COUNT,
+    MAX_WINDOW,
+    REFILL_PATTERN,
+    SIZE_PATTERN,
+    bounded,
+    parse_duration,
+    parse_refill,
+    parse_size,
+    shown,
+)
+from tidegate.policy.routes import REST, segments, variable
+
+T = TypeVar("T", bound=Hashable)
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
+ENTITY_PATTERN = r"^[A-Z][A-Z0-9_]*$"
+SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
+HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+PATTERNS = {
+    NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
+    ENTITY_PATTERN: "a kind of value is in capitals, such as EMAIL",
+    SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
+    HEADER_PATTERN: "a header name is letters, digits and '-'",
+}
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_VARIABLE = re.compile(r"[a-z_][a-z0-9_]{0,31}")
+_SOURCE = re.compile(r"body(\.[A-Za-z0-9_-]{1,64}){1,8}|header\.[a-z0-9][a-z0-9-]{0,63}|path\.[a-z_][a-z0-9_]{0,31}")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def _unique(items: list[T]) -> list[T]:
+    for index, item in enumerate(items):
+        if item in items[:index] if len(items) < 64 else len(set(items)) < len(items):
+            raise ValueError(f"{shown(item)} is listed twice" if len(items) < 64 else "an item is listed twice")
+    return items
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("must be printable characters, without space around them")
+    return value
+
+
+def _not_star(value: str) -> str:
+    if value == "*":
+        raise ValueError('write "*" alone, not in a list')
+    return _printable(value)
+
+
+def _host(value: str) -> str:
+    if value == "*":
+        raise ValueError('write "*" alone, not beside other hosts')
+    if value != value.lower():
+        raise ValueError(f"must be in lower case: {value.lower()!r}")
+    if value.startswith("["):
+        try:
+            ipaddress.IPv6Address(value[1:-1] if value.endswith("]") else "")
+        except ValueError:
+            raise ValueError(f"{value!r} is not an IPv6 address in brackets") from None
+    elif len(value) > 253 or not all(_LABEL.fullmatch(label) for label in value.split(".")):
+        raise ValueError(f"{value!r} is not a host name: exact, without scheme, port, wildcard or trailing dot")
+    return value
+
+
+def _lone_star(value: object) -> object:
+    return "*" if value == ["*"] else value
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError('must begin with "/" and hold printable characters only')
+    for bad in ("//", "%", "\\", "?", "#", ";"):
+        if bad in value:
+            raise ValueError(f"must not hold {bad!r}: paths are compared decoded, without query")
+    parts, names = segments(value), set()
+    for index, part in enumerate(parts):
+        name = variable(part)
+        if part in (".", ".."):
+            raise ValueError(f"must not hold the segment {part!r}")
+        if part == REST and index != len(parts) - 1:
+            raise ValueError("** may only be the last segment")
+        if name and (_VARIABLE.fullmatch(name) is None or name in names):
+            raise ValueError(f"{part!r} must name a variable of its own: {{lower_case}}")
+        if not name and part != REST and any(sign in part for sign in "{}*"):
+            raise ValueError(f"{part!r}: a {{variable}} or ** must be a whole segment")
+        names.add(name)
+    return value
+
+
+def _source(value: str) -> str:
+    if _SOURCE.fullmatch(value) is None:
+        raise ValueError("must be body.<key>, header.<lower-case-name> or path.<variable>")
+    if value in ("header.authorization", "header.cookie"):
+        raise ValueError("that header carries credentials")
+    return value
+
+
+def _algorithm(value: str) -> str:
+    if value.upper().startswith("HS"):
+        raise ValueError(
+            f"{value} is symmetric: whoever can verify could also forge; accepted: {', '.join(ALGORITHMS)}"
+        )
+    if value.lower() == "none":
+        raise ValueError(f"'none' would accept unsigned tokens; accepted: {', '.join(ALGORITHMS)}")
+    if value not in ALGORITHMS:
+        raise ValueError(f"{value!r} is not accepted; accepted: {', '.join(ALGORITHMS)}")
+    return value
+
+
+def _jwks_uri(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if not host or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("is not a URL")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise ValueError("must be https (http only for a loopback address)")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("must not hold a user name, a password or a fragment")
+    return value
+
+
+def _claim(value: object) -> tuple[str, ...]:
+    parts = value.split(".") if isinstance(value, str) else value
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, str) and part for part in parts):
+        raise ValueError('must be a dotted path such as "realm.roles", or a list of keys where a key holds a dot')
+    return tuple(parts)
+
+
+def _token_type(value: str) -> str:
+    return value.lower().removeprefix("application/")
+
+
+def _window(value: object) -> float:
+    return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
+
+
+def _leeway(value: object) -> float:
+    return bounded(parse_duration(value), 0, 60, "0s to 60s")
+
+
+def _lifetime(value: object) -> float:
+    return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
+
+
+def _star_or_list(value: Any) -> str:
+    return "star" if isinstance(value, str) else "list"
+
+
+def entities() -> frozenset[str]:
+    """The kinds of value that the detectors know. Imported on use: the table compiles its patterns."""
+    from tidegate.filtering.detectors import ENTITIES
+
+    return frozenset(ENTITIES)
+
+
+def _list_entities(schema: dict[str, Any]) -> None:
+    schema["enum"] = sorted(entities())
+
+
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_not_star)]
+Role = ModelName
+Entity = Annotated[
+    str, StringConstraints(pattern=ENTITY_PATTERN, max_length=64), Field(json_schema_extra=_list_entities)
+]
+Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
+HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, max_length=64, to_lower=True)]
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
+PathTemplate = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_path)]
+ModelSource = Annotated[str, AfterValidator(_source), _text(f"^({_SOURCE.pattern})$", "body.model", "path.model")]
+SigningAlgorithm = Annotated[
+    str, AfterValidator(_algorithm), WithJsonSchema({"type": "string", "enum": list(ALGORITHMS)})
+]
+JwksUri = Annotated[str, AfterValidator(_jwks_uri), _text(r"^https?://", "https://id.example.com/jwks.json")]
+TokenType = Annotated[str, StringConstraints(max_length=64), AfterValidator(_token_type)]
+ClaimPath = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_claim),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    ),
+]
+Refill = Annotated[tuple[int, float], BeforeValidator(parse_refill), _text(REFILL_PATTERN, "20/60s")]
+Window = Annotated[float, BeforeValidator(_window), _text(DURATION_PATTERN, "60s")]
+Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s")]
+Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": 1024**3},
+                {"type": "string", "pattern": SIZE_PATTERN, "examples": ["4MiB"]},
+            ]
+        }
+    ),
+]
+
+Set = Annotated[list[T], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]
+Some = Annotated[Set[T], Field(min_length=1)]
+AllOr = Annotated[
+    Annotated[Literal["*"], Tag("star")] | Annotated[Some[T], Tag("list")],
+    Discriminator(_star_or_list),
+]
+Hosts = Annotated[AllOr[Host], BeforeValidator(_lone_star)]
+
+
+def chosen(words: Sequence[str] | Literal["*"]) -> frozenset[str] | None:
+    """A list as a set; None for "*"."""
+    return None if words == "*" else frozenset(words)

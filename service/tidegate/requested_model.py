@@ -1,0 +1,114 @@
+"""The name of the model in a request: from the JSON body, a header, or the path.
+
+The name decides what a caller may use, so it must be the name that the model server will read. A body that two parsers
+could read differently is refused: a key given twice, or in another case (some servers compare keys without it), also
+when it is spelt with escapes; a content type other than JSON; a content encoding.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from tidegate.model import BodyState, Deny, Reason, Request
+from tidegate.policy.compiled import ModelRule
+
+MAX_NAME = 256
+
+# Escapes that can spell a key: ASCII, and the four letters that some reader's case folding takes to ASCII.
+_TELLING_ESCAPE = re.compile(rb"\\u(?:00[0-7]|013[01]|017[fF]|212[aA])")
+_FOLDS_TO = {"i": ("\u0131", "\u0130"), "k": ("\u212a",), "s": ("\u017f",)}
+_FOLD = str.maketrans({twin: letter for letter, twins in _FOLDS_TO.items() for twin in twins})
+_JSON_TYPE = re.compile(
+    r"application/(?:[a-z0-9.+-]{1,100}\+)?json(?:\s*;\s*charset\s*=\s*\"?utf-?8\"?)?", re.IGNORECASE
+)
+
+
+def requested_model(rule: ModelRule, request: Request, variables: Mapping[str, str]) -> str | Deny:
+    """The model that the request names where `rule` says, or why there is none."""
+    if rule.source == "body":
+        value = _from_body(request, rule.locator)
+        if isinstance(value, Deny):
+            return value
+    elif rule.source == "header":
+        value = request.headers.get(rule.locator[0], "")
+    else:
+        value = variables.get(rule.locator[0], "")
+    if value is None or value == "":
+        return Deny(400, Reason.MODEL_MISSING, "the request does not name a model")
+    if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
+        return _malformed(f"the model's name must be a string of at most {MAX_NAME} printable characters")
+    return value
+
+
+def _from_body(request: Request, keys: tuple[str, ...]) -> Any:
+    """The value at the path of keys in a JSON body; None when there is none."""
+    if request.body_state is BodyState.PARTIAL:
+        return Deny(413, Reason.REQUEST_MALFORMED, "the request body is too large to read the model's name from it")
+    if request.body_state is BodyState.ABSENT or not request.body:
+        return Deny(400, Reason.MODEL_MISSING, "the request has no body that names a model")
+    kind = request.headers.get("content-type", "")
+    if kind and _JSON_TYPE.fullmatch(kind.strip()) is None:
+        return Deny(415, Reason.REQUEST_MALFORMED, "the request body must be application/json in UTF-8")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        return Deny(415, Reason.REQUEST_MALFORMED, "the request body must not be compressed")
+    try:
+        value = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return _malformed("the request body is not valid JSON")
+    if not isinstance(value, dict):
+        return _malformed("the request body must be a JSON object")
+    if _may_repeat(request.body, keys) and not _is_unambiguous(request.body, keys):
+        return _malformed(f"the request body must hold the key {'.'.join(keys)!r} once, spelt exactly so")
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _malformed(message: str) -> Deny:
+    return Deny(400, Reason.REQUEST_MALFORMED, message)
+
+
+def _may_repeat(body: bytes, keys: tuple[str, ...]) -> bool:
+    """A quick look at the bytes of valid JSON: could any key of the path be there twice, in whatever spelling?"""
+    if b"\\u" in body and _TELLING_ESCAPE.search(body) is not None:
+        return True
+    lower = body.lower()
+    for key in keys:
+        times = lower.count(f'"{key.lower()}"'.encode())
+        if times > 1 or (times == 1 and f'"{key}"'.encode() not in body):
+            return True
+        if any(twin.encode() in body for letter in _FOLDS_TO.keys() & key.lower() for twin in _FOLDS_TO[letter]):
+            return True
+    return False
+
+
+def _is_unambiguous(body: bytes, keys: tuple[str, ...]) -> bool:
+    """The thorough look: on the way down the path, each key is there once at most, and no other folds to it."""
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_Pairs, parse_int=len, parse_float=len, parse_constant=len)
+    except (ValueError, RecursionError):
+        return False
+    for key in keys:
+        if not isinstance(value, _Pairs):
+            return True
+        same = [(name, child) for name, child in value if _fold(name) == _fold(key)]
+        if not same:
+            return True
+        if len(same) > 1 or same[0][0] != key:
+            return False
+        value = same[0][1]
+    return True
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it was written, repeated keys included."""
+
+
+def _fold(key: str) -> str:
+    """The key as the most careless reader compares it: case-blind, and ended by NUL."""
+    return key.partition("\0")[0].translate(_FOLD).lower()
