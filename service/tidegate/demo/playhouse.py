@@ -14,9 +14,18 @@ import httpx
 
 from tidegate.demo.edge import local_bootstrap
 from tidegate.demo.materials import Materials, make_materials
-from tidegate.demo.redis_server import running_redis
+from tidegate.demo.redis_server import find_redis_server
 from tidegate.demo.scenarios.scenario import Stage
-from tidegate.demo.stack import Process, StackError, adjacent_ports, free_ports, listening, running_envoy, serving
+from tidegate.demo.stack import (
+    Process,
+    StackError,
+    adjacent_ports,
+    free_ports,
+    listening,
+    running,
+    running_envoy,
+    serving,
+)
 
 Store = Literal["memory", "redis"]
 
@@ -67,9 +76,9 @@ def open_house(store: Store, directory: Path, *, nice: bool = False) -> Iterator
     ports = Ports.choose(processes, nice=nice)
     materials = make_materials(directory)
     with ExitStack() as stack:
-        url = stack.enter_context(running_redis()) if store == "redis" else "memory://"
+        store_url = _start_redis(stack, directory) if store == "redis" else "memory://"
         model = _start(stack, directory / "model.log", "tidegate.demo.app", "--listen", f"127.0.0.1:{ports.model}")
-        policy = _start(stack, directory / "tidegate.log", *_serve(materials, ports, url, processes))
+        policy = _start(stack, directory / "tidegate.log", *_serve(materials, ports, store_url, processes))
         model.wait_until(lambda: listening(ports.model))
         workers = tuple(range(ports.policy, ports.policy + processes))
         policy.wait_until(lambda: all(serving(f"127.0.0.1:{port}") for port in workers))
@@ -114,6 +123,14 @@ def _start(stack: ExitStack, log: Path, module: str, *arguments: str) -> Process
     process = Process([sys.executable, "-m", module, *arguments], log)
     stack.callback(process.stop)
     return process
+
+
+def _start_redis(stack: ExitStack, directory: Path) -> str:
+    (port,) = free_ports(1)
+    keep_nothing = ("--save", "", "--appendonly", "no", "--dir", str(directory))
+    command = [find_redis_server(), "--bind", "127.0.0.1", "--port", str(port), *keep_nothing]
+    stack.enter_context(running(command, directory / "redis.log", ready=lambda: listening(port)))
+    return f"redis://127.0.0.1:{port}/0"
 
 
 def _client(base: str) -> httpx.Client:
