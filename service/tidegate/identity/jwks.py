@@ -17,7 +17,7 @@ import httpx
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity.keyset import MAX_KEYS, KeySet, key_set
-from tidegate.identity.strict_json import BadJson, parse_object
+from tidegate.identity.strict_json import parse_object
 from tidegate.policy.compiled import Issuer
 
 _MAX_BYTES: Final = 1024 * 1024
@@ -87,8 +87,11 @@ class KeySets:
             return keys
         source = self._sources.setdefault(issuer.jwks_uri, _Source())
         if not source.failure or self._clock.monotonic() - source.tried >= self._retry_interval:
-            await self._fetch_once(issuer.jwks_uri, source)
-        if source.keys is None or self._clock.monotonic() - source.fetched > self._max_age:
+            self._start(issuer.jwks_uri, source)
+        bridged = bool(source.failure) and self._usable(source)  # in an outage nobody waits for the next attempt
+        if source.fetch is not None and not bridged:
+            await asyncio.shield(source.fetch)
+        if source.keys is None or not self._usable(source):
             raise IdentityProviderUnavailable(f"{issuer.name}: {source.failure}")
         return source.keys
 
@@ -100,12 +103,14 @@ class KeySets:
         source = self._sources.get(issuer.jwks_uri)
         if source is None:  # static keys never change
             return None
-        attempted = source.fetch is not None or self._clock.monotonic() - source.tried >= self._min_interval
-        if attempted:
-            await self._fetch_once(issuer.jwks_uri, source)
+        if self._clock.monotonic() - source.tried >= self._min_interval:
+            self._start(issuer.jwks_uri, source)
+        attempt = source.fetch
+        if attempt is not None:
+            await asyncio.shield(attempt)
         if source.failure:
             raise IdentityProviderUnavailable(f"{issuer.name}: {source.failure}")
-        return source.keys if attempted else None
+        return None if attempt is None else source.keys
 
     async def aclose(self) -> None:
         """Stop every fetch and close the client."""
@@ -127,11 +132,13 @@ class KeySets:
         self._static[id(issuer)] = (issuer, keys)  # holding the issuer keeps its id from being used again
         return keys
 
-    async def _fetch_once(self, uri: str, source: _Source) -> None:
-        """Wait for the one running fetch, starting it when none runs. A caller that gives up does not stop it."""
+    def _usable(self, source: _Source) -> bool:
+        return source.keys is not None and self._clock.monotonic() - source.fetched <= self._max_age
+
+    def _start(self, uri: str, source: _Source) -> None:
+        """Make sure that one fetch runs. It is a task of its own: a caller that gives up does not stop it."""
         if source.fetch is None:
             source.fetch = asyncio.create_task(self._refresh(uri, source), name=f"jwks {uri}")
-        await asyncio.shield(source.fetch)
 
     async def _refresh(self, uri: str, source: _Source) -> None:
         source.tried = self._clock.monotonic()
@@ -142,7 +149,7 @@ class KeySets:
             source.failure = ""
             if keys != source.keys:  # the same object for the same keys, so that verified tokens stay verified
                 source.keys = keys
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, _Unusable, BadJson) as failure:
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError, _Unusable) as failure:
             source.failure = f"{type(failure).__name__}: {failure}"
         except BaseException as failure:
             source.failure = f"stopped: {type(failure).__name__}"

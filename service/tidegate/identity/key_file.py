@@ -138,12 +138,13 @@ def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
 def _duplicates(node: yaml.Node, path: tuple[str | int, ...], name: str) -> list[Problem]:
     found: list[Problem] = []
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: set[str | int] = set()
         for key, value in node.value:
-            if key.value in seen:
-                found.append(Problem(name, key.start_mark.line + 1, _dotted((*path, key.value)), "is given twice"))
-            seen.add(str(key.value))
-            found += _duplicates(value, (*path, str(key.value)), name)
+            here = (*path, str(key.value))
+            if here[-1] in seen:
+                found.append(Problem(name, key.start_mark.line + 1, _dotted(here), "is given twice"))
+            seen.add(here[-1])
+            found += _duplicates(value, here, name)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             found += _duplicates(item, (*path, index), name)

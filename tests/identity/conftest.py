@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tidegate.identity import BearerVerifier, KeySets
+
+from tests.identity.forge import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
+    made = KeySets(clock=clock, timeout=1.0)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def verifier(clock: FakeClock, key_sets: KeySets) -> BearerVerifier:
+    return BearerVerifier(clock=clock, key_sets=key_sets)

@@ -1,0 +1,121 @@
+"""Every token of tests/cases/jwt_adversarial.yaml, and every token near a good one, is refused and never raises."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tidegate.identity import BearerVerifier, KeySets
+from tidegate.model import Deny, Identity, Reason
+from tidegate.policy.compiled import Issuer
+
+from tests.identity import forge
+
+CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "jwt_adversarial.yaml").read_text(encoding="utf-8"))
+BASE64URL = string.ascii_letters + string.digits + "-_"
+
+
+def trusted(changes: dict[str, Any]) -> Issuer:
+    changes = dict(changes)
+    members = changes.pop("members", {})
+    if "keys" in changes:
+        changes["jwks"] = tuple(forge.jwk_of(name, name, **members) for name in changes.pop("keys"))
+    for name in ("algorithms", "types"):
+        if name in changes:
+            changes[name] = tuple(changes[name]) if name == "algorithms" else frozenset(changes[name])
+    return forge.issuer(**changes)
+
+
+def test_names_of_cases_are_unique() -> None:
+    names = [case["name"] for case in CASES]
+    assert len(names) == len(set(names)) > 150
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+async def test_case(case: dict[str, Any], verifier: BearerVerifier) -> None:
+    token = forge.forge(case)
+    verdict = await verifier.verify(token, (trusted(case.get("issuer", {})),), policy_version="v1")
+    if case["expect"] == "ok":
+        assert isinstance(verdict, Identity), verdict
+        return
+    assert isinstance(verdict, Deny), verdict
+    expected = case["expect"] if isinstance(case["expect"], list) else [case["expect"]]
+    assert verdict.detail in expected
+    assert verdict.status == case.get("status", 401)
+    assert (verdict.reason is Reason.CREDENTIAL_EXPIRED) == (verdict.detail == "expired")
+    for part in token.split("."):  # nothing of the token is echoed
+        assert len(part) < 20 or part not in repr(verdict)
+
+
+@pytest.fixture(scope="module")
+def flat() -> tuple[BearerVerifier, tuple[Issuer, ...]]:
+    """A verifier without memory and without fixtures of one test, for properties."""
+    clock = forge.FakeClock()
+    return BearerVerifier(clock=clock, key_sets=KeySets(clock=clock), cache_size=0), (forge.issuer(),)
+
+
+async def test_any_one_changed_character_is_denied(flat: tuple[BearerVerifier, tuple[Issuer, ...]]) -> None:
+    verifier, issuers = flat
+    for alg, key in (("RS256", "rsa"), ("ES256", "ec"), ("PS256", "rsa")):
+        good = forge.token(alg=alg, key=key)
+        assert isinstance(await verifier.verify(good, issuers, policy_version="v"), Identity)
+        for place, char in enumerate(good):
+            other = BASE64URL[(BASE64URL.find(char) + 1 + place % 62) % 64]
+            bad = good[:place] + other + good[place + 1 :]
+            verdict = await verifier.verify(bad, issuers, policy_version="v")
+            assert isinstance(verdict, Deny), place
+            assert not verdict.detail.startswith("unexpected")
+
+
+GOOD = {alg: forge.token(alg=alg, key=key) for alg, key in (("RS256", "rsa"), ("ES256", "ec"))}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_any_mutation_is_denied_and_none_raises(
+    data: st.DataObject, flat: tuple[BearerVerifier, tuple[Issuer, ...]]
+) -> None:
+    verifier, issuers = flat
+    good = GOOD[data.draw(st.sampled_from(sorted(GOOD)))]
+    start = data.draw(st.integers(0, len(good)))
+    end = data.draw(st.integers(start, min(len(good), start + 8)))
+    bad = good[:start] + data.draw(st.text(max_size=8)) + good[end:]
+    verdict = await verifier.verify(bad, issuers, policy_version="v")
+    assert isinstance(verdict, Identity if bad == good else Deny)
+    assert isinstance(verdict, Identity) or not verdict.detail.startswith("unexpected")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+REGISTERED = st.sampled_from(["iss", "aud", "sub", "exp", "iat", "nbf", "jti", "org", "plan", "roles", "scope"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(member=JSON, claims=st.dictionaries(REGISTERED, JSON, min_size=1, max_size=3))
+async def test_signed_nonsense_never_raises(
+    member: Any, claims: dict[str, Any], flat: tuple[BearerVerifier, tuple[Issuer, ...]]
+) -> None:
+    """Even the issuer itself may sign anything: every value of every type in every claim ends in a verdict."""
+    verifier, issuers = flat
+    signed = forge.token(forge.good_claims() | claims, alg="ES256", key="ec")
+    odd = forge.token(None, {"alg": "ES256", "kid": "ec", "typ": member, "x": member}, alg="ES256", key="ec")
+    for token in (signed, odd):
+        verdict = await verifier.verify(token, issuers, policy_version="v")
+        assert isinstance(verdict, Identity) or not verdict.detail.startswith("unexpected")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(alphabet=st.characters(), max_size=200) | st.from_regex(r"[\w-]*\.[\w-]*\.[\w-]*", fullmatch=True))
+async def test_any_text_is_denied(text: str, flat: tuple[BearerVerifier, tuple[Issuer, ...]]) -> None:
+    verifier, issuers = flat
+    verdict = await verifier.verify(text, issuers, policy_version="v")
+    assert isinstance(verdict, Deny)
+    assert not verdict.detail.startswith("unexpected")

@@ -1,0 +1,229 @@
+"""The ten rules of the design, a named test each; tests/cases/jwt_adversarial.yaml has the many variants."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import tidegate
+from tidegate.errors import IdentityProviderUnavailable
+from tidegate.identity import BearerVerifier, KeySets, bearer
+from tidegate.identity.keyset import KeySet
+from tidegate.model import Deny, Identity, Reason
+from tidegate.policy.compiled import Issuer
+
+from tests.identity import forge
+from tests.identity.forge import NOW, FakeClock
+
+
+async def verdict(verifier: BearerVerifier, token: str, version: str = "v1", **issuer: object) -> Identity | Deny:
+    return await verifier.verify(token, (forge.issuer(**issuer),), policy_version=version)
+
+
+async def detail(verifier: BearerVerifier, token: str, **issuer: object) -> str:
+    answer = await verdict(verifier, token, **issuer)
+    assert isinstance(answer, Deny)
+    return answer.detail
+
+
+async def test_rule_01_shape_length_base64_and_json_are_strict(verifier: BearerVerifier) -> None:
+    good = forge.token()
+    assert await detail(verifier, good + "A" * 16_384) == "too_long"
+    assert await detail(verifier, good + ".AAAA") == "segments"
+    assert await detail(verifier, good + "=") == "base64"
+    assert await detail(verifier, forge.token('{"x":' + "[" * 99 + "]" * 99 + "}")) == "json_depth"
+    assert await detail(verifier, forge.token('{"sub":"a","sub":"b"}')) == "json_duplicate_key"
+
+
+async def test_rule_02_only_the_issuers_asymmetric_algorithms(verifier: BearerVerifier) -> None:
+    assert await detail(verifier, forge.token(header={"alg": "none", "kid": "rsa"})) == "alg_not_allowed"
+    confused = forge.token(header={"alg": "HS256", "kid": "rsa"}, alg="HS256", key="rsa:der")
+    assert await detail(verifier, confused) == "alg_not_allowed"
+    assert await detail(verifier, confused, algorithms=("RS256", "HS256", "none")) == "alg_not_allowed"
+    assert await detail(verifier, forge.token(alg="RS384"), algorithms=("RS256",)) == "alg_not_allowed"
+
+
+async def test_rule_03_exactly_one_configured_key_and_none_from_the_token(verifier: BearerVerifier) -> None:
+    stranger = {"alg": "RS256", "kid": "rsa", "jwk": forge.jwk_of("other"), "jku": "https://evil.example/"}
+    assert await detail(verifier, forge.token(header=stranger, key="other")) == "signature"
+    assert await detail(verifier, forge.token(header={"alg": "RS256", "kid": "x"})) == "kid_unknown"
+    twins = (forge.jwk_of("rsa", "rsa"), forge.jwk_of("other", "rsa"))
+    assert await detail(verifier, forge.token(), jwks=twins) == "key_ambiguous"
+    two = (forge.jwk_of("rsa", "rsa"), forge.jwk_of("other", "other"))
+    assert await detail(verifier, forge.token(header={"alg": "RS256"}), jwks=two) == "key_ambiguous"
+    assert isinstance(await verdict(verifier, forge.token(header={"alg": "RS256"}), jwks=two[:1]), Identity)
+
+
+async def test_rule_03_another_issuers_key_does_not_count(verifier: BearerVerifier) -> None:
+    ours = forge.issuer()
+    theirs = forge.issuer(name="partner", issuer="https://partner.example/", jwks=(forge.jwk_of("other", "other"),))
+    claims = forge.good_claims() | {"iss": theirs.issuer}
+    assert isinstance(
+        await verifier.verify(forge.token(claims, key="other"), (ours, theirs), policy_version="v"), Identity
+    )
+    crossed = await verifier.verify(forge.token(claims, key="rsa"), (ours, theirs), policy_version="v")
+    assert isinstance(crossed, Deny)
+    assert crossed.detail == "kid_unknown"
+
+
+async def test_rule_04_any_crit_is_refused(verifier: BearerVerifier) -> None:
+    assert await detail(verifier, forge.token(header={"alg": "RS256", "kid": "rsa", "crit": ["exp"]})) == "crit"
+
+
+@pytest.mark.parametrize("name", ["exp", "iss", "aud", "sub"])
+async def test_rule_05_four_claims_are_required(name: str, verifier: BearerVerifier) -> None:
+    claims = forge.good_claims()
+    del claims[name]
+    assert await detail(verifier, forge.token(claims)) == name
+
+
+async def test_rule_05_time_is_strict(verifier: BearerVerifier, clock: FakeClock) -> None:
+    token = forge.token()  # expires at NOW + 300, leeway 30
+    clock.wall = NOW + 329.9
+    assert isinstance(await verdict(verifier, token), Identity)
+    clock.wall = NOW + 330
+    answer = await verdict(verifier, token)
+    assert isinstance(answer, Deny)
+    assert answer.reason is Reason.CREDENTIAL_EXPIRED
+    clock.wall = NOW + 359.9
+    assert isinstance(await verdict(verifier, forge.token(), "v2", leeway=1e9), Identity)  # 60 seconds at most
+    clock.wall = NOW + 360
+    assert await detail(verifier, forge.token(), leeway=1e9) == "expired"
+    assert await detail(verifier, forge.token(forge.good_claims() | {"exp": NOW + 10**6})) == "lifetime"
+
+
+async def test_rule_06_types_and_id_tokens(verifier: BearerVerifier) -> None:
+    only = {"types": frozenset({"at+jwt"})}
+    assert await detail(verifier, forge.token(), **only) == "typ"
+    header = {"alg": "RS256", "kid": "rsa", "typ": "at+jwt"}
+    assert isinstance(await verdict(verifier, forge.token(header=header), **only), Identity)
+    assert await detail(verifier, forge.token(forge.good_claims() | {"nonce": "n"})) == "id_token"
+
+
+async def test_rule_07_no_keys_means_503_and_never_a_pass(clock: FakeClock) -> None:
+    """The fetching itself is tested in test_jwks."""
+
+    class Down(KeySets):
+        async def get(self, issuer: Issuer) -> KeySet:
+            raise IdentityProviderUnavailable("down")
+
+    answer = await verdict(BearerVerifier(clock=clock, key_sets=Down(clock=clock)), forge.token())
+    assert isinstance(answer, Deny)
+    assert (answer.status, answer.reason) == (503, Reason.IDENTITY_UNAVAILABLE)
+    assert ("retry-after", "5") in answer.headers
+
+
+@pytest.mark.parametrize("opaque", ["2YotnFZFEjr1zCsicMWpAA", "ab29.c0AfH6SMBx", "opaque_16C7e42F292c6912"])
+async def test_rule_08_opaque_tokens_are_refused_while_there_is_no_introspection(
+    opaque: str, verifier: BearerVerifier
+) -> None:
+    assert await detail(verifier, opaque) == "segments"
+
+
+async def test_rule_09_the_memory_dies_with_exp_key_and_policy(
+    verifier: BearerVerifier, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = 0
+    genuine = bearer._constructed
+
+    def counting(key: object, alg: str) -> object:
+        nonlocal checked
+        checked += 1
+        return genuine(key, alg)
+
+    monkeypatch.setattr(bearer, "_constructed", counting)
+    issuer, token = forge.issuer(), forge.token()
+    first = await verifier.verify(token, (issuer,), policy_version="v1")
+    assert await verifier.verify(token, (issuer,), policy_version="v1") is first
+    assert checked == 1
+    await verifier.verify(token, (issuer,), policy_version="v2")
+    assert checked == 2  # another policy
+    await verifier.verify(forge.token(forge.good_claims() | {"jti": "x"}), (issuer,), policy_version="v1")
+    assert checked == 3  # another token
+    clock.wall = NOW + 300
+    assert isinstance(await verifier.verify(token, (issuer,), policy_version="v1"), Identity)
+    assert checked == 4  # at exp it is forgotten; the leeway is granted by a full verification only
+    clock.wall = NOW + 330
+    assert isinstance(await verifier.verify(token, (issuer,), policy_version="v1"), Deny)
+
+
+async def test_rule_09_the_memory_is_bounded_and_forgets_the_least_used(clock: FakeClock) -> None:
+    verifier = BearerVerifier(clock=clock, key_sets=KeySets(clock=clock), cache_size=2)
+    issuers = (forge.issuer(),)
+    tokens = [forge.token(forge.good_claims() | {"jti": str(n)}) for n in range(3)]
+    first = await verifier.verify(tokens[0], issuers, policy_version="v")
+    second = await verifier.verify(tokens[1], issuers, policy_version="v")
+    assert await verifier.verify(tokens[0], issuers, policy_version="v") is first
+    await verifier.verify(tokens[2], issuers, policy_version="v")
+    assert len(verifier._verified) == 2
+    assert await verifier.verify(tokens[0], issuers, policy_version="v") is first
+    assert await verifier.verify(tokens[1], issuers, policy_version="v") is not second
+
+
+async def test_rule_09_refusals_are_not_remembered(verifier: BearerVerifier, clock: FakeClock) -> None:
+    early = forge.token(forge.good_claims() | {"nbf": NOW + 60})
+    assert await detail(verifier, early) == "nbf_future"
+    clock.advance(60)
+    assert isinstance(await verdict(verifier, early), Identity)
+
+
+async def test_rule_10_every_exception_is_a_refusal(verifier: BearerVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    for failure in (TypeError, OverflowError, RecursionError, MemoryError, KeyError, AssertionError):
+
+        def broken(key: object, alg: str, failure: type[Exception] = failure) -> object:
+            raise failure("from below")
+
+        monkeypatch.setattr(bearer, "_constructed", broken)
+        answer = await verdict(verifier, forge.token())
+        assert isinstance(answer, Deny)
+        assert answer.status == 401
+        assert "from below" not in repr(answer)
+
+
+async def test_rule_10_the_deadline_is_read_after_the_work(clock: FakeClock) -> None:
+    class Slow(KeySets):
+        async def get(self, issuer: Issuer) -> KeySet:
+            clock.advance(400)
+            return await super().get(issuer)
+
+    answer = await verdict(BearerVerifier(clock=clock, key_sets=Slow(clock=clock)), forge.token())
+    assert isinstance(answer, Deny)
+    assert answer.reason is Reason.CREDENTIAL_EXPIRED
+
+
+def test_only_bearer_imports_jose() -> None:
+    root = Path(tidegate.__file__).parent
+    importers = {path.name for path in root.rglob("*.py") if "jose" in "".join(_imports(path))}
+    assert importers == {"bearer.py"}
+
+
+def _imports(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith(("import ", "from "))]
+
+
+def test_importing_and_verifying_warns_of_nothing() -> None:
+    code = "import warnings; warnings.simplefilter('error'); import tidegate.identity"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_identity_is_frozen_through_and_through(clock: FakeClock) -> None:
+    import asyncio
+
+    async def run() -> Identity | Deny:
+        return await verdict(BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)), forge.token())
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        identity = asyncio.run(run())
+    assert isinstance(identity, Identity)
+    with pytest.raises(TypeError):
+        identity.claims["sub"] = "admin"  # type: ignore[index]
+    with pytest.raises(TypeError):
+        identity.claims["org"]["id"] = "other"
+    assert identity.claims["roles"] == ("analyst", "admin")
+    assert json.dumps(identity.credential) == '"rsa"'
