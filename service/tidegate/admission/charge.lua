@@ -1,0 +1,62 @@
+-- Decisions, each of which takes all its charges or none.
+--
+-- ARGV[2..], a decision: number of charges, hold in ms (0: none), force ("1" or "0"); then a plan and a cost a charge.
+-- KEYS, a decision: with a hold, the key of the reservation; then a key a charge.
+-- Reply, a decision: units left, microseconds until full, microseconds until the cost fits (0 it did, -1 never), a
+-- charge; or a text when it failed. With force the costs are entered even where they do not fit, and the
+-- reservation's key only marks that this was done: an empty reply says that it had been done before.
+
+local argument, name = 2, 1
+
+local function decide(count, hold, force, reservation, first_key, first_argument)
+  if force and reservation and not call('SET', reservation, '1', 'NX', 'PX', hold) then return {} end
+  local opened, steps, refused = {}, {}, false
+  for i = 1, count do
+    local key, plan = KEYS[first_key + i - 1], plan_of(ARGV[first_argument + 2 * i - 2])
+    local cost = tonumber(ARGV[first_argument + 2 * i - 1])
+    local s = opened[key]
+    if not s then
+      s = kinds[plan.kind].open(key, plan)
+      opened[key] = s
+    end
+    local retry, at, index = 0, s.at, 0
+    if cost > plan.capacity and not force then
+      retry = -1
+    elseif cost > 0 then
+      retry, at, index = s.kind.take(s, cost, force)
+    end
+    refused = refused or retry ~= 0
+    steps[i] = { s = s, retry = retry, record = { key, plan.text, cost, at, index } }
+  end
+  for _, s in pairs(opened) do
+    if refused then
+      s.kind.undo(s)
+    elseif s.dirty then
+      s.kind.write(s)
+    end
+  end
+  local reply, records = {}, {}
+  for i, step in ipairs(steps) do
+    reply[3 * i - 2], reply[3 * i - 1] = step.s.kind.look(step.s)
+    reply[3 * i] = step.retry
+    records[i] = step.record
+  end
+  if reservation and not force and not refused then
+    call('SET', reservation, cmsgpack.pack(records), 'PX', hold)
+  end
+  return reply
+end
+
+local replies = {}
+while argument <= #ARGV do
+  local count, hold, force = tonumber(ARGV[argument]), ARGV[argument + 1], ARGV[argument + 2] == '1'
+  local reservation
+  if hold ~= '0' then
+    reservation = KEYS[name]
+    name = name + 1
+  end
+  local ok, reply = pcall(decide, count, hold, force, reservation, name, argument + 3)
+  replies[#replies + 1] = ok and reply or message(reply)
+  name, argument = name + count, argument + 3 + 2 * count
+end
+return replies

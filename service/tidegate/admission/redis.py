@@ -1,0 +1,160 @@
+"""Limits in Redis, shared by every replica: one Lua script decides, with the server's clock, on all charges at once.
+
+**Keys** are `prefix|scope|name|t or w|key`, with "|" and "%" in scope and name percent-encoded. The numbers of a limit
+are not in the key, and what is stored does not know the capacity (see `reference`), so a changed capacity or rate
+takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened window counts only
+what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding window: at most
+one window later). One master, or a prefix with a `{tag}` in Redis Cluster.
+
+**Memory** in Redis: about 0.1 KiB a bucket. A sliding window holds one hash field of 20 to 70 bytes for each charge of
+the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
+log: the sum is kept, and a refusal reads at most `MAX_WALK` of the oldest entries to find its wait.
+
+**What is unknown after a timeout**: whether the charge was taken. It is not tried again, so nothing is charged twice;
+the caller gets `StoreTimedOut`, and what `outage` then decides may have been charged once in the store besides.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from math import inf
+
+from tidegate.admission.reference import MAX_COST, microseconds, rate
+from tidegate.admission.scripts import ScriptRunner, load_script
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Charge, Limit, LimitState
+
+_CHARGE = load_script("limit.lua", "charge.lua")
+_SETTLE = load_script("limit.lua", "settle.lua")
+_HEARTBEAT = load_script("heartbeat.lua")
+_PLANS = 10_000
+_MAX_HOLD_MS = 10 * 365 * 86_400_000
+
+
+class _Plan:
+    __slots__ = ("limit", "prefix", "text")
+
+    def __init__(self, prefix: str, limit: Limit) -> None:
+        self.limit = limit
+        kind = "t" if limit.algorithm == "token_bucket" else "w"
+        a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
+        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|"
+        self.text = f"{kind} {limit.capacity} {a} {b}".encode()
+
+
+class RedisLedger:
+    """A `Ledger` in Redis. Everything raises `StoreUnavailable`, within `timeout` seconds, when Redis does not answer.
+
+    `url` is `redis://`, `rediss://` or `unix://` with the options of redis-py. Decisions that one turn of the event
+    loop asks for travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
+    server's clock, and leaves keys without a TTL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "tg",
+        timeout: float = 0.05,
+        max_batch: int = 128,
+        now_us: Callable[[], int] | None = None,
+    ) -> None:
+        self._runner = ScriptRunner(url, timeout=timeout, max_batch=max_batch)
+        self._prefix = prefix
+        self._now_us = now_us
+        self._plans: dict[int, _Plan] = {}
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        """Take every charge or none, in one script call."""
+        if not charges:
+            return Admission(())
+        keys: list[bytes] = []
+        reservation = ""
+        hold_ms = b"0"
+        if hold is not None:
+            reservation = "r" + secrets.token_urlsafe(12)
+            keys.append(self._hold_key(reservation))
+            hold_ms = _milliseconds(hold)
+        args = self._arguments(charges, keys, hold_ms, b"0")
+        reply: list[int] = await self._runner.run(_CHARGE, keys, args, self._now())
+        states = []
+        refused: LimitState | None = None
+        at = 0
+        for charge in charges:
+            retry = reply[at + 2]
+            wait = 0.0 if retry == 0 else retry / 1e6 if retry > 0 else inf
+            state = LimitState(charge.limit, reply[at], reply[at + 1] / 1e6, wait)
+            states.append(state)
+            at += 3
+            if retry and (refused is None or wait > refused.retry_after):
+                refused = state
+        return Admission(tuple(states), refused, "" if refused is not None else reservation)
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        """Replace the reserved cost by the actual one, once, in one script call."""
+        args = (_integer(min(max(0, cost), MAX_COST)),)
+        reply: int = await self._runner.run(_SETTLE, (self._hold_key(reservation),), args, self._now())
+        return reply == 1
+
+    async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
+        """Charge what was used elsewhere, whether or not it fits; False when `once` was entered before.
+
+        `once` names this entry for `keep` seconds, so an entry whose answer was lost can be repeated.
+        """
+        keys = [self._hold_key(once)]
+        args = self._arguments(charges, keys, _milliseconds(keep), b"1")
+        return bool(await self._runner.run(_CHARGE, keys, args, self._now()))
+
+    async def beat(self, name: str, lasts: float) -> int:
+        """Count the replica `name` as live for `lasts` seconds, 0 to leave; how many are live by the server's clock."""
+        args = (name.encode(), _integer(round(lasts * 1e6)))
+        live: int = await self._runner.run(_HEARTBEAT, (f"{self._prefix}|replicas".encode(),), args)
+        return live
+
+    async def ready(self) -> bool:
+        """Whether Redis answers and takes writes now."""
+        try:
+            await self.settle("-", 0)
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection; whoever still waits gets `StoreUnavailable`."""
+        await self._runner.close()
+
+    def _arguments(self, charges: Sequence[Charge], keys: list[bytes], hold_ms: bytes, force: bytes) -> list[bytes]:
+        args = [_integer(len(charges)), hold_ms, force]
+        for charge in charges:
+            plan = self._plans.get(id(charge.limit)) or self._plan(charge.limit)
+            keys.append((plan.prefix + charge.key).encode("utf-8", "surrogatepass"))
+            args.append(plan.text)
+            args.append(b"1" if charge.cost == 1 else _integer(charge.cost))
+        return args
+
+    def _plan(self, limit: Limit) -> _Plan:
+        # Found by identity, which is cheaper than hashing; the plan keeps the limit, and so its id, alive.
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
+        plan = self._plans[id(limit)] = _Plan(self._prefix, limit)
+        return plan
+
+    def _hold_key(self, reservation: str) -> bytes:
+        return f"{self._prefix}|hold|{reservation}".encode("utf-8", "surrogatepass")
+
+    def _now(self) -> bytes:
+        return b"" if self._now_us is None else _integer(self._now_us())
+
+
+def _integer(number: int) -> bytes:
+    return str(number).encode()
+
+
+def _milliseconds(seconds: float) -> bytes:
+    return _integer(max(1, min(_MAX_HOLD_MS, math.ceil(seconds * 1000))))
+
+
+def _quoted(text: str) -> str:
+    return text.replace("%", "%25").replace("|", "%7C")

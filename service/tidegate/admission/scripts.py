@@ -1,0 +1,223 @@
+"""Calls of Lua scripts, coalesced: what one turn of the event loop asks for goes to Redis in one write.
+
+One connection, one batch at a time. While a batch is out the next one collects, so batches grow with the load and a
+single call waits for nothing. All the calls of one script in a batch are one EVALSHA, whose reply has one element a
+call; a script that Redis does not know is sent again as EVAL, which teaches it. NOSCRIPT means that nothing ran, so
+this repeats nothing. Nothing else is ever repeated: when a reply is lost, nobody can say whether the script ran.
+
+Time: a call is answered, or fails, within `timeout` of being made (and `_GRACE` when this process itself was late).
+Connecting may take longer; it goes on in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from tidegate.errors import StoreUnavailable
+
+_GRACE = 0.005
+_CONNECT_TIMEOUT = 2.0
+
+
+class StoreTimedOut(StoreUnavailable):
+    """The store did not answer in time. Whether it did what was asked is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script over many calls: KEYS and ARGV[2..] of all of them one after the other, ARGV[1] the time or ""."""
+
+    source: bytes
+    sha: bytes
+
+
+def load_script(*names: str) -> Script:
+    """The named files of this package, joined."""
+    source = b"\n".join(files(__package__).joinpath(name).read_bytes() for name in names)
+    return Script(source, hashlib.sha1(source, usedforsecurity=False).hexdigest().encode())
+
+
+class _Call:
+    __slots__ = ("args", "at", "future", "keys", "script")
+
+    def __init__(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], loop: asyncio.AbstractEventLoop):
+        self.script = script
+        self.keys = keys
+        self.args = args
+        self.at = loop.time()
+        self.future: asyncio.Future[Any] = loop.create_future()
+
+    def fail(self, error: StoreUnavailable) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class ScriptRunner:
+    """Runs scripts on the Redis at `url`. `timeout` in seconds; `max_batch` calls at most go out together."""
+
+    def __init__(self, url: str, *, timeout: float, max_batch: int) -> None:
+        pool = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            driver_info=None,
+            socket_timeout=None,
+            socket_connect_timeout=_CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._new_connection: Callable[[], AbstractConnection] = pool.make_connection
+        self._timeout = timeout
+        self._max_batch = max_batch
+        self._waiting: deque[_Call] = deque()
+        self._connection: AbstractConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
+        """One call's element of the reply. Raises `StoreUnavailable`.
+
+        A caller that is cancelled leaves the others alone; if its call had been sent, what it did stands. `now`, for
+        tests, is the time in microseconds, and is taken from the first call of a batch.
+        """
+        if self._closed:
+            raise StoreUnavailable("closed")
+        call = _Call(script, keys, (now, *args), asyncio.get_running_loop())
+        self._waiting.append(call)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        reply = await call.future
+        if isinstance(reply, bytes):
+            raise StoreUnavailable(reply.decode(errors="replace"))
+        return reply
+
+    async def close(self) -> None:
+        """Fail what is waiting and close the connection."""
+        self._closed = True
+        for task in (self._flushing, self._connecting):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+        self._fail(self._waiting, StoreUnavailable("closed"))
+        await self._drop()
+
+    async def _flush(self) -> None:
+        batch: list[_Call] = []
+        try:
+            while self._waiting:
+                batch = [call for call in self._take() if not call.future.done()]
+                if batch:
+                    await self._exchange(batch)
+        finally:
+            self._flushing = None
+            self._fail((*batch, *self._waiting), StoreUnavailable("interrupted"))
+
+    def _take(self) -> Iterator[_Call]:
+        for _ in range(min(len(self._waiting), self._max_batch)):
+            yield self._waiting.popleft()
+
+    async def _exchange(self, batch: list[_Call]) -> None:
+        try:
+            async with self._deadline(batch[0].at + self._timeout):
+                await self._converse(batch)
+        except TimeoutError:
+            # Nobody who waits behind a store that does not answer should wait the full time for the same news.
+            late = StoreTimedOut(f"the limit store did not answer within {self._timeout * 1000:g} ms")
+            self._fail(batch, late)
+            self._fail(self._waiting, late)
+            await self._drop()
+        except (RedisError, OSError, StoreUnavailable) as error:
+            self._fail(batch, StoreUnavailable(f"the limit store failed: {error}"))
+            await self._drop()
+
+    @asynccontextmanager
+    async def _deadline(self, when: float) -> AsyncIterator[None]:
+        # The timer does not end the exchange but gives it a last moment: after a stall of this event loop the timer
+        # is due together with the reply that had come in long before.
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as scope:
+            timer = loop.call_at(when, lambda: scope.reschedule(loop.time() + _GRACE))
+            try:
+                yield
+            finally:
+                timer.cancel()
+
+    async def _converse(self, batch: list[_Call]) -> None:
+        groups: dict[bytes, list[_Call]] = {}
+        for call in batch:
+            groups.setdefault(call.script.sha, []).append(call)
+        unknown = await self._evaluate(groups.values(), by_sha=True)
+        if unknown:
+            await self._evaluate(unknown, by_sha=False)
+
+    async def _evaluate(self, groups: Iterable[list[_Call]], *, by_sha: bool) -> list[list[_Call]]:
+        connection = self._connection or await self._connect()
+        await connection.send_packed_command([_pack(calls, by_sha) for calls in groups], check_health=False)
+        unknown = []
+        refused = None
+        for calls in groups:
+            try:
+                replies = await connection.read_response()
+            except NoScriptError:
+                unknown.append(calls)
+            except ResponseError as error:
+                refused = error
+                self._fail(calls, StoreUnavailable(f"the limit store refused: {error}"))
+            else:
+                for call, reply in zip(calls, replies, strict=True):
+                    if not call.future.done():
+                        call.future.set_result(reply)
+        if refused is not None:
+            raise refused  # READONLY, NOAUTH, OOM: the next connection may lead elsewhere
+        return unknown
+
+    async def _connect(self) -> AbstractConnection:
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._open())
+            self._connecting.add_done_callback(self._connected)
+        await asyncio.shield(self._connecting)
+        if self._connection is None:
+            raise StoreUnavailable("not connected")
+        return self._connection
+
+    async def _open(self) -> None:
+        connection = self._new_connection()
+        await connection.connect()  # type: ignore[no-untyped-call]
+        self._connection = connection
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        self._connecting = None
+        if not task.cancelled():
+            task.exception()
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    @staticmethod
+    def _fail(calls: Iterable[_Call], error: StoreUnavailable) -> None:
+        for call in calls:
+            call.fail(error)
+
+
+def _pack(calls: list[_Call], by_sha: bool) -> bytes:
+    script = calls[0].script
+    keys = [key for call in calls for key in call.keys]
+    args = [arg for call in calls for arg in call.args[1:]]
+    head = (b"EVALSHA", script.sha) if by_sha else (b"EVAL", script.source)
+    command: Any = (*head, str(len(keys)).encode(), *keys, calls[0].args[0], *args)
+    packed: bytes = hiredis.pack_command(command)
+    return packed
