@@ -49,20 +49,20 @@ def open_body(
 ) -> BodyRewriter | None:
     """A rewriter for `content_type`, or None when no format reads it.
 
-    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail` an
-    event stream ends with its receipt in a comment, since its headers left long before.
+    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail`
+    an event stream ends with its receipt in a comment, since its headers left long before.
     """
     match format_of(content_type):
         case "json":
-            from tidegate.filtering.formats.json_body import JsonBody  # noqa: PLC0415
+            from tidegate.filtering.formats.json_body import JsonBody
 
             return JsonBody(plan, key=key, max_bytes=max_bytes)
         case "sse":
-            from tidegate.filtering.formats.sse import SseBody  # noqa: PLC0415
+            from tidegate.filtering.formats.sse import SseBody
 
             return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail)
         case "text":
-            from tidegate.filtering.formats.text import TextBody  # noqa: PLC0415
+            from tidegate.filtering.formats.text import TextBody
 
             return TextBody(plan, key=key, max_bytes=max_bytes)
     return None

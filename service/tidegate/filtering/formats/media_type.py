@@ -12,7 +12,7 @@ _JSON = frozenset({"application/json", "text/json", "text/x-json"})
 
 
 def format_of(content_type: str) -> str:
-    """ "json", "sse" or "text"; "" when no format can read the type, its charset, or a value that is not well-formed."""
+    """ "json", "sse" or "text"; "" when no format can read the type or its charset, or the value is not well-formed."""
     parsed = _parse(content_type)
     if parsed is None:
         return ""

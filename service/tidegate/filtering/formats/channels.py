@@ -1,0 +1,93 @@
+"""The texts of an event stream that come in pieces: one run each, and how held text leaves when no event carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tidegate.filtering.formats.dialect import Channel
+from tidegate.filtering.formats.json_text import Path, dump, parse
+from tidegate.filtering.formats.reader import Run
+from tidegate.filtering.formats.sse_frames import join
+
+_OVERHEAD: Final = 1024  # what an open channel costs besides its text, roughly
+_KEPT: Final = frozenset({"index", "type"})
+
+
+@dataclass(slots=True)
+class Text:
+    """One open channel: its run, and the last event that carried it, as that event left.
+
+    `path` is where its text stands in the payload; None when the payload is the text.
+    """
+
+    run: Run
+    others: list[str]
+    payload: str
+    path: Path | None
+    cost: int = 0
+
+
+def made(others: list[str], payload: str, path: Path | None, text: str) -> str:
+    """An event that carries `text` and nothing else: `payload` reduced to what names the channel."""
+    return join(others, text if path is None else dump(_reduced(parse(payload), path, text)))
+
+
+class Channels:
+    """The open channels of a stream, in the order in which they opened."""
+
+    def __init__(self) -> None:
+        self._texts: dict[Channel, Text] = {}
+        self.held = 0
+
+    def open(self, channel: Channel, make: Callable[[], Run]) -> Text:
+        """The channel's text, new when it is not open."""
+        text = self._texts.get(channel)
+        if text is None:
+            text = self._texts[channel] = Text(make(), [], "", None)
+        return text
+
+    def note(self, channel: Channel, others: list[str], payload: str, path: Path | None) -> None:
+        """Remember the event that carried a channel, and what is held for it."""
+        text = self._texts.get(channel)
+        if text is None:
+            return
+        text.others, text.payload, text.path = others, payload, path
+        cost = text.run.held + len(payload) + _OVERHEAD
+        self.held += cost - text.cost
+        text.cost = cost
+
+    def close(self, channel: Channel) -> str:
+        """The rest of a channel's text; the channel is gone."""
+        text = self._texts.pop(channel)
+        self.held -= text.cost
+        return text.run.finish()
+
+    def ending(self, ends: Callable[[Channel], bool]) -> list[Channel]:
+        """The open channels that end."""
+        return [channel for channel in self._texts if ends(channel)]
+
+    def flush(self, channel: Channel) -> str:
+        """Close a channel; an event for its rest, or "" when nothing was held."""
+        text = self._texts[channel]
+        rest = self.close(channel)
+        return made(text.others, text.payload, text.path, rest) if rest else ""
+
+
+def _reduced(node: Any, path: Path, text: str, *, top: bool = True) -> Any:
+    """`node` with `text` at `path` and, beside it, only what says whose text it is."""
+    if not path:
+        return text
+    step, rest = path[0], path[1:]
+    if isinstance(node, list):
+        return [_reduced(node[step], rest, text, top=False)] if isinstance(step, int) else []
+    kept: dict[str, Any] = {}
+    for name, value in node.items():
+        if name == step:
+            kept[name] = _reduced(value, rest, text, top=False)
+        elif name in _KEPT or (top and not isinstance(value, dict | list)):
+            kept[name] = value
+        elif name == "finish_reason":
+            kept[name] = None
+    return kept

@@ -1,0 +1,149 @@
+"""What the fields of a streamed event mean, in the dialects of OpenAI (chat, completions, responses) and Anthropic.
+
+`read` says where an event carries the next piece of a text, which channel that text is, and which channels end with it.
+A channel is named by what the client joins by: the choice's index, the tool call's index, the item's id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tidegate.filtering.formats.json_text import Path
+
+Channel = tuple[str | int, ...]
+
+LOGPROBS: Final = frozenset({"logprobs", "prompt_logprobs"})  # they repeat the text token by token
+
+_PIECES = frozenset(
+    {"content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "transcript", "arguments", "input"}
+)
+_JSON_PIECES = frozenset({"arguments", "partial_json"})
+_WHOLE = frozenset(
+    {"id", "object", "created", "model", "role", "name", "type", "index", "finish_reason", "stop_reason", "item_id"}
+    | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
+)
+_NAMES = _PIECES | _JSON_PIECES | _WHOLE | {"choices", "delta", "message", "tool_calls", "function", "output", "error"}
+_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+_MAX_DEPTH = 8
+
+
+@dataclass(slots=True)
+class Reading:
+    """One event: the places of its pieces, the channels (by their beginning) that end with it.
+
+    `whole` means that the dialect sends every other string complete.
+    """
+
+    pieces: dict[Path, Channel] = field(default_factory=dict)
+    ends: list[Channel] = field(default_factory=list)
+    whole: bool = False
+
+    def ends_channel(self, channel: Channel) -> bool:
+        """Whether nothing follows on `channel`."""
+        return any(channel[: len(end)] == end for end in self.ends)
+
+    def is_complete(self, path: Path) -> bool:
+        """Whether a string outside `pieces` is known to come in one event."""
+        return self.whole or not path or path[-1] in _WHOLE
+
+
+def is_json(channel: Channel) -> bool:
+    """Whether the text of a channel is JSON by contract."""
+    return not _JSON_PIECES.isdisjoint(channel)
+
+
+def label(path: Path) -> str:
+    """A place for our own records. Names that no dialect knows are left out: a model may have written them."""
+    words = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in _NAMES else ".*" for step in path)
+    return "".join(words).removeprefix(".")
+
+
+def read(event: Any) -> Reading:
+    """What `event`, a parsed payload, means."""
+    reading = Reading()
+    if isinstance(event, str):
+        reading.pieces[()] = ("string",)
+        return reading
+    if not isinstance(event, dict):
+        return reading
+    choices = event.get("choices")
+    kind = event.get("type")
+    if isinstance(choices, list):
+        for place, choice in enumerate(choices):
+            if isinstance(choice, dict):
+                _choice(reading, choice, place)
+    elif not isinstance(kind, str):
+        pass
+    elif kind.startswith("response."):
+        _response(reading, event, kind)
+    elif kind.startswith(("content_block_", "message_")):
+        _block(reading, event, kind)
+    return reading
+
+
+def _choice(reading: Reading, choice: dict[str, Any], place: int) -> None:
+    channel: Channel = ("choice", _ident(choice, "index", place))
+    if isinstance(choice.get("text"), str):
+        reading.pieces["choices", place, "text"] = (*channel, "text")
+    _pieces(reading, choice.get("delta"), ("choices", place, "delta"), (*channel, "delta"))
+    if choice.get("finish_reason"):
+        reading.ends.append(channel)
+
+
+def _pieces(reading: Reading, node: Any, path: Path, channel: Channel) -> None:
+    if len(path) > _MAX_DEPTH:
+        return
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "annotations":
+                continue
+            if isinstance(value, str):
+                if name in _PIECES:
+                    reading.pieces[*path, name] = (*channel, name)
+            else:
+                _pieces(reading, value, (*path, name), (*channel, name))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            if isinstance(value, dict):
+                _pieces(reading, value, (*path, place), (*channel, _ident(value, "index", place)))
+
+
+def _response(reading: Reading, event: dict[str, Any], kind: str) -> None:
+    reading.whole = True
+    base, _, verb = kind.rpartition(".")
+    item = _ident(event, "item_id", _ident(event, "output_index", 0))
+    part = _ident(event, "content_index", _ident(event, "summary_index", 0))
+    channel: Channel = ("item", item, part, base)
+    if base.endswith("_arguments"):
+        channel = (*channel, "arguments")
+    if verb == "delta" and isinstance(event.get("delta"), str):
+        reading.pieces["delta",] = channel
+    elif kind in _ENDS:
+        reading.ends.append(("item",))
+    elif kind == "response.output_item.done":
+        done = event.get("item")
+        reading.ends.append(("item", _ident(event, "output_index", 0)))
+        if isinstance(done, dict):
+            reading.ends.append(("item", _ident(done, "id", 0)))
+    elif verb == "done":
+        reading.ends.append(channel)
+
+
+def _block(reading: Reading, event: dict[str, Any], kind: str) -> None:
+    reading.whole = True
+    channel: Channel = ("block", _ident(event, "index", 0))
+    delta = event.get("delta")
+    if kind == "content_block_delta" and isinstance(delta, dict):
+        for name in ("text", "thinking", "partial_json"):
+            if isinstance(delta.get(name), str):
+                reading.pieces["delta", name] = (*channel, name)
+    elif kind == "content_block_stop":
+        reading.ends.append(channel)
+    elif kind in ("message_delta", "message_stop"):
+        reading.ends.append(("block",))
+
+
+def _ident(node: dict[str, Any], name: str, default: str | int) -> str | int:
+    value = node.get(name)
+    return value if isinstance(value, str | int) else default

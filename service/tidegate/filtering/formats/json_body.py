@@ -1,0 +1,136 @@
+"""A whole JSON document: collected, validated, and only its strings spliced. Everything else keeps its bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.coverage import Coverage, size
+from tidegate.filtering.formats.dialect import LOGPROBS, label
+from tidegate.filtering.formats.json_text import FLAT, close_of, parse, quote, unquote, walk
+from tidegate.filtering.formats.reader import Reader
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Finding
+
+# Of a run of numbers those that can be as long as a card's number once they are written out.
+_LONG = re.compile(
+    r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+)(?![0-9.eE+-])",
+)
+
+
+class JsonBody:
+    """One JSON response. Nothing leaves before `finish`."""
+
+    streaming = False
+
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int) -> None:
+        self._reader = Reader("json", plan, key=key)
+        self._max_bytes = max_bytes
+        self._body = bytearray()
+        self._over = False
+        self.blocked: Finding | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Collect; BodyTooLarge as soon as the cap is passed."""
+        if self._over:
+            return b""
+        self._reader.tally.total_bytes += len(data)
+        if len(self._body) + len(data) > self._max_bytes:
+            self._end("too_large")
+            raise BodyTooLarge(f"a JSON document of more than {self._max_bytes} bytes")
+        self._body += data
+        return b""
+
+    def finish(self) -> bytes:
+        """The document, rewritten; MalformedBody when it is none."""
+        if self._over:
+            return b""
+        try:
+            text = self._body.decode()
+            parse(text)
+        except UnicodeDecodeError as fault:
+            self._end("malformed")
+            raise MalformedBody("a JSON document that is not UTF-8") from fault
+        except MalformedBody:
+            self._end("malformed")
+            raise
+        self._end("")
+        out = self._rewrite(text)
+        return b"" if self.blocked else out.encode()
+
+    def coverage(self) -> Coverage:
+        """The receipt."""
+        return self._reader.coverage()
+
+    def abort(self, code: str, message: str) -> bytes:
+        """Nothing of the body has left, so there is nothing to end."""
+        self._end(code)
+        return b""
+
+    def _end(self, failure: str) -> None:
+        self._over = True
+        self._body = bytearray()
+        self._reader.tally.failure = failure or self._reader.tally.failure
+
+    def _rewrite(self, text: str) -> str:
+        reader = self._reader
+        tally = reader.tally
+        parts: list[str] = []
+        last = skip_to = 0
+        for mark in FLAT.finditer(text):
+            start = mark.start()
+            if start < skip_to:
+                continue
+            token, colon, _ = mark.groups()
+            if token is None:
+                last = self._numbers(text, start, mark.end(), parts, last)
+                if self.blocked is not None:
+                    return ""
+                continue
+            old = unquote(token)
+            new = reader.whole(old)
+            tally.scanned_bytes += size(token)
+            if new != old:
+                parts += (text[last:start], quote(new))
+                last = start + len(token)
+                if reader.blocked is not None:
+                    self.blocked = replace(reader.blocked, where=_where(text, start))
+                    return ""
+            if colon is None:
+                tally.scanned_fields += 1
+            elif old in LOGPROBS and text[mark.end()] in "[{":
+                skip_to = close_of(text, mark.end())
+                if skip_to - mark.end() > 2:
+                    tally.skip("dropped_logprobs")
+                    parts += (text[last : mark.end()], "null")
+                    last = skip_to
+        parts.append(text[last:])
+        return "".join(parts)
+
+    def _numbers(self, text: str, start: int, end: int, parts: list[str], last: int) -> int:
+        reader, tally = self._reader, self._reader.tally
+        skipped = text.count(",", start, end) + 1
+        for mark in _LONG.finditer(text, start, end) if reader.numeric else ():
+            new, was_read = reader.number(mark[0])
+            if not was_read:
+                continue
+            skipped -= 1
+            tally.scanned_fields += 1
+            tally.scanned_bytes += len(mark[0])
+            if new != mark[0]:
+                parts += (text[last : mark.start()], new)
+                last = mark.end()
+            if reader.blocked is not None:
+                self.blocked = replace(reader.blocked, where=_where(text, mark.start()))
+                break
+        if skipped:
+            tally.skip("number", skipped)
+        return last
+
+
+def _where(text: str, start: int) -> str:
+    try:
+        return next((label(leaf.path) for leaf in walk(text) if leaf.start == start), "")
+    except MalformedBody:  # a key that stands twice: the path would be ambiguous
+        return ""

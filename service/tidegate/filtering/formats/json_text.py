@@ -1,0 +1,130 @@
+"""JSON as text: strict validation, tokens with their places, and the two directions of a string's escapes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from tidegate.errors import MalformedBody
+
+Path = tuple[str | int, ...]
+
+STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
+# The inside of a string, to prove that new text may stand where valid text stood.
+INSIDE: Final = re.compile(r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+')
+_NUMERAL = r"-?[0-9][0-9.eE+-]*+"
+# For documents that were validated: strings (a colon after them makes them keys), numbers in runs.
+FLAT: Final = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL}(?:[ \t\r\n]*+,[ \t\r\n]*+{_NUMERAL})*+)")
+NUMERALS: Final = re.compile(_NUMERAL)
+_WALK = re.compile(rf"({STRING})([ \t\r\n]*+:)?|({_NUMERAL})|[\[\]{{}},]")
+_BRACKETS = re.compile(rf"{STRING}|([\[{{])|[\]}}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_DIGITS = 64
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON document; MalformedBody when it is none by RFC 8259.
+
+    The fast parser refuses lone surrogates and numbers beyond a double, which are valid: the slow one then decides.
+    """
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    try:
+        return json.loads(text, parse_int=_integer, parse_float=str, parse_constant=_refuse)
+    except (ValueError, RecursionError) as fault:
+        raise MalformedBody("not a JSON document") from fault
+
+
+def _integer(literal: str) -> int | str:
+    return int(literal) if len(literal) <= _MAX_DIGITS else literal
+
+
+def _refuse(literal: str) -> Any:
+    raise ValueError(literal)
+
+
+def unquote(token: str) -> str:
+    """The text of a string token. Lone surrogates stay what they are."""
+    return token[1:-1] if "\\" not in token else json.loads(token)
+
+
+def quote(text: str) -> str:
+    """The shortest string token for `text`, in well-formed Unicode."""
+    return dump(text)
+
+
+def dump(value: Any) -> str:
+    """The shortest document for `value`, in well-formed Unicode."""
+    token = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if token.isascii():
+        return token
+    return _SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", token)
+
+
+def close_of(text: str, start: int) -> int:
+    """Where the array or object that opens at `start` of a valid document is over."""
+    depth = 0
+    for mark in _BRACKETS.finditer(text, start):
+        if mark[1]:
+            depth += 1
+        elif mark[0] in "]}":
+            depth -= 1
+            if depth == 0:
+                return mark.end()
+    raise MalformedBody("a bracket is not closed")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A key, string or number of a document: its token, where that stands, and whose value it is (or key of)."""
+
+    kind: str  # "key" | "string" | "number"
+    start: int
+    end: int
+    path: Path
+
+
+def walk(text: str) -> Iterator[Leaf]:
+    """The leaves of a valid document in order. MalformedBody when an object names a key twice.
+
+    Of two equal keys parsers keep one, so that what was put together from both would never be what a client sees.
+    """
+    path: list[str | int] = []
+    names: list[set[str] | None] = []
+    for mark in _WALK.finditer(text):
+        token, colon, number = mark.groups()
+        if colon is not None:
+            name = unquote(token)
+            known = names[-1]
+            if known is None or name in known:
+                raise MalformedBody("a key stands twice in one object")
+            known.add(name)
+            path[-1] = name
+            yield Leaf("key", mark.start(1), mark.end(1), tuple(path))
+        elif token is not None:
+            yield Leaf("string", mark.start(), mark.end(), tuple(path))
+        elif number is not None:
+            yield Leaf("number", mark.start(), mark.end(), tuple(path))
+        else:
+            match mark[0]:
+                case "{":
+                    names.append(set())
+                    path.append("")
+                case "[":
+                    names.append(None)
+                    path.append(0)
+                case ",":
+                    step = path[-1]
+                    if isinstance(step, int):
+                        path[-1] = step + 1
+                case _:
+                    names.pop()
+                    path.pop()

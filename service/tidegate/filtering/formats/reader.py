@@ -1,0 +1,221 @@
+"""One body's reading: every string of it goes through here, whole or as a run of pieces, and is counted."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, Protocol
+from weakref import WeakKeyDictionary
+
+from tidegate.filtering.detectors import NUMERIC
+from tidegate.filtering.formats.coverage import Coverage, Tally
+from tidegate.filtering.formats.fragment import JsonFragment
+from tidegate.filtering.formats.json_text import quote
+from tidegate.filtering.rewriter import TextRewriter
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Finding
+
+MAX_NESTING: Final = 3  # JSON in a string of JSON in a string of JSON
+
+_BLANK = " \t\r\n"
+_MAX_BLANK = 64
+_HIGH = re.compile("[\ud800-\udbff]")
+_SHORT = 64
+_MEMO = 1024
+_CARD_DIGITS = range(12, 20)
+_numeric_plans: WeakKeyDictionary[FilterPlan, FilterPlan] = WeakKeyDictionary()
+
+
+class Run(Protocol):
+    """A text that comes in pieces."""
+
+    def feed(self, text: str) -> str:
+        """The next piece; what may leave now."""
+
+    def finish(self) -> str:
+        """The text is over; the rest of it."""
+
+    @property
+    def held(self) -> int:
+        """How many characters are held back."""
+
+
+class Reader:
+    """Rewrites strings by one plan and keeps the receipt. `blocked` is the finding that ended the body, if one did."""
+
+    def __init__(self, format_: str, plan: FilterPlan, *, key: bytes = b"") -> None:
+        self.tally = Tally(format_)
+        self.blocked: Finding | None = None
+        self._plan = plan
+        self._key = key
+        self._numeric = _numeric(plan)
+        self.numeric = self._numeric is not None
+        self._running: dict[int, TextRewriter] = {}
+        self._clean: set[str] = set()
+
+    def whole(self, text: str, *, nesting: int = 0) -> str:
+        """`text` rewritten at once."""
+        if text in self._clean:
+            return text
+        if text.lstrip(_BLANK)[:1] in ("{", "["):
+            return self._nested(text, nesting)
+        rewriter = TextRewriter(self._plan, key=self._key)
+        out = rewriter.feed(text) + rewriter.finish()
+        if rewriter.findings or rewriter.blocked is not None:
+            self._count(rewriter)
+        elif len(text) <= _SHORT and len(self._clean) < _MEMO:
+            self._clean.add(text)
+        return out
+
+    def _nested(self, text: str, nesting: int) -> str:
+        before = self.tally.findings.total()
+        run = self.run(nesting=nesting)
+        out = run.feed(text) + run.finish()
+        # Nothing was found: the text leaves as it was written, not with its escapes normalised.
+        return text if self.tally.findings.total() == before and not self.stopped() else out
+
+    def number(self, literal: str) -> tuple[str, bool]:
+        """What must stand for a number, and whether it was read: only what can be an entity's digits is."""
+        digits = _digits(literal) if self._numeric is not None and len(literal) >= _CARD_DIGITS.start else ""
+        if self._numeric is None or not digits:
+            return literal, False
+        rewriter = TextRewriter(self._numeric, key=self._key)
+        out = rewriter.feed(digits) + rewriter.finish()
+        self._count(rewriter)
+        return (literal if out == digits else quote(out)), True
+
+    def run(self, where: str = "", *, nesting: int = 0) -> Run:
+        """A text in pieces, read as JSON when it begins like it."""
+        return _Sniffed(self, where, nesting)
+
+    def fragment(self, where: str = "") -> Run:
+        """A text in pieces that is JSON by contract."""
+        return JsonFragment(self, where, 1)
+
+    def plain(self, where: str = "") -> _Plain:
+        """A text in pieces, taken as it is."""
+        rewriter = TextRewriter(self._plan, key=self._key, where=where)
+        self._running[id(rewriter)] = rewriter
+        return _Plain(self, rewriter)
+
+    def stopped(self) -> bool:
+        """Whether a finding ended the body."""
+        return self.blocked is not None
+
+    def coverage(self) -> Coverage:
+        """The receipt so far."""
+        running: Counter[tuple[str, str]] = Counter()
+        for rewriter in self._running.values():
+            running.update(rewriter.findings)
+        return self.tally.receipt(running)
+
+    def close(self, rewriter: TextRewriter) -> None:
+        """A run is over: count what it found, once."""
+        if self._running.pop(id(rewriter), None) is not None:
+            self._count(rewriter)
+
+    def _count(self, rewriter: TextRewriter) -> None:
+        self.tally.found(rewriter.findings)
+        if self.blocked is None:
+            self.blocked = rewriter.blocked
+
+
+class _Plain:
+    """A `TextRewriter` that hands its findings to the reader when it is over."""
+
+    def __init__(self, reader: Reader, rewriter: TextRewriter) -> None:
+        self._reader = reader
+        self._rewriter = rewriter
+        self._high = ""
+
+    @property
+    def held(self) -> int:
+        return self._rewriter.held
+
+    def feed(self, text: str) -> str:
+        if not text.isascii() or self._high:
+            text = self._join(self._high + text)
+        out = self._rewriter.feed(text)
+        if self._rewriter.blocked is not None:
+            self._reader.close(self._rewriter)
+        return out
+
+    def finish(self) -> str:
+        out = (self._rewriter.feed(self._high) if self._high else "") + self._rewriter.finish()
+        self._reader.close(self._rewriter)
+        return out
+
+    def _join(self, text: str) -> str:
+        """Surrogates that were escaped one by one, in two pieces even, are one character again."""
+        self._high = ""
+        if _HIGH.search(text) is None:
+            return text
+        if _HIGH.match(text[-1]):
+            text, self._high = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+class _Sniffed:
+    """Decides on the first visible character how the text is read, and holds blanks until then."""
+
+    def __init__(self, reader: Reader, where: str, nesting: int) -> None:
+        self._reader = reader
+        self._where = where
+        self._nesting = nesting
+        self._blank = ""
+        self._run: Run | None = None
+
+    @property
+    def held(self) -> int:
+        return len(self._blank) if self._run is None else self._run.held
+
+    def feed(self, text: str) -> str:
+        if self._run is not None:
+            return self._run.feed(text)
+        self._blank += text
+        first = self._blank.lstrip(_BLANK)[:1]
+        if not first and len(self._blank) <= _MAX_BLANK:
+            return ""
+        return self._begin(first)
+
+    def finish(self) -> str:
+        if self._run is not None:
+            return self._run.finish()
+        out = self._begin("")
+        assert self._run is not None  # noqa: S101 - `_begin` chose one
+        return out + self._run.finish()
+
+    def _begin(self, first: str) -> str:
+        if first and first in "{[" and self._nesting < MAX_NESTING:
+            self._run = JsonFragment(self._reader, self._where, self._nesting + 1)
+        else:
+            if first and first in "{[":
+                self._reader.tally.notes["nesting"] += 1
+            self._run = self._reader.plain(self._where)
+        text, self._blank = self._blank, ""
+        return self._run.feed(text)
+
+
+def _numeric(plan: FilterPlan) -> FilterPlan | None:
+    """The part of `plan` that looks into numbers; one and the same for a plan, so that it is compiled once."""
+    found = _numeric_plans.get(plan)
+    if found is None:
+        actions: Mapping[str, object] = plan.actions
+        found = FilterPlan({entity: plan.actions[entity] for entity in sorted(NUMERIC & actions.keys())})
+        _numeric_plans[plan] = found
+    return found if found.actions else None
+
+
+def _digits(literal: str) -> str:
+    """The digits of a number that is whole, however it is written, and as long as a card's; else ""."""
+    if "." in literal or "e" in literal or "E" in literal:
+        if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
+            return ""
+        value = Decimal(literal)
+        if value.adjusted() not in _CARD_DIGITS or value != value.to_integral_value():
+            return ""
+        literal = format(value, "f").partition(".")[0]
+    digits = literal.lstrip("-")
+    return digits if len(digits) in _CARD_DIGITS else ""
