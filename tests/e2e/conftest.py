@@ -28,7 +28,7 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="session")
 def gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """One worker, the usual policy. Do not stop anything in it."""
-    with running_gate(tmp_path_factory.mktemp("gate"), upstream) as running:
+    with running_gate(tmp_path_factory.mktemp("gate"), upstream, max_request_bytes=6 << 20) as running:
         yield running
 
 

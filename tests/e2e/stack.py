@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
-from tidegate.demo.stack import Process, adjacent_ports, free_ports, running_envoy, serving
+from tidegate.demo.stack import Process, adjacent_ports, free_ports, listening, running_envoy, serving
 from tidegate.envoy.config import Address, EnvoyConfig
 
+from tests.e2e.certificates import Certificates
 from tests.e2e.keys import POLICY, write_files
 from tests.e2e.upstream import Answer, Seen, Upstream
 
@@ -86,19 +89,27 @@ class Gate:
         """The requests that reached the model for a script."""
         return self.upstream.seen(name)
 
+    @contextmanager
+    def frozen(self, worker: int = 0) -> Iterator[None]:
+        """The worker accepts connections and answers nothing."""
+        self.workers[worker].send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.workers[worker].send(signal.SIGCONT)
+
     def stat(self, name: str) -> int:
         """One of Envoy's counters or gauges."""
         text = httpx.get(f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}).text
         return int(text.rpartition(":")[2] or 0)
 
-    def metric(self, name: str, **labels: str) -> float:
-        """One of tidegate's metrics, summed over workers and over the labels that are not given."""
+    def metric(self, name: str, worker: int = 0, **labels: str) -> float:
+        """One of a worker's metrics, summed over the labels that are not given."""
         total = 0.0
-        for port in self.metrics:
-            for line in httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines():
-                series, _, value = line.rpartition(" ")
-                if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
-                    total += float(value)
+        for line in httpx.get(f"http://127.0.0.1:{self.metrics[worker]}/metrics").text.splitlines():
+            series, _, value = line.rpartition(" ")
+            if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+                total += float(value)
         return total
 
 
@@ -111,6 +122,7 @@ def running_gate(
     workers: int = 1,
     noop: bool = False,
     tweak: Tweak | None = None,
+    certificates: Certificates | None = None,
     **settings: Any,
 ) -> Iterator[Gate]:
     """Start it, and stop it after the block. `tweak` changes the bootstrap; `settings` are EnvoyConfig's."""
@@ -132,18 +144,26 @@ def running_gate(
                     "store": "memory://",
                     "key-pepper-file": files.pepper,
                 }
+                if certificates:
+                    tls = {"tls-cert": certificates.cert, "tls-key": certificates.key, "tls-client-ca": certificates.ca}
+                    flags |= tls
                 command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in flags.items())]
             process = Process([sys.executable, *command], directory / f"worker-{index}.log")
             stack.callback(process.stop, 15.0)
             processes.append(process)
         for process, worker_port in zip(processes, ports, strict=True):
-            process.wait_until(lambda at=worker_port: serving(f"127.0.0.1:{at}"))
+            ready = listening if certificates else _serving
+            process.wait_until(partial(ready, worker_port))
         config = _config(files.policy, noop, port, admin, ports, upstream, settings)
         document = yaml.safe_load(config.render())
         if tweak:
             tweak(document)
         envoy = stack.enter_context(running_envoy(yaml.safe_dump(document), directory, port=port))
         yield Gate(port, admin, upstream, envoy, processes, ports, [] if noop else metrics_ports, files.keys)
+
+
+def _serving(port: int) -> bool:
+    return serving(f"127.0.0.1:{port}")
 
 
 def _config(
