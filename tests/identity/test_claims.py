@@ -1,0 +1,89 @@
+"""Which claim gives which part of the identity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tidegate.identity import BearerVerifier
+from tidegate.model import Deny, Identity
+from tidegate.policy.compiled import ClaimMap
+
+from tests.identity import forge
+
+MAP = ClaimMap(tenant=("org", "id"), tier=("plan",), roles=("roles",))
+
+
+async def identify(
+    verifier: BearerVerifier, where: ClaimMap = MAP, drop: tuple[str, ...] = (), **claims: Any
+) -> Identity:
+    body = {name: value for name, value in (forge.good_claims() | claims).items() if name not in drop}
+    answer = await verifier.verify(forge.token(body), (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Identity), answer
+    return answer
+
+
+async def test_everything_mapped(verifier: BearerVerifier) -> None:
+    identity = await identify(verifier, jti="token-7")
+    assert (identity.subject, identity.tenant, identity.tier, identity.method) == ("user-1", "acme", "free", "jwt")
+    assert identity.roles == {"analyst", "admin"}
+    assert identity.scopes == {"chat", "read"}
+    assert identity.credential == "token-7"
+    assert identity.expires_at == forge.NOW + 300
+
+
+@pytest.mark.parametrize("jti", [7, "", None, "a\nb", "x" * 300, ["a"]])
+async def test_a_jti_that_is_no_name_gives_way_to_the_key_id(jti: Any, verifier: BearerVerifier) -> None:
+    assert (await identify(verifier, jti=jti)).credential == "rsa"
+
+
+@pytest.mark.parametrize(
+    "roles", ["analyst admin", " analyst  admin ", ["admin", "analyst"], ["admin", "analyst", "admin"]]
+)
+async def test_roles_come_as_a_list_or_a_string(roles: Any, verifier: BearerVerifier) -> None:
+    assert (await identify(verifier, roles=roles)).roles == {"analyst", "admin"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "drop", "scopes"),
+    [
+        ({"scope": "a b"}, (), {"a", "b"}),
+        ({"scope": ["a", "b"]}, (), {"a", "b"}),
+        ({"scope": ""}, (), set()),
+        ({"scp": ["a", "b"]}, ("scope",), {"a", "b"}),
+        ({"scp": "a b"}, ("scope",), {"a", "b"}),
+        ({"scope": "a", "scp": ["b"]}, (), {"a"}),
+        ({}, ("scope",), set()),
+    ],
+)
+async def test_scopes(claims: Any, drop: tuple[str, ...], scopes: set[str], verifier: BearerVerifier) -> None:
+    assert (await identify(verifier, drop=drop, **claims)).scopes == scopes
+
+
+async def test_defaults_stand_in_for_absent_claims_only(verifier: BearerVerifier) -> None:
+    where = replace(MAP, default_tenant="public", default_tier="basic", default_roles=frozenset({"guest"}))
+    identity = await identify(verifier, where, drop=("org", "plan", "roles"))
+    assert (identity.tenant, identity.tier, identity.roles) == ("public", "basic", {"guest"})
+    assert (await identify(verifier, where, org={})).tenant == "public"
+    for wrong in ({"org": {"id": 7}}, {"org": "acme"}, {"org": None}, {"plan": None}, {"roles": 1}, {"roles": None}):
+        token = forge.token(forge.good_claims() | wrong)
+        answer = await verifier.verify(token, (forge.issuer(claims=where),), policy_version="v")
+        assert isinstance(answer, Deny), wrong
+        assert answer.status == 403
+    assert (await identify(verifier, where, roles=[])).roles == frozenset()
+
+
+async def test_what_is_not_mapped_comes_from_the_policy(verifier: BearerVerifier) -> None:
+    where = ClaimMap(default_tenant="corp", default_tier="internal")
+    identity = await identify(verifier, where, tenant="evil", tier="root", roles=["admin"])
+    assert (identity.tenant, identity.tier, identity.roles) == ("corp", "internal", frozenset())
+
+
+async def test_another_claim_for_the_subject(verifier: BearerVerifier) -> None:
+    where = replace(MAP, subject=("https://example.com/user", "mail"))
+    identity = await identify(verifier, where, **{"https://example.com/user": {"mail": "a@example.com"}})
+    assert identity.subject == "a@example.com"
+    answer = await verifier.verify(forge.token(), (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Deny)
+    assert answer.detail == "subject_unmapped"

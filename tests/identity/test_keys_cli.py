@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from tidegate.cli.keys import app
+from tidegate.errors import PolicyError
+from tidegate.identity import KeyStore, mint_key
+from tidegate.identity.key_append import append, with_record
+from tidegate.model import Identity
+from typer.testing import CliRunner
+
+from tests.identity.forge import NOW
+
+PEPPER = "a pepper of the tests"
+REQUIRED = ["--subject", "batch", "--tenant", "acme", "--tier", "premium"]
+
+
+def create(file: Path, *more: str, pepper: str = PEPPER) -> tuple[int, str, str]:
+    arguments = ["create", "--file", str(file), *REQUIRED, *more]
+    result = CliRunner().invoke(app, arguments, env={"TIDEGATE_KEY_PEPPER": pepper, "TIDEGATE_KEY_PEPPER_FILE": ""})
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_printed_key_works_and_is_not_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    code, out, err = create(file, "--role", "a", "--role", "b", "--scope", "chat", "--expires", "2030-01-01T00:00:00Z")
+    assert code == 0, err
+    key = out.strip()
+    assert out == f"{key}\n"
+    assert key not in err
+    assert key.rpartition("_")[2] not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    identity = KeyStore.load(file, pepper=PEPPER.encode()).prove(key, now=NOW)
+    assert isinstance(identity, Identity)
+    assert (identity.subject, identity.tenant, identity.tier) == ("batch", "acme", "premium")
+    assert (identity.roles, identity.scopes, identity.expires_at) == ({"a", "b"}, {"chat"}, 1893456000.0)
+
+
+def test_comments_mode_and_older_keys_stay(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    first = create(file)[1].strip()
+    file.write_text("# kept by ops\n" + file.read_text() + "  # the end")
+    file.chmod(0o640)
+    second = create(file)[1].strip()
+    assert file.read_text().startswith("# kept by ops\n")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    store = KeyStore.load(file, pepper=PEPPER.encode())
+    assert all(isinstance(store.prove(key, now=NOW), Identity) for key in (first, second))
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.yaml"]
+
+
+def test_a_pepper_file(tmp_path: Path) -> None:
+    (tmp_path / "pepper").write_text(PEPPER + "\n")
+    code, out, _ = create(tmp_path / "keys.yaml", "--pepper-file", str(tmp_path / "pepper"), pepper="")
+    assert code == 0
+    store = KeyStore.load(tmp_path / "keys.yaml", pepper=PEPPER.encode())
+    assert isinstance(store.prove(out.strip(), now=NOW), Identity)
+
+
+@pytest.mark.parametrize(
+    ("more", "pepper", "message"),
+    [
+        ([], "", "a pepper is needed"),
+        ([], "short", "at least 16 bytes"),
+        (["--expires", "2030-01-01"], PEPPER, "timezone"),
+        (["--expires", "soon"], PEPPER, "isoformat"),
+        (["--role", ""], PEPPER, "at least 1 character"),
+        (["--subject", "a\nb"], PEPPER, "match pattern"),
+    ],
+)
+def test_what_is_refused_leaves_the_file_alone(more: list[str], pepper: str, message: str, tmp_path: Path) -> None:
+    code, out, err = create(tmp_path / "keys.yaml", *more, pepper=pepper)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_file_is_not_touched(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text("version: 1\nkeys: [{id: x}]\n")
+    code, out, err = create(file)
+    assert (code, out) == (2, "")
+    assert "keys.yaml:2: keys[0].id" in err
+    assert file.read_text() == "version: 1\nkeys: [{id: x}]\n"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    code, out, _ = create(tmp_path / "none" / "keys.yaml")
+    assert (code, out) == (2, "")
+
+
+def record(key_id: str) -> dict[str, str]:
+    _, _, digest = mint_key(PEPPER.encode())
+    return {"id": key_id, "hash": digest, "subject": "s", "tenant": "t", "tier": "free"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nkeys: []\n",
+        "{version: 1, keys: []}",
+        "version: 1\nkeys:\n- {id: aaaaaaaaaaaa, hash: HASH, subject: s, tenant: t, tier: free}",
+        "keys:\n    - {id: aaaaaaaaaaaa, hash: HASH, subject: s, tenant: t, tier: free}\nversion: 1\n",
+        "---\nversion: 1\nkeys:\n  - {id: aaaaaaaaaaaa, hash: HASH, subject: s, tenant: t, tier: free}\n...\n",
+    ],
+)
+def test_files_of_every_layout_grow(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    file.write_text(text.replace("HASH", "hmac-sha256:" + "00" * 32))
+    before = len(KeyStore.load(file, pepper=PEPPER.encode()))
+    append(file, record("123456789012"))
+    append(file, record("1e1000000000"))
+    assert len(KeyStore.load(file, pepper=PEPPER.encode())) == before + 2
+
+
+def test_a_repeated_id_is_refused() -> None:
+    text = with_record("version: 1\nkeys:\n", record("aaaaaaaaaaaa"), name="k")
+    with pytest.raises(PolicyError, match="another key has this id"):
+        with_record(text, record("aaaaaaaaaaaa"), name="k")
+
+
+def test_two_writers_lose_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: append(file, record(f"writer{n:06}")), range(20)))
+    assert len(KeyStore.load(file, pepper=PEPPER.encode())) == 20
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.yaml", tmp_path / "keys.yaml"
+    append(real, record("aaaaaaaaaaaa"))
+    link.symlink_to(real)
+    append(link, record("bbbbbbbbbbbb"))
+    assert link.is_symlink()
+    assert len(KeyStore.load(real, pepper=PEPPER.encode())) == 2
