@@ -10,7 +10,7 @@ local argument, name = 2, 1
 
 local function decide(count, hold, force, reservation, first_key, first_argument)
   if force and reservation and not call('SET', reservation, '1', 'NX', 'PX', hold) then return {} end
-  local opened, steps, refused = {}, {}, false
+  local opened, steps, retries, records, refused = {}, {}, {}, {}, false
   for i = 1, count do
     local key, plan = KEYS[first_key + i - 1], plan_of(ARGV[first_argument + 2 * i - 2])
     local cost = tonumber(ARGV[first_argument + 2 * i - 1])
@@ -26,7 +26,8 @@ local function decide(count, hold, force, reservation, first_key, first_argument
       retry, at, index = s.kind.take(s, cost, force)
     end
     refused = refused or retry ~= 0
-    steps[i] = { s = s, retry = retry, record = { key, plan.text, cost, at, index } }
+    steps[i], retries[i] = s, retry
+    if reservation then records[i] = { key, plan.text, cost, at, index } end
   end
   for _, s in pairs(opened) do
     if refused then
@@ -35,11 +36,11 @@ local function decide(count, hold, force, reservation, first_key, first_argument
       s.kind.write(s)
     end
   end
-  local reply, records = {}, {}
-  for i, step in ipairs(steps) do
-    reply[3 * i - 2], reply[3 * i - 1] = step.s.kind.look(step.s)
-    reply[3 * i] = step.retry
-    records[i] = step.record
+  local reply = {}
+  for i = 1, count do
+    local s = steps[i]
+    reply[3 * i - 2], reply[3 * i - 1] = s.kind.look(s)
+    reply[3 * i] = retries[i]
   end
   if reservation and not force and not refused then
     call('SET', reservation, cmsgpack.pack(records), 'PX', hold)

@@ -3,16 +3,16 @@
 -- Lua has only doubles, exact to 2^53. `rate` in reference.py keeps P * R within 2^52, `div` is exact, and products
 -- that can pass 2^53 are only compared or capped, so every number is the one that reference.py finds.
 --
--- Keys (values are decimal text):
---   token bucket    string  "spent back last"
---   sliding window  hash    m = "head next total oldest newest last"; for head <= i < next: i = "time cost"
+-- Keys (values are packed doubles: writing a number as text costs more than everything else here together):
+--   token bucket    string  spent, back, last
+--   sliding window  hash    m = head, next, total, oldest, newest, last; for head <= i < next: i = time, cost
 -- A plan is "t capacity P R" or "w capacity window 0", microseconds. Neither form of key knows the capacity.
 --
 -- ARGV[1] is "" for the server's clock. Tests give a time in microseconds; then keys are left without a TTL.
 
 local MAX_WALK, MAX_WAIT, MAX_COST, CHUNK = 256, 9007199254740991, 1099511627776, 128
 local fmod, min, max = math.fmod, math.min, math.max
-local match, format, call = string.match, string.format, redis.call
+local ceil, pack, unpack_, call = math.ceil, struct.pack, struct.unpack, redis.call
 
 local lasting = ARGV[1] == ''
 local now
@@ -21,10 +21,6 @@ if lasting then
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 else
   now = tonumber(ARGV[1])
-end
-
-local function int(number)
-  return format('%.0f', number)
 end
 
 -- Floor and remainder of a / b, for b > 0.
@@ -53,7 +49,7 @@ local plans = {}
 local function plan_of(text)
   local plan = plans[text]
   if not plan then
-    local kind, capacity, a, b = match(text, '^(%a) (%d+) (%d+) (%d+)$')
+    local kind, capacity, a, b = string.match(text, '^(%a) (%d+) (%d+) (%d+)$')
     plan = { kind = kind, capacity = tonumber(capacity), a = tonumber(a), b = tonumber(b), text = text }
     plans[text] = plan
   end
@@ -61,7 +57,7 @@ local function plan_of(text)
 end
 
 local function lasts(key, microseconds)
-  if lasting then call('PEXPIRE', key, int(math.ceil(microseconds / 1000) + 1)) end
+  if lasting then call('PEXPIRE', key, ceil(microseconds / 1000) + 1) end
 end
 
 -- Token bucket -----------------------------------------------------------------------------------------------------
@@ -69,13 +65,13 @@ end
 local bucket = {}
 
 function bucket.open(key, plan)
-  local s = { key = key, plan = plan, kind = bucket, spent = 0, back = 0, at = now }
+  local s = { key = key, plan = plan, kind = bucket, spent = 0, back = 0, at = now,
+    spent0 = 0, back0 = 0, dirty = false, full = false }
   local text = call('GET', key)
   if text then
-    local spent, back, last = match(text, '^(%d+) (%d+) (%d+)$')
-    last = tonumber(last)
+    local spent, back, last = unpack_('>ddd', text)
     s.at = max(now, last)
-    s.spent, s.back = drain(tonumber(spent), tonumber(back), s.at - last, plan.a, plan.b)
+    s.spent, s.back = drain(spent, back, s.at - last, plan.a, plan.b)
   end
   s.spent0, s.back0 = s.spent, s.back
   return s
@@ -95,14 +91,14 @@ function bucket.undo(s)
 end
 
 function bucket.look(s)
-  return max(0, s.plan.capacity - s.spent), wait(s.spent, s.back, s.plan.a, s.plan.b)
+  return max(0, s.plan.capacity - s.spent), s.full or wait(s.spent, s.back, s.plan.a, s.plan.b)
 end
 
 function bucket.write(s)
-  local value = int(s.spent) .. ' ' .. int(s.back) .. ' ' .. int(s.at)
+  local value = pack('>ddd', s.spent, s.back, s.at)
   if lasting then
-    local full = wait(s.spent, s.back, s.plan.a, s.plan.b)
-    call('SET', s.key, value, 'PX', int(math.ceil(full / 1000) + 1))
+    s.full = wait(s.spent, s.back, s.plan.a, s.plan.b)
+    call('SET', s.key, value, 'PX', ceil(s.full / 1000) + 1)
   else
     call('SET', s.key, value)
   end
@@ -119,34 +115,30 @@ end
 local log = {}
 
 local function entry(text)
-  local time, cost = match(text, '^(%d+) (%d+)$')
-  return tonumber(time), tonumber(cost)
+  return unpack_('>dd', text)
 end
 
--- The entries `first` to `last` (indices), as their texts.
+-- The entries `first` to `last` (indices), packed, and their fields.
 local function entries(s, first, last)
   local fields = {}
-  for i = first, last do fields[#fields + 1] = int(i) end
+  for i = first, last do fields[#fields + 1] = i end
   return call('HMGET', s.key, unpack(fields)), fields
 end
 
 function log.header(s)
-  return int(s.head) .. ' ' .. int(s.next) .. ' ' .. int(s.total) .. ' ' .. int(s.oldest) .. ' ' .. int(s.newest)
-    .. ' ' .. int(s.last)
+  return pack('>dddddd', s.head, s.next, s.total, s.oldest, s.newest, s.last)
 end
 
 function log.open(key, plan)
-  local s = { key = key, plan = plan, kind = log, head = 0, next = 0, total = 0, oldest = 0, newest = 0, last = 0 }
+  local s = { key = key, plan = plan, kind = log, head = 0, next = 0, total = 0, oldest = 0, newest = 0, last = 0,
+    at = 0, next0 = 0, total0 = 0, oldest0 = 0, newest0 = 0, added = false, dirty = false }
   local text = call('HGET', key, 'm')
   if text then
-    local head, next, total, oldest, newest, last = match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    s.head, s.next, s.total = tonumber(head), tonumber(next), tonumber(total)
-    s.oldest, s.newest, s.last = tonumber(oldest), tonumber(newest), tonumber(last)
+    s.head, s.next, s.total, s.oldest, s.newest, s.last = unpack_('>dddddd', text)
   end
   s.at = max(now, s.last)
   if s.head < s.next and s.oldest <= s.at - plan.a then log.trim(s) end
   s.next0, s.total0, s.oldest0, s.newest0 = s.next, s.total, s.oldest, s.newest
-  s.added = {}
   return s
 end
 
@@ -162,9 +154,9 @@ function log.trim(s)
     return
   end
   while s.oldest <= until_ do
-    local texts, fields = entries(s, s.head, min(s.head + CHUNK, s.next) - 1)
+    local packed, fields = entries(s, s.head, min(s.head + CHUNK, s.next) - 1)
     local gone = 0
-    for _, text in ipairs(texts) do
+    for _, text in ipairs(packed) do
       local time, cost = entry(text)
       s.oldest = time
       if time > until_ then break end
@@ -190,8 +182,13 @@ function log.take(s, cost, force)
   local over = s.total + cost - s.plan.capacity
   if over > 0 and not force then return log.wait(s, over) end
   if s.head == s.next then s.oldest = s.at end
-  s.added[#s.added + 1] = int(s.next)
-  s.added[#s.added + 1] = int(s.at) .. ' ' .. int(cost)
+  local new = pack('>dd', s.at, cost)
+  if s.added then
+    s.added[#s.added + 1] = s.next
+    s.added[#s.added + 1] = new
+  else
+    s.added = { s.next, new }
+  end
   s.next, s.total = s.next + 1, s.total + cost
   s.newest, s.last, s.dirty = s.at, s.at, true
   return 0, s.at, s.next - 1
@@ -206,7 +203,7 @@ function log.look(s)
 end
 
 function log.write(s)
-  call('HSET', s.key, 'm', log.header(s), unpack(s.added))
+  call('HSET', s.key, 'm', log.header(s), unpack(s.added or {}))
   lasts(s.key, s.head < s.next and s.newest + s.plan.a - s.at or s.plan.a)
 end
 
@@ -217,22 +214,22 @@ function log.settle(s, charged, at, index, cost)
     return log.write(s)
   end
   if index < s.head or index >= s.next then return end
-  local time, was = entry(call('HGET', s.key, int(index)))
+  local time, was = entry(call('HGET', s.key, index))
   if time ~= at then return end
   s.total = s.total + cost - was
-  call('HSET', s.key, int(index), int(at) .. ' ' .. int(cost))
+  call('HSET', s.key, index, pack('>dd', at, cost))
   while s.head < s.next do
-    time, was = entry(call('HGET', s.key, int(s.next - 1)))
+    time, was = entry(call('HGET', s.key, s.next - 1))
     s.newest = time
     if was > 0 then break end
     s.next = s.next - 1
-    call('HDEL', s.key, int(s.next))
+    call('HDEL', s.key, s.next)
   end
   while s.head < s.next do
-    time, was = entry(call('HGET', s.key, int(s.head)))
+    time, was = entry(call('HGET', s.key, s.head))
     s.oldest = time
     if was > 0 then break end
-    call('HDEL', s.key, int(s.head))
+    call('HDEL', s.key, s.head)
     s.head = s.head + 1
   end
   log.write(s)
