@@ -127,8 +127,12 @@ def _start(stack: ExitStack, log: Path, module: str, *arguments: str) -> Process
 
 def _start_redis(stack: ExitStack, directory: Path) -> str:
     (port,) = free_ports(1)
-    keep_nothing = ("--save", "", "--appendonly", "no", "--dir", str(directory))
-    command = [find_redis_server(), "--bind", "127.0.0.1", "--port", str(port), *keep_nothing]
+    try:
+        program = find_redis_server()
+    except FileNotFoundError as missing:
+        raise StackError(str(missing)) from None
+    keep_nothing = ("--save", "", "--appendonly", "no", "--dir", directory)
+    command: list[str | Path] = [program, "--bind", "127.0.0.1", "--port", str(port), *keep_nothing]
     stack.enter_context(running(command, directory / "redis.log", ready=lambda: listening(port)))
     return f"redis://127.0.0.1:{port}/0"
 
