@@ -1,0 +1,171 @@
+"""The streaming text rewriter: the same output for every way of cutting a text into chunks.
+
+A whole text is one `feed` and one `finish`. What a chunk leaves undecided is held, and no more than that: everything
+before the leftmost position about which text to come can change the answer is released at once. No position holds more
+than its detector's cap; a value that is longer is replaced once, by the constant form under every action, and the rest
+of its run is swallowed as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tidegate.errors import ProtocolViolation
+from tidegate.filtering import actions
+from tidegate.filtering.detector import GUARD_CONTEXT, Detector, Hit
+from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.scanner import scanner_for
+from tidegate.filtering.view import fold, position
+from tidegate.model import Finding
+
+
+class TextRewriter:
+    """One text, in chunks. Not for use by two threads at once.
+
+    `key` is the HMAC key of the `hash` action, `where` the field path that a blocking finding carries. `blocked` is set
+    when a value whose action is BLOCK was found; what stands before it has been released and nothing after it will be.
+    `scanned` counts the characters taken in, up to the end of the chunk that was blocked.
+    Raises ValueError when the plan names an entity that no detector has.
+    """
+
+    __slots__ = (
+        "_actions", "_base", "_done", "_finished", "_findings", "_invisible", "_key", "_ranks", "_scanner", "_swallowing",
+        "_text", "_view", "_where", "blocked", "scanned",
+    )  # fmt: skip
+
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
+        self._scanner = scanner_for(plan)
+        self._actions = plan.actions
+        self._key = key
+        self._where = where
+        self._text = ""
+        self._view = b""  # up to GUARD_CONTEXT bytes that were released, then the view of `_text`
+        self._base = 0  # how many of those there are
+        self._ranks: list[int] = []  # dropped characters of `_text`, see `tidegate.filtering.view`
+        self._invisible = 0
+        self._swallowing: Detector | None = None
+        self._finished = False
+        self._findings: dict[tuple[str, str], int] = {}
+        self.blocked: Finding | None = None
+        self.scanned = 0
+
+    @property
+    def held(self) -> int:
+        """Characters of the text held back right now."""
+        return len(self._text)
+
+    @property
+    def findings(self) -> Mapping[tuple[str, str], int]:
+        """How often each entity was found, by entity and action."""
+        return self._findings
+
+    def feed(self, text: str) -> str:
+        """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
+        if self._finished:
+            raise ProtocolViolation("text after the end of a text")
+        if self.blocked is not None:
+            return ""
+        self.scanned += len(text)
+        if self._scanner is None or not text:
+            return text
+        if text.isascii():
+            self._invisible = 0
+            self._text += text
+            self._view += text.encode()
+        else:
+            self._take(text)
+        return self._advance(final=False)
+
+    def finish(self) -> str:
+        """End the text and return what was held, rewritten. A second call returns the empty text."""
+        if self._finished:
+            return ""
+        self._finished = True
+        return self._advance(final=True)
+
+    def _take(self, text: str) -> None:
+        folded = fold(text, self._invisible)
+        if folded.ranks:
+            visible = len(self._view) - self._base
+            self._ranks = self._ranks + [visible + rank for rank in folded.ranks]
+        self._text += folded.text
+        self._view += folded.view
+        self._invisible = folded.invisible
+
+    def _advance(self, *, final: bool) -> str:
+        scanner = self._scanner
+        if scanner is None or self.blocked is not None:
+            return ""
+        view, text, size = self._view, self._text, len(self._view)
+        out: list[str] = []
+        at, done = self._base, 0  # how far the view, and with it the text, is decided
+        if self._swallowing is not None:
+            at, done = self._swallow(self._swallowing, at, done)
+        hold = size if final else scanner.hold(view, at)
+        while at < hold and (at := scanner.propose(view, at)) < hold:
+            hit = scanner.decide(view, at)
+            if hit is None:
+                at += 1
+                continue
+            start, end = self._char(hit.start), self._char(hit.end - 1) + 1
+            out.append(text[done:start])
+            if self._count(hit) is Action.BLOCK:
+                self._text, self._view, self._base, self._ranks = "", b"", 0, []
+                return "".join(out)
+            out.append(self._replace(hit, text[start:end]))
+            at, done = hit.end, end
+            if hit.over:
+                at, done = self._swallow(hit.detector, at, done)
+            if at > hold:
+                hold = scanner.hold(view, at)
+        cut = done if self._swallowing is not None else self._char(hold)
+        out.append(text[done:cut])
+        self._keep(hold, cut)
+        if final and self._text:  # invisible characters behind a value that was swallowed to the end
+            out.append(self._text)
+            self._text = ""
+        return "".join(out)
+
+    def _char(self, at: int) -> int:
+        """The place in the text of a place in the view."""
+        return position(self._ranks, at - self._base)
+
+    def _swallow(self, detector: Detector, at: int, done: int) -> tuple[int, int]:
+        """Pass over what goes on with a value that is longer than its cap; remember it if there may be more."""
+        run = detector.swallow.match(self._view, at)
+        end = run.end() if run else at
+        self._swallowing = detector if end == len(self._view) else None
+        return end, self._char(end - 1) + 1 if end > at else done
+
+    def _count(self, hit: Hit) -> Action:
+        entity = hit.detector.entity
+        action = self._actions[entity]
+        label = (entity, action.label)
+        self._findings[label] = self._findings.get(label, 0) + 1
+        if action is Action.BLOCK:
+            self.blocked = Finding(entity, action.label, self._where)
+        return action
+
+    def _replace(self, hit: Hit, value: str) -> str:
+        entity = hit.detector.entity
+        return (
+            actions.constant(entity)
+            if hit.over
+            else actions.replacement(self._actions[entity], entity, value, self._key)
+        )
+
+    def _keep(self, hold: int, cut: int) -> None:
+        """Drop what is released: the view before `hold` but for a guard's context, and the text before `cut`."""
+        if self._ranks:
+            released = hold - self._base
+            self._ranks = [rank - released for rank in self._ranks[cut - released :]]
+        start = max(0, hold - GUARD_CONTEXT)
+        self._view = self._view[start:]
+        self._text = self._text[cut:]
+        self._base = hold - start
+
+
+def rewrite(plan: FilterPlan, text: str, *, key: bytes = b"") -> str:
+    """The whole text at once: one `feed` and one `finish`."""
+    rewriter = TextRewriter(plan, key=key)
+    return rewriter.feed(text) + rewriter.finish()
