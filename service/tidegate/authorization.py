@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tidegate.model import Deny, Identity, Limit, Reason, Request
-from tidegate.policy.compiled import Endpoint, Grant, ModelRule, Policy
+from tidegate.policy.compiled import Endpoint, ModelRule, Policy
 from tidegate.policy.routes import bind
 from tidegate.requested_model import requested_model
 
@@ -41,7 +41,11 @@ def find_endpoint(policy: Policy, host: str, path: str, method: str = "") -> tup
     found = policy.routes.match(host, path)
     if not found:
         return None
-    endpoint = next((candidate for candidate in found if method in candidate.methods), found[0])
+    endpoint = found[0]
+    for candidate in found:
+        if method in candidate.methods:
+            endpoint = candidate
+            break
     return endpoint, bind(endpoint.path, path) if "{" in endpoint.path else _NO_VARIABLES
 
 
@@ -82,7 +86,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         if not _tier_allows(endpoint.model, identity.tier, model):
             message = f"model {model!r} is not available to tier {identity.tier!r}"
             return Deny(403, Reason.MODEL_NOT_ALLOWED, message)
-    if not any(_covers_model(grant, model) for grant in grants):
+    if not [grant for grant in grants if grant.models is None or model in grant.models]:
         return _no_access(f"no grant covers model {model!r} on endpoint {endpoint.name!r}")
 
     return Access(
@@ -96,10 +100,6 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
 def _tier_allows(rule: ModelRule, tier: str, model: str) -> bool:
     allowed = rule.allowed.get(tier)
     return allowed is not None and (model in allowed or "*" in allowed)
-
-
-def _covers_model(grant: Grant, model: str) -> bool:
-    return grant.models is None or model in grant.models
 
 
 def _method_not_allowed(policy: Policy, request: Request) -> Deny:

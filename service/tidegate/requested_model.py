@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -52,9 +53,10 @@ def _from_body(request: Request, keys: tuple[str, ...]) -> Any:
     if request.body_state is BodyState.ABSENT or not request.body:
         return Deny(400, Reason.MODEL_MISSING, "the request has no body that names a model")
     kind = request.headers.get("content-type", "")
-    if kind and _JSON_TYPE.fullmatch(kind.strip()) is None:
+    if kind not in ("", "application/json") and _JSON_TYPE.fullmatch(kind.strip()) is None:
         return Deny(415, Reason.REQUEST_MALFORMED, "the request body must be application/json in UTF-8")
-    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+    encoding = request.headers.get("content-encoding", "")
+    if encoding and encoding.strip().lower() != "identity":
         return Deny(415, Reason.REQUEST_MALFORMED, "the request body must not be compressed")
     try:
         value = orjson.loads(request.body)
@@ -78,13 +80,26 @@ def _may_repeat(body: bytes, keys: tuple[str, ...]) -> bool:
     if b"\\u" in body and _TELLING_ESCAPE.search(body) is not None:
         return True
     lower = body.lower()
-    for key in keys:
-        times = lower.count(f'"{key.lower()}"'.encode())
-        if times > 1 or (times == 1 and f'"{key}"'.encode() not in body):
+    for exact, folded, twins in _needles(keys):
+        times = lower.count(folded)
+        if times > 1 or (times == 1 and exact not in body):
             return True
-        if any(twin.encode() in body for letter in _FOLDS_TO.keys() & key.lower() for twin in _FOLDS_TO[letter]):
+        if twins and any(twin in body for twin in twins):
             return True
     return False
+
+
+@lru_cache(maxsize=4096)
+def _needles(keys: tuple[str, ...]) -> tuple[tuple[bytes, bytes, tuple[bytes, ...]], ...]:
+    """For each key, how it stands in JSON text, how it does in lower case, and letters that fold to one of its own."""
+    return tuple(
+        (
+            f'"{key}"'.encode(),
+            f'"{key.lower()}"'.encode(),
+            tuple(twin.encode() for letter, twins in _FOLDS_TO.items() if letter in key.lower() for twin in twins),
+        )
+        for key in keys
+    )
 
 
 def _is_unambiguous(body: bytes, keys: tuple[str, ...]) -> bool:

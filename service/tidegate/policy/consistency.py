@@ -150,6 +150,8 @@ def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report
 def _check_overlap(document: Document, report: Report) -> None:
     taken: dict[tuple[str, str, str], str] = {}
     for name, endpoint in document.endpoints.items():
+        if any(("endpoints", name, "match", key) not in report.origin for key in ("hosts", "path", "methods")):
+            continue
         match = endpoint.match
         others: dict[str, str] = {}
         for host in match.hosts:

@@ -33,6 +33,7 @@ Path = tuple[str | int, ...]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,19})")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,20}|[0-9]{1,20}\.[0-9]{0,20})(?:[eE][-+]?[0-9]{1,3})?")
+_PLAIN = re.compile(r"[A-Za-z0-9_<-]{1,64}")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 
@@ -57,16 +58,17 @@ class Tree:
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: `endpoints.chat.match.hosts[0]`."""
+    """A path as people write it: `endpoints.chat.match.hosts[0]`, and `tiers['a b']` where a dot would mislead."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        plain = isinstance(part, str) and _PLAIN.fullmatch(part) is not None
+        text += f"[{part!r}]" if not plain else f".{part}" if text else str(part)
     return text or "(document)"
 
 
 def read(text: str, file: str) -> Tree:
     """The data of a YAML text, and every fault of the notation itself."""
-    builder = _Builder(file)
+    builder = _Builder(file, text)
     try:
         encoded = text.encode()
         if len(encoded) > MAX_BYTES:
@@ -79,8 +81,8 @@ def read(text: str, file: str) -> Tree:
         builder.fail(text.count("\n", 0, error.start) + 1, "holds a character that UTF-8 cannot carry")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line if mark else 0
-        builder.fail(line + 1, _yaml_message(error, text.split("\n")[line : line + 1]))
+        line = builder.line(mark.line if mark else 0)
+        builder.fail(line, _yaml_message(error, text.split("\n")[line - 1]))
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
         builder.fail(encoded.count(b"\n", 0, position) + 1, "holds a character that YAML does not allow")
@@ -103,11 +105,16 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.file = file
         self.tree = Tree()
         self._stack: list[_Frame] = []
+        self._lines = max(1, text.count("\n") + (not text.endswith("\n")))
         self._documents = 0
+
+    def line(self, mark: int) -> int:
+        """The number of a line that libyaml counted: it knows breaks that editors do not, and one past the end."""
+        return min(mark + 1, self._lines)
 
     def fail(self, line: int, message: str) -> None:
         """A fault after which the document cannot be used at all."""
@@ -121,7 +128,7 @@ class _Builder:
         raise _StopReading
 
     def take(self, event: Event) -> None:
-        line = event.start_mark.line + 1 if event.start_mark else 1
+        line = self.line(event.start_mark.line if event.start_mark else 0)
         if isinstance(event, DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
@@ -206,9 +213,9 @@ def _resolve(text: str) -> str | int | float | bool | None:
     return text
 
 
-def _yaml_message(error: yaml.MarkedYAMLError, lines: list[str]) -> str:
+def _yaml_message(error: yaml.MarkedYAMLError, line: str) -> str:
     message = ", ".join(part for part in (error.problem, error.context) if part) or "bad YAML"
-    if any("\t" in line[: len(line) - len(line.lstrip())] for line in lines):
+    if "\t" in line[: len(line) - len(line.lstrip())]:
         message += "; indent with spaces, not tabs"
     if "alias" in message:
         message += "; quote a literal '*'"

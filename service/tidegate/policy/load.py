@@ -69,7 +69,7 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     check(document, report)
     keysets = _read_keysets(document, base, report)
     files = _files(document, base)
-    if report.problems:
+    if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
     return Outcome(compile_policy(document, tree.data, keysets, base), (), files)
 

@@ -73,7 +73,7 @@ class Claims(Strict):
     tier: words.ClaimPath | None = Field(default=None, description="The claim that names the caller's tier.")
     roles: words.ClaimPath | None = Field(default=None, description="The claim that lists the caller's roles.")
     scopes: words.ClaimPath = Field(default=("scope",), description="The claim that lists the token's scopes.")
-    defaults: ClaimDefaults = Field(default=ClaimDefaults(), description="Used where a token lacks the claim.")
+    defaults: ClaimDefaults = Field(default_factory=ClaimDefaults, description="Used where a token lacks the claim.")
 
 
 class Issuer(Strict):
@@ -98,7 +98,7 @@ class Issuer(Strict):
     types: words.Some[words.TokenType] = Field(
         default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
     )
-    claims: Claims = Field(default=Claims(), description="How claims become an identity.")
+    claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
 
     @model_validator(mode="after")
     def _one_key_source(self) -> Self:
@@ -133,9 +133,11 @@ class LimitsStore(Strict):
 class Platform(Strict):
     """What the platform's owner decides for everyone."""
 
-    identity: IdentityMethods = Field(default=IdentityMethods(), description="The accepted credentials.")
-    floor: Floor = Field(default=Floor(), description="What holds for every request.")
-    limits_store: LimitsStore = Field(default=LimitsStore(), description="Behaviour while the limit store is out.")
+    identity: IdentityMethods = Field(default_factory=IdentityMethods, description="The accepted credentials.")
+    floor: Floor = Field(default_factory=Floor, description="What holds for every request.")
+    limits_store: LimitsStore = Field(
+        default_factory=LimitsStore, description="Behaviour while the limit store is out."
+    )
     trusted_hops: int = Field(
         default=0, ge=0, le=10, description="How many proxies before Envoy are believed in X-Forwarded-For."
     )
@@ -245,7 +247,7 @@ class Document(Strict):
     """A tidegate policy: who may call which model, how much, and what may leave."""
 
     version: Literal[1] = Field(description="The version of this format.")
-    platform: Platform = Field(default=Platform(), description="What the platform's owner decides for everyone.")
+    platform: Platform = Field(default_factory=Platform, description="Identity, the floor, the limit store, proxies.")
     tiers: dict[words.Name, Tier] = Field(default={}, description="Service tiers by name.")
     classifications: dict[words.Name, Classification] = Field(default={}, description="Data classes by name.")
     rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")

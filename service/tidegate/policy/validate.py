@@ -1,6 +1,7 @@
 """The document against its schema: every fault as file, line, key and a sentence, and what is left without them.
 
-What is left is validated too, so that dangling names elsewhere are reported in the same run as a misspelt key here.
+What is left is validated too, with stand-ins for required values that are missing, so that dangling names elsewhere
+are reported in the same run as a misspelt key here.
 """
 
 from __future__ import annotations
@@ -22,10 +23,35 @@ from tidegate.policy.words import PATTERNS
 
 MAX_PROBLEMS = 500
 
+_STAND_INS: dict[str, Any] = {
+    "version": 1,
+    "name": "_",
+    "issuer": "_",
+    "audiences": ["_"],
+    "capacity": 1,
+    "refill": "1/1s",
+    "limit": 1,
+    "window": "1s",
+    "detect": ["_"],
+    "act": "redact",
+    "role": "_",
+    "endpoints": "*",
+    "owner": "_",
+    "match": {"hosts": "*", "path": "/", "methods": ["GET"]},
+    "hosts": "*",
+    "path": "/",
+    "methods": ["GET"],
+    "from": "header.x",
+    "allowed": {"_": "*"},
+}
+
 
 @dataclass(slots=True)
 class Report:
-    """The problems found so far, and where the parts of the checked document stand in the file."""
+    """The problems found so far, and where the parts of the checked document stand in the file.
+
+    `whole` is false when the checked document is only what was left of the file's.
+    """
 
     file: str
     tree: Tree
@@ -34,56 +60,76 @@ class Report:
     whole: bool = True
 
     def at(self, path: Path, message: str, *, key: bool = False) -> None:
-        """A problem with the value at `path` of the checked document (`key`: with its key)."""
-        self._add(self.origin.get(path, path), message, key=key)
+        """A problem with the value at `path` of the checked document (`key`: with its key). Silent on stand-ins."""
+        if path not in self.origin:
+            if not self.whole:
+                return
+            while path not in self.origin:  # a default: the part that it belongs to stands for it
+                path, key = path[:-1], True
+        path = self.origin[path]
+        mark = self.tree.marks[path]
+        self.problems.append(Problem(self.file, mark.key if key else mark.value, dotted(path), message))
 
-    def _add(self, path: Path, message: str, *, key: bool) -> None:
-        known = path
-        while known not in self.tree.marks and known:
-            known = known[:-1]
-        mark = self.tree.marks.get(known)
-        line = 1 if mark is None else mark.key if key or known != path else mark.value
-        self.problems.append(Problem(self.file, line, dotted(path), message))
+    def missing(self, parent: Path, key: str) -> None:
+        """A required key is not there."""
+        path = self.origin[parent]
+        self.problems.append(
+            Problem(self.file, self.tree.marks[path].key, dotted((*path, key)), "required key is missing")
+        )
 
 
 def validate(report: Report) -> Document | None:
     """The typed document, without the parts that have problems; None when nothing sensible is left."""
-    unusable = set(report.tree.unusable)
+    left = _Left(set(report.tree.unusable))
     first = True
-    while () not in unusable:
+    while () not in left.unusable:
         report.origin = {}
-        data = _without(report.tree.data, (), (), unusable, report.origin)
-        if not first and isinstance(data, dict):
-            data.setdefault("version", 1)
-        report.whole = first and not unusable
+        data = left.copy(report.tree.data, (), (), report.origin)
+        report.whole = first and not left.unusable
         try:
             return Document.model_validate(data)
         except ValidationError as error:
             for details in error.errors(include_url=False)[:MAX_PROBLEMS]:
                 path, rest = _locate(details["loc"], report)
                 if first:
-                    _explain(details, path, rest, report, unusable)
-                unusable.add(report.origin[path])
+                    _explain(details, path, rest, report)
+                left.set_aside(details["type"], report.origin[path], rest)
         first = False
     return None
+
+
+@dataclass(slots=True)
+class _Left:
+    """What may still be used of a document: all but the `unusable` places, and stand-ins by the place they are in."""
+
+    unusable: set[Path]
+    stand_ins: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+    def set_aside(self, kind: str, path: Path, rest: tuple[str | int, ...]) -> None:
+        """Leave out what an error is about; where that is a missing key, put a stand-in there if one would do."""
+        key = str(rest[-1]) if rest else ""
+        if kind == "missing" and key in _STAND_INS:
+            self.stand_ins.setdefault(path, {})[key] = _STAND_INS[key]
+        else:
+            self.unusable.add(path)
+
+    def copy(self, value: Any, here: Path, there: Path, origin: dict[Path, Path]) -> Any:
+        """A copy of what is left of `value`; `origin` gets where each place of the copy came from."""
+        origin[here] = there
+        if isinstance(value, dict):
+            kept = {key: v for key, v in value.items() if (*there, key) not in self.unusable}
+            copied = {key: self.copy(v, (*here, key), (*there, key), origin) for key, v in kept.items()}
+            return copied | self.stand_ins.get(there, {})
+        if isinstance(value, list):
+            items = [(index, v) for index, v in enumerate(value) if (*there, index) not in self.unusable]
+            return [self.copy(v, (*here, new), (*there, old), origin) for new, (old, v) in enumerate(items)]
+        return value
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
     """ "; did you mean 'x'?", or nothing when no known word is near."""
     near = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) if len(known) <= 500 else []
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _without(value: Any, here: Path, there: Path, unusable: set[Path], origin: dict[Path, Path]) -> Any:
-    """A copy of `value` without the unusable places; `origin` gets where each place of the copy came from."""
-    origin[here] = there
-    if isinstance(value, dict):
-        kept = {key: child for key, child in value.items() if (*there, key) not in unusable}
-        return {key: _without(v, (*here, key), (*there, key), unusable, origin) for key, v in kept.items()}
-    if isinstance(value, list):
-        items = [(index, v) for index, v in enumerate(value) if (*there, index) not in unusable]
-        return [_without(v, (*here, new), (*there, index), unusable, origin) for new, (index, v) in enumerate(items)]
-    return value
 
 
 def _locate(loc: tuple[str | int, ...], report: Report) -> tuple[Path, tuple[str | int, ...]]:
@@ -98,15 +144,13 @@ def _locate(loc: tuple[str | int, ...], report: Report) -> tuple[Path, tuple[str
     return path, tuple(rest)
 
 
-def _explain(
-    details: ErrorDetails, path: Path, rest: tuple[str | int, ...], report: Report, unusable: set[Path]
-) -> None:
+def _explain(details: ErrorDetails, path: Path, rest: tuple[str | int, ...], report: Report) -> None:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     if kind == "missing":
-        if (*report.origin[path], rest[-1]) not in unusable:
-            report.at((*path, rest[-1]), "required key is missing")
+        if (*report.origin[path], rest[-1]) not in report.tree.unusable:
+            report.missing(path, str(rest[-1]))
     elif kind == "union_tag_not_found":
-        report.at((*path, "algorithm"), "required key is missing")
+        report.missing(path, "algorithm")
     elif kind == "union_tag_invalid":
         report.at((*path, "algorithm"), _one_of(context["expected_tags"], context["tag"]))
     elif kind == "extra_forbidden":
@@ -149,6 +193,8 @@ def _message(kind: str, context: dict[str, Any], value: Any, fallback: str) -> s
 
 def _one_of(expected: str, value: Any) -> str:
     choices = [word.strip(" '") for word in expected.replace(" or ", ", ").split(",")]
+    if len(choices) == 1:
+        return f"must be {expected}, not {shown(value)}"
     hint = suggestion(value, choices) if isinstance(value, str) else ""
     return f"must be one of {', '.join(choices)}; not {shown(value)}{hint}"
 

@@ -1,0 +1,195 @@
+"""A good document becomes the frozen policy that it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tidegate.errors import PolicyError
+from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.model import Limit
+from tidegate.policy import Policy, load_policy, parse_policy
+from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
+
+from tests.policy.cases import cases, valid
+
+FULL = valid("every key")
+KEY = {"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"}
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return parse_policy(FULL, base=Path("/etc/tidegate"))
+
+
+def endpoint(policy: Policy, name: str) -> Endpoint:
+    return next(found for found in policy.endpoints if found.name == name)
+
+
+@pytest.mark.parametrize("case", cases("policy_valid.yaml"), ids=lambda case: str(case["name"]))
+def test_good_documents_compile(case: dict[str, Any]) -> None:
+    assert len(parse_policy(case["document"]).version) == 12
+
+
+def test_identity(policy: Policy) -> None:
+    assert policy.api_keys == ApiKeys("x-api-key", Path("/etc/tidegate/secrets/keys.yaml"))
+    corp, lab = policy.issuers
+    assert corp == Issuer(
+        name="corp",
+        issuer="https://id.example.com/",
+        audiences=("models", "chat"),
+        algorithms=("ES256", "RS512"),
+        jwks_uri="https://id.example.com/jwks",
+        leeway=0.0,
+        max_lifetime=3600.0,
+        types=frozenset({"", "at+jwt"}),
+        claims=ClaimMap(
+            subject=("sub",),
+            tenant=("https://id.example.com/tenant", "name"),
+            tier=("plan",),
+            roles=("realm", "roles"),
+            scopes=("scp",),
+            default_tenant="acme",
+            default_tier="free",
+            default_roles=frozenset({"guest"}),
+        ),
+    )
+    assert lab == Issuer(
+        name="lab",
+        issuer="https://lab.example.com/",
+        audiences=("models",),
+        algorithms=("RS256", "ES256"),
+        jwks_uri="http://127.0.0.1:8080/jwks",
+        claims=ClaimMap(default_tenant="globex", default_tier="gold"),
+    )
+
+
+def test_platform(policy: Policy) -> None:
+    assert policy.floor_rulesets == ("secrets",)
+    assert policy.floor_limits == (Limit("platform", "ip", "sliding_window", 100, 60.0, per=("client_ip",)),)
+    assert policy.store == StorePolicy("deny")
+    assert policy.trusted_hops == 2
+
+
+def test_tiers_and_tenants(policy: Policy) -> None:
+    rpm = Limit("tier:free", "rpm", "token_bucket", 20, 60.0, 20, ("subject",))
+    day = Limit("tenant:acme", "day", "sliding_window", 1_000_000, 86_400.0, per=("tenant", "model"))
+    assert policy.tiers == {"free": Tier("free", 1, "sheddable", (rpm,)), "gold": Tier("gold", 10, "critical")}
+    assert policy.tier_rulesets == {"free": ("cards",), "gold": ()}
+    analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}))
+    assert policy.tenants == {
+        "acme": Tenant("acme", (analyst, Grant("admin")), (day,)),
+        "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),)),
+    }
+    assert policy.tenants["acme"].by_role == {"analyst": (analyst,), "admin": (Grant("admin"),)}
+
+
+def test_rulesets(policy: Policy) -> None:
+    assert policy.rulesets["secrets"] == Ruleset(
+        "secrets",
+        (
+            Rule(frozenset({"AWS_KEY", "JWT"}), Action.REDACT),
+            Rule(frozenset({"PRIVATE_KEY"}), Action.BLOCK),
+        ),
+    )
+    assert {rule.action for rules in policy.rulesets.values() for rule in rules.rules} == set(Action)
+
+
+def test_endpoints(policy: Policy) -> None:
+    assert endpoint(policy, "chat") == Endpoint(
+        name="chat",
+        owner="acme",
+        hosts=frozenset({"models.example.com"}),
+        path="/v1/chat/completions",
+        methods=frozenset({"POST"}),
+        model=ModelRule("body", ("model",), {"free": frozenset({"small"}), "gold": frozenset({"*"})}),
+        scopes=frozenset({"models.read"}),
+        shared_with=frozenset({"globex"}),
+        classification="restricted",
+        rulesets=("secrets", "pii", "cards"),
+        limits=(Limit("endpoint:chat", "burst", "token_bucket", 5, 0.1, 1),),
+        errors="problem",
+        unscannable="pass",
+        max_response=65_536,
+    )
+    predict = endpoint(policy, "predict")
+    assert predict.shared_with == {"acme", "globex"}
+    assert predict.model == ModelRule("path", ("model",), {"free": frozenset({"*"})})
+    assert (predict.errors, predict.max_response, predict.request_body) == ("problem", 1000, False)
+    assert endpoint(policy, "chat").request_body
+
+
+def test_errors_take_openais_shape_under_v1() -> None:
+    text = valid("identity by key alone")
+    assert parse_policy(text).endpoints[0].errors == "problem"
+    assert parse_policy(text.replace('"/**"', '"/v1/**"')).endpoints[0].errors == "openai"
+
+
+def test_what_a_decision_looks_up_is_laid_out_beforehand(policy: Policy) -> None:
+    assert policy.passes["chat", "free"] == ("secrets", "pii", "cards")
+    assert policy.passes["chat", "gold"] == ("secrets", "pii", "cards")
+    assert policy.passes["predict", "free"] == ("secrets", "cards")
+    assert policy.passes["predict", "gold"] == ("secrets",)
+    assert [limit.scope for limit in policy.caller_limits["acme", "free"]] == ["platform", "tier:free", "tenant:acme"]
+    assert [limit.scope for limit in policy.caller_limits["globex", "gold"]] == ["platform"]
+
+
+def test_the_version_follows_what_the_document_says_and_not_how() -> None:
+    version = parse_policy(FULL).version
+    assert (
+        parse_policy("# a comment\n" + FULL.replace("[models, chat]", "\n          - models\n          - chat")).version
+        == version
+    )
+    assert parse_policy(FULL.replace("weight: 10", "weight: 11")).version != version
+
+
+def with_keys(folder: Path, content: str | bytes | dict[str, Any]) -> Path:
+    data = json.dumps(content) if isinstance(content, dict) else content
+    (folder / "jwks.json").write_bytes(data.encode() if isinstance(data, str) else data)
+    text = FULL.replace("jwks_uri: https://id.example.com/jwks", "jwks_file: jwks.json")
+    (folder / "policy.yaml").write_text(text)
+    return folder / "policy.yaml"
+
+
+def test_a_static_key_set_becomes_part_of_the_policy_and_its_version(tmp_path: Path) -> None:
+    first = load_policy(with_keys(tmp_path, {"keys": [KEY]}))
+    assert first.issuers[0].jwks == (KEY,)
+    assert first.issuers[0].jwks_uri == ""
+    second = load_policy(with_keys(tmp_path, {"keys": [{**KEY, "kid": "2"}]}))
+    assert first.version != second.version
+
+
+def test_named_files_are_relative_to_the_policy_or_to_a_given_base(tmp_path: Path) -> None:
+    file = with_keys(tmp_path, {"keys": [KEY]})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    file.rename(elsewhere / "policy.yaml")
+    with pytest.raises(PolicyError, match=r"jwks_file: cannot read '.*elsewhere/jwks.json': No such file"):
+        load_policy(elsewhere / "policy.yaml")
+    policy = load_policy(elsewhere / "policy.yaml", keys_base=tmp_path)
+    assert policy.api_keys is not None
+    assert policy.api_keys.file == tmp_path / "secrets/keys.yaml"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        (b"\xff", "is not JSON"),
+        ("[]", "is not a JWK set"),
+        ({"keys": []}, "is not a JWK set"),
+        ({"keys": [1]}, "is not a JWK set"),
+        ({"keys": [{**KEY, "kty": "oct", "k": "c2VjcmV0"}]}, r'key 0 of .* is not a public key: kty is "oct"'),
+        ({"keys": [KEY, {**KEY, "d": "AQAB"}]}, "key 1 of .* is a private key"),
+        ("[" * 100_000, "is not JSON"),
+        (" " * (1024 * 1024 + 1), "is larger than 1024 KiB"),
+    ],
+)
+def test_a_key_set_must_hold_public_keys(tmp_path: Path, content: Any, message: str) -> None:
+    file = with_keys(tmp_path, content)
+    with pytest.raises(PolicyError, match=message) as caught:
+        load_policy(file)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (10, "platform.identity.issuers[0].jwks_file")

@@ -1,0 +1,90 @@
+"""The published JSON Schema says what the loader does, as far as a schema can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from tidegate.errors import PolicyError
+from tidegate.policy import parse_policy
+from tidegate.policy.document import read
+from tidegate.policy.schema import json_schema
+from tidegate.policy.words import entities
+
+from tests.policy.cases import cases, valid
+
+SCHEMA = json_schema()
+CHECKER = jsonschema.Draft202012Validator(SCHEMA)
+# Faults that are not of the document's shape, but of its notation or of what its parts say of each other.
+BEYOND = {
+    "names that lead nowhere",
+    "an owner that leads nowhere, and no complaint that follows from it",
+    "a grant of another tenant's endpoint",
+    "endpoints that overlap",
+    "limits of one name",
+    "issuers that could be mistaken for each other, or give no tenant",
+    "an issuer whose tokens could never be used",
+    "duplicate keys",
+    "anchors, aliases and tags",
+    "paths",
+}
+
+
+def test_it_is_a_schema_of_the_draft_that_it_names() -> None:
+    CHECKER.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["$id"] == "urn:tidegate:policy:1"
+
+
+@pytest.mark.parametrize("case", cases("policy_valid.yaml"), ids=lambda case: str(case["name"]))
+def test_good_documents_fit_it(case: dict[str, Any]) -> None:
+    CHECKER.validate(read(case["document"], "p").data)
+
+
+def test_the_demos_policy_fits_it() -> None:
+    CHECKER.validate(yaml.safe_load((files("tidegate.demo") / "policy.yaml").read_text()))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in cases("policy_errors.yaml") if case["name"] not in BEYOND],
+    ids=lambda case: str(case["name"]),
+)
+def test_documents_of_the_wrong_shape_do_not(case: dict[str, Any]) -> None:
+    tree = read(case["document"], "p")
+    assert not tree.complete or not CHECKER.is_valid(tree.data)
+
+
+def objects(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "properties" in node:
+            yield node
+        for child in node.values():
+            yield from objects(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from objects(child)
+
+
+def test_every_key_is_described() -> None:
+    found = list(objects(SCHEMA))
+    assert len(found) >= 18
+    for part in found:
+        assert part["description"]
+        assert part["additionalProperties"] is False
+        for name, value in part["properties"].items():
+            assert value.get("description", "").endswith("."), f"{part['title']}.{name}"
+
+
+def test_editors_are_offered_the_kinds_of_value() -> None:
+    assert SCHEMA["$defs"]["Rule"]["properties"]["detect"]["items"]["enum"] == sorted(entities())
+
+
+def test_no_key_may_be_null() -> None:
+    assert '"null"' not in str(SCHEMA).replace("'", '"')
+    with pytest.raises(PolicyError):
+        parse_policy(valid("the smallest") + "tiers:\n")
