@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.errors import PolicyError
 from tidegate.policy import Policy, load_policy, parse_policy
@@ -172,6 +172,7 @@ def test_any_almost_policy_is_refused_or_compiled(lines: list[tuple[str, str, st
     refused_or_compiled("\n".join(f"{indent}{word}{end}" for indent, word, end in lines))
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_any_value_in_any_place_is_refused_or_compiled(data: st.DataObject) -> None:
     import json

@@ -1,0 +1,212 @@
+"""Who may call what, and with which model. The cases are in cases/authorization.yaml."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tidegate.authorization import Access, authorize, find_endpoint
+from tidegate.model import BodyState, Deny, Identity, Reason, Request
+from tidegate.policy import parse_policy
+from tidegate.requested_model import MAX_NAME, _is_unambiguous, _may_repeat
+
+from tests.policy.cases import FOLDER, cases
+
+DATA: Any = cases("authorization.yaml")
+POLICY = parse_policy(DATA["policy"], base=FOLDER)
+
+
+def identity(name: str) -> Identity:
+    given_ = DATA["identities"][name]
+    roles, scopes = frozenset(given_["roles"]), frozenset(given_.get("scopes", ()))
+    return Identity(name, given_["tenant"], given_["tier"], "test", roles=roles, scopes=scopes)
+
+
+def request(**changes: Any) -> Request:
+    values = {"body_state": "whole", **DATA["request"], **changes}
+    values["body_state"] = BodyState(values["body_state"])
+    values["body"] = values["body"].encode() if isinstance(values["body"], str) else values["body"]
+    return Request("r", **values)
+
+
+def with_body(body: bytes, who: str = "ada") -> Access | Deny:
+    return authorize(POLICY, identity(who), request(body=body))
+
+
+@pytest.mark.parametrize("case", DATA["cases"], ids=lambda case: str(case["name"]))
+def test_case(case: dict[str, Any]) -> None:
+    verdict = authorize(POLICY, identity(case["as"]), request(**case.get("request", {})))
+    want = case["want"]
+    if isinstance(verdict, Access):
+        assert {"endpoint": verdict.endpoint.name, "model": verdict.model} == want
+    else:
+        assert (verdict.status, verdict.reason) == (want["status"], want["reason"])
+        assert dict(verdict.headers) == want.get("headers", dict(verdict.headers))
+        assert verdict.message == want.get("message", verdict.message)
+
+
+def test_an_access_carries_limits_and_rulesets_in_order() -> None:
+    access = with_body(b'{"model":"small"}', who="ann")
+    assert isinstance(access, Access)
+    assert [(limit.scope, limit.name) for limit in access.limits] == [
+        ("platform", "ip"),
+        ("tier:free", "rpm"),
+        ("tenant:acme", "day"),
+        ("endpoint:chat", "burst"),
+    ]
+    assert access.rulesets == ("secrets", "pii", "cards", "extra")
+
+
+def test_a_lent_endpoint_brings_the_callers_limits_and_not_the_owners() -> None:
+    access = with_body(b'{"model":"small"}', who="guest")
+    assert isinstance(access, Access)
+    assert [limit.scope for limit in access.limits] == ["platform", "tier:free", "endpoint:chat"]
+
+
+def test_every_refusal_of_access_reads_the_same() -> None:
+    """The causes differ in `detail`, which never leaves; a caller learns of no tenant, role or grant."""
+    verdicts = [
+        authorize(POLICY, identity(case["as"]), request(**case.get("request", {})))
+        for case in DATA["cases"]
+        if case["want"].get("reason") == "access_denied"
+    ]
+    denials = [verdict for verdict in verdicts if isinstance(verdict, Deny)]
+    assert len({(denial.status, denial.message, denial.headers) for denial in denials}) == 1
+    assert len({denial.detail for denial in denials}) > 5
+
+
+def test_find_endpoint_gives_variables_of_the_endpoint_that_it_chose() -> None:
+    for method, name, variables in (
+        ("GET", "files", {"id": "7"}),
+        ("PUT", "files-write", {"name": "7"}),
+        ("", "files", {"id": "7"}),
+        ("TRACE", "files", {"id": "7"}),
+    ):
+        found = find_endpoint(POLICY, "h", "/v1/files/7", method)
+        assert found is not None
+        assert (found[0].name, found[1]) == (name, variables)
+    assert find_endpoint(POLICY, "h", "/nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"small","x":' + b"[" * 100_000,
+        b'{"model":"small","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"model":"small","model":' + b"[" * 1000 + b"]" * 1000 + b"}",
+        b'{"model":"small","\\u0000":' + b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"}",
+        b"\xff\xfe{\x00}\x00",
+        b'\xef\xbb\xbf{"model":"small"}',
+        b'{"model":"\xff"}',
+        b'{"model":"' + b"x" * (MAX_NAME + 1) + b'"}',
+    ],
+    ids=range(8),
+)
+def test_hostile_bodies_are_malformed(body: bytes) -> None:
+    verdict = with_body(body)
+    assert isinstance(verdict, Deny)
+    assert (verdict.status, verdict.reason) == (400, Reason.REQUEST_MALFORMED)
+
+
+@pytest.mark.parametrize("number", ["9" * 300, "-1e-999", "0." + "1" * 300])
+@pytest.mark.parametrize("extra", ["", ',"x":"\\u0000"'])
+def test_numbers_beyond_any_machine_do_no_harm(number: str, extra: str) -> None:
+    assert isinstance(with_body(f'{{"model":"small","n":{number}{extra}}}'.encode()), Access)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace")))
+def test_any_body_gets_a_verdict(body: bytes) -> None:
+    assert isinstance(with_body(body), Access | Deny)
+
+
+class Written(list[tuple[str, Any]]):
+    """A JSON object with its keys as they are to be written."""
+
+
+_KEYS = st.sampled_from(["model", "Model", "MODEL", "mode", "x", "task", "disk", "dıſK", "model\0", "modél", "moİdel"])
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["small", "large", "model", '"model"', "é", "K"]),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(_KEYS, inner), max_size=4).map(Written),
+    max_leaves=8,
+)
+
+
+def spell(value: Any, draw: Any) -> str:
+    """JSON for a value, where every character of every string may be written as an escape."""
+    if isinstance(value, Written):
+        return "{" + ",".join(f"{spell(key, draw)}:{spell(child, draw)}" for key, child in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(spell(child, draw) for child in value) + "]"
+    if isinstance(value, str):
+        escape = draw(st.booleans())
+        return '"' + "".join(_letter(char, escape and draw(st.booleans())) for char in value) + '"'
+    return json.dumps(value)
+
+
+def _letter(char: str, escape: bool) -> str:
+    return f"\\u{ord(char):04x}" if escape or char in '"\\\0' else char
+
+
+def readings(text: str) -> set[str]:
+    """The models that different servers could read: first or last of repeated keys, minding case or not."""
+    found = set()
+    for fold in (str, str.lower):
+        for first in (False, True):
+
+            def pick(pairs: list[tuple[str, Any]], fold: Any = fold, first: bool = first) -> dict[str, Any]:
+                ordered = [(fold(key.partition("\0")[0]), value) for key, value in pairs]
+                return dict(reversed(ordered) if first else ordered)
+
+            found.add(repr(json.loads(text, object_pairs_hook=pick).get("model")))
+    return found
+
+
+@given(st.lists(st.tuples(_KEYS, _VALUES), max_size=5).map(Written), st.data())
+def test_an_allowed_body_has_one_reading(body: Written, data: st.DataObject) -> None:
+    text = spell(body, data.draw)
+    verdict = with_body(text.encode(), who="admin")
+    if isinstance(verdict, Access):
+        assert readings(text) == {repr(verdict.model)}
+
+
+@given(st.lists(st.tuples(_KEYS, _VALUES), max_size=5).map(Written), st.data())
+def test_the_quick_look_passes_nothing_that_the_thorough_one_would_stop(body: Written, data: st.DataObject) -> None:
+    text = spell(body, data.draw).encode()
+    for keys in (("model",), ("task", "disk"), ("Model",), ("x",)):
+        assert _may_repeat(text, keys) or _is_unambiguous(text, keys)
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "X", ""]),
+    host=st.sampled_from(["models.example.com", "*", "", "x"]) | st.text(max_size=5),
+    path=st.lists(st.sampled_from(["v1", "chat", "files", "models", "{id}", "**", "", ".."]), max_size=5).map("/".join),
+    who=st.builds(
+        Identity,
+        subject=st.just("s"),
+        tenant=st.sampled_from(["acme", "globex", "x", "*", ""]),
+        tier=st.sampled_from(["free", "gold", "x", "*", ""]),
+        method=st.just("test"),
+        roles=st.frozensets(st.sampled_from(["admin", "reader", "x", "*", ""])),
+    ),
+    state=st.sampled_from(BodyState),
+)
+@example(
+    "GET", "models.example.com", "/v1/models", Identity("s", "acme", "gold", "t", frozenset({"admin"})), BodyState.WHOLE
+)
+def test_access_is_only_what_the_policy_says(
+    method: str, host: str, path: str, who: Identity, state: BodyState
+) -> None:
+    sent = Request("r", method, host, path, body=b'{"model":"small"}', body_state=state)
+    verdict = authorize(POLICY, who, sent)
+    if isinstance(verdict, Access):
+        endpoint = verdict.endpoint
+        assert method in endpoint.methods
+        assert host in endpoint.hosts or "*" in endpoint.hosts
+        assert who.tenant == endpoint.owner or who.tenant in endpoint.shared_with
+        assert {grant.role for grant in POLICY.tenants[who.tenant].grants} & who.roles
+        assert set(POLICY.floor_rulesets) <= set(verdict.rulesets)
+        assert set(POLICY.floor_limits) <= set(verdict.limits)
+        assert not endpoint.request_body or state is BodyState.WHOLE
