@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from tidegate.model import BodyState, Deny, Reason, Request
@@ -19,6 +20,7 @@ _SINGLE_VALUED = frozenset(
     {"authorization", "content-length", "content-type", "host", "x-api-key", "transfer-encoding", "proxy-authorization"}
 )
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower-cased
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _METHOD = re.compile(r"[A-Z]{1,32}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,252}[a-z0-9])?|\[[0-9a-f:.]{2,45}\]")
 _PORT = re.compile(r":[0-9]{1,5}$")
@@ -26,6 +28,7 @@ _PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_\-~.@:,+!$&'()*=]*)+")
 _ENCODED_SLASH = re.compile(r"%(?:2f|5c|00|25)", re.IGNORECASE)
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BREAK = re.compile(r"[\r\n\x00]")
 _MAX_TARGET = 8192
 
 
@@ -47,7 +50,7 @@ def canonical(
     Refused with 400: malformed methods, hosts, header names and values; repeated credential, framing or identity
     headers; paths with encoded slashes, dot segments, empty segments, `;`, control or undecodable characters.
     """
-    if _METHOD.fullmatch(method) is None:
+    if method not in _METHODS and _METHOD.fullmatch(method) is None:
         return _malformed("The request method is not valid.", "method")
     host = _canonical_host(authority)
     if host is None:
@@ -58,19 +61,16 @@ def canonical(
         return _malformed("The request path is not in canonical form.", "path")
     fields: dict[str, str] = {}
     for raw_name, value in headers:
-        name = raw_name.lower()
+        name = _field_name(raw_name)
         if name in fields:
             if name in _SINGLE_VALUED or name.replace("_", "-").startswith(IDENTITY_PREFIX):
                 return _malformed("A header that must appear once was repeated.", "duplicate header")
-            fields[name] = f"{fields[name]}, {value}"
-        elif name[:1] == ":":
-            continue
-        elif _TOKEN.fullmatch(name) is None:
-            return _malformed("A header name is not valid.", "header name")
-        else:
-            fields[name] = value
-        if "\n" in value or "\r" in value or "\x00" in value:
-            return _malformed("A header value is not valid.", "header value")
+            value = f"{fields[name]}, {value}"
+        fields[name] = value
+    if "" in fields:
+        return _malformed("A header name is not valid.", "header name")
+    if _BREAK.search("".join(fields.values())):
+        return _malformed("A header value is not valid.", "header value")
     if trusted_hops:
         client_ip = _forwarded(fields.get("x-forwarded-for", ""), trusted_hops) or client_ip
     return Request(
@@ -87,6 +87,7 @@ def canonical(
     )
 
 
+@lru_cache(maxsize=4096)
 def canonical_path(raw: str) -> str | None:
     """The path decoded once, or None when it has no single reading."""
     if _PLAIN_PATH.fullmatch(raw) is None:
@@ -105,6 +106,14 @@ def canonical_path(raw: str) -> str | None:
     return raw
 
 
+@lru_cache(maxsize=4096)
+def _field_name(raw: str) -> str:
+    """The name in lower case, "" when it is none. Pseudo-headers keep their colon and mean nothing to any phase."""
+    name = raw.lower()
+    return name if _TOKEN.fullmatch(name.removeprefix(":")) else ""
+
+
+@lru_cache(maxsize=4096)
 def _canonical_host(authority: str) -> str | None:
     host = _PORT.sub("", authority.lower()).removesuffix(".")
     return host if _HOST.fullmatch(host) else None

@@ -32,7 +32,7 @@ from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
 from tidegate.settings import Settings
-from tidegate.telemetry import Telemetry, logger
+from tidegate.telemetry import Telemetry
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
 # end a stream that is silent because the model is.
@@ -71,7 +71,7 @@ class Worker:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
-        self.telemetry = Telemetry(logger(settings.log_level))
+        self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self.source = PolicySource(
             settings.policy, on_change=self._policy_changed, on_error=self.telemetry.policy_refused
         )
