@@ -81,7 +81,7 @@ def open_house(store: Store, directory: Path, *, nice: bool = False) -> Iterator
         policy = _start(stack, directory / "tidegate.log", *_serve(materials, ports, store_url, processes))
         model.wait_until(lambda: listening(ports.model))
         workers = tuple(range(ports.policy, ports.policy + processes))
-        policy.wait_until(lambda: all(serving(f"127.0.0.1:{port}") for port in workers))
+        policy.wait_until(lambda: all(listening(port) and serving(f"127.0.0.1:{port}") for port in workers))
         bootstrap = local_bootstrap(listen=ports.gate, admin=ports.admin, workers=workers, model=ports.model)
         envoy = stack.enter_context(running_envoy(bootstrap, directory, port=ports.gate))
         base = f"http://127.0.0.1:{ports.gate}"

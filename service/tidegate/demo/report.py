@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tidegate.demo.scenarios.scenario import Row
 
-WIDTH = 132
+WIDTH = 120
 
 
 def console() -> Console:
@@ -22,17 +23,17 @@ def console() -> Console:
 
 def table(rows: Iterable[Row]) -> Table:
     """One line a scenario, one section a question."""
-    shown = Table(title="tidegate demo", title_justify="left", show_lines=False, pad_edge=False)
-    shown.add_column("question", style="cyan", no_wrap=True)
-    shown.add_column("what was tried", max_width=44)
-    shown.add_column("expected", max_width=31)
+    shown = Table(title="tidegate demo", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("what was tried", max_width=40)
+    shown.add_column("expected", max_width=24)
     shown.add_column("got", overflow="fold")
     shown.add_column("", no_wrap=True)
     for group, members in groupby(rows, key=lambda row: row.scenario.group):
-        for number, row in enumerate(members):
+        shown.add_row(Text(group, style="bold cyan"))
+        for row in members:
             verdict = Text("ok", style="green") if row.outcome.ok else Text("FAIL", style="bold red")
             scenario = row.scenario
-            cells = (scenario.tried, scenario.expected, row.outcome.got)
-            shown.add_row(group if number == 0 else "", *(Text(cell) for cell in cells), verdict)
+            cells = (f"  {scenario.tried}", scenario.expected, row.outcome.got)
+            shown.add_row(*(Text(cell) for cell in cells), verdict)
         shown.add_section()
     return shown

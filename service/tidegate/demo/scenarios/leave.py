@@ -27,7 +27,7 @@ def leaked(text: str) -> list[str]:
     found = []
     for customer in customers():
         found += [customer.email] if customer.email in text else []
-        found += [value for value in (customer.card, customer.iban) if _pack(value) in packed]
+        found += [value for value in (customer.card, customer.iban, customer.ssn) if _pack(value) in packed]
         found += [customer.phone] if _pack(customer.phone)[-10:] in packed else []
     return found
 
@@ -43,7 +43,7 @@ def masked_fields(stage: Stage) -> Outcome:
     before, after = direct.json(), gated.json()
     record = after["customer"]
     ok = bool(leaked(direct.text)) and not leaked(gated.text) and record["name"] == "Ada Example"
-    lines = [f"{name}: {before['customer'][name]} → {record[name]}" for name in ("email", "phone", "card")]
+    lines = [f"{name}: {before['customer'][name]} → {record[name]}" for name in ("email", "phone", "card", "ssn")]
     return Outcome(ok, "\n".join((*lines, f"text: …{after['text'][-48:]}")))
 
 
@@ -117,7 +117,7 @@ def _reached(text: str) -> str:
 
 
 SCENARIOS = (
-    Scenario(LEAVE, "personal data in a JSON answer", "e-mail, phone and card gone", masked_fields),
+    Scenario(LEAVE, "personal data in a JSON answer", "e-mail, phone, card, SSN gone", masked_fields),
     Scenario(LEAVE, "the analysis in that answer", "unchanged", scores_unchanged),
     Scenario(LEAVE, "personal data split over a live stream", "masked while it runs", masked_stream),
     Scenario(LEAVE, "that answer streamed, and in one piece", "the same filtered text", stream_equals_whole),

@@ -64,10 +64,8 @@ def all_at_once(processes: int) -> Callable[[Stage], Outcome]:
 
 def scenarios(processes: int) -> tuple[Scenario, ...]:
     """The rows for a gate with this many policy processes."""
-    over = "one process" if processes == 1 else f"{processes} processes that share one Redis"
+    over = "one process" if processes == 1 else f"{processes} processes on Redis"
     return (
-        Scenario(
-            ROOM, "21 requests within a minute on 20 a minute", "the 21st: 429 and when to retry", one_after_the_other
-        ),
+        Scenario(ROOM, "21 in a minute where 20 are allowed", "the 21st: 429, and when to retry", one_after_the_other),
         Scenario(ROOM, f"{CROWD} at once, over {over}", f"exactly {CAPACITY} admitted", all_at_once(processes)),
     )

@@ -80,7 +80,7 @@ def _unsigned(signer: Signer, claims: dict[str, Any]) -> str:
 SCENARIOS = (
     Scenario(WHO, "no credential", "401 and a challenge", no_credential),
     Scenario(WHO, "API key with a changed secret", "401", unknown_key),
-    Scenario(WHO, "JWT signed by somebody else, our key id", "401", token(_forged)),
+    Scenario(WHO, "JWT signed by somebody else", "401", token(_forged)),
     Scenario(WHO, "JWT that expired an hour ago", "401", token(Signer.sign, -3600, "credential_expired")),
     Scenario(WHO, "JWT with alg: none", "401", token(_unsigned)),
     Scenario(WHO, "JWT signed HS256 with our public key", "401", token(Signer.sign_with_public_key)),
