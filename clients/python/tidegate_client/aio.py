@@ -68,14 +68,11 @@ class AsyncTidegate(PolicyEngine):
     @asynccontextmanager
     async def _stream(self, start: pb.FilterStreamRequest) -> AsyncGenerator[AsyncAsk, None]:
         call = self._method("FilterStream")()
-        sent: list[pb.FilterStreamRequest] = [start]
 
         async def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
-            sent.append(request)
             try:
                 async with asyncio.timeout(self._link.timeout):
-                    while sent:
-                        await call.write(sent.pop(0))
+                    await call.write(request)
                     answer = await call.read()
             except TimeoutError:
                 raise TidegateUnavailable("DEADLINE_EXCEEDED", "no answer in time") from None
@@ -86,6 +83,7 @@ class AsyncTidegate(PolicyEngine):
             return answer  # type: ignore[no-any-return]
 
         try:
+            await ask(start)
             yield ask
         finally:
             call.cancel()

@@ -82,7 +82,7 @@ class PolicyEngine(ABC):
     async def filter_text(
         self, text: str, *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = "", content_type: str = ""
     ) -> Filtered:
-        """Rewrite a text by `rulesets`, or by those of an `endpoint` for a `tier`; the platform's floor is always added.
+        """Rewrite a text by `rulesets`, or by those of an `endpoint` for a `tier`; the floor's are always added.
 
         `content_type` "" is plain text; with "application/json" the text fields of the document are rewritten.
         """

@@ -58,10 +58,10 @@ class LocalPolicy(PolicyEngine):
 
     @asynccontextmanager
     async def _stream(self, start: pb.FilterStreamRequest) -> AsyncGenerator[AsyncAsk, None]:
-        sent = deque([start])
+        sent: deque[pb.FilterStreamRequest] = deque()
 
         async def messages() -> AsyncIterator[pb.FilterStreamRequest]:
-            while True:  # the engine takes one message for each answer, and is asked for an answer after each message
+            while True:  # the engine takes one message for each answer, and is asked after each message
                 yield sent.popleft()
 
         answers = self._engine.filter_stream(messages())
@@ -74,6 +74,7 @@ class LocalPolicy(PolicyEngine):
                 raise self._failure(failure) from failure
 
         try:
+            await ask(start)
             yield ask
         finally:
             await answers.aclose()

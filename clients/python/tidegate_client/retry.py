@@ -11,7 +11,7 @@ _FLOOR = 0.001  # seconds; a deadline that has passed is still a deadline
 
 # gRPC's own words for a call that never left this process, because no connection could be made. They come from the
 # channel, not from the peer. Should they change, a charge is no longer repeated: the safe side.
-_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "connections to all backends failing")
+_NEVER_SENT = ("failed to connect to all addresses", "errors resolving ", "DNS resolution failed")
 
 
 class Attempts:

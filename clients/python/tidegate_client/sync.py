@@ -73,7 +73,6 @@ class Tidegate(SyncPolicyEngine):
     def _stream(self, start: pb.FilterStreamRequest) -> Generator[Ask, None, None]:
         outbox: queue.SimpleQueue[pb.FilterStreamRequest | None] = queue.SimpleQueue()
         inbox: queue.SimpleQueue[pb.FilterStreamResponse | grpc.RpcError | None] = queue.SimpleQueue()
-        outbox.put(start)
         # gRPC iterates the outbox in a thread of its own; a thread of ours waits for the answers, which have no
         # deadline each when gRPC waits for them.
         call = self._method("FilterStream")(iter(outbox.get, None))
@@ -92,6 +91,7 @@ class Tidegate(SyncPolicyEngine):
             return answer
 
         try:
+            ask(start)
             yield ask
         finally:
             call.cancel()

@@ -12,6 +12,7 @@ import math
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from operator import methodcaller
 from typing import Any, Never, TypeVar
 
 import grpc
@@ -131,13 +132,13 @@ class ApiServicer:
     async def filter_stream(
         self, messages: AsyncIterator[pb.FilterStreamRequest]
     ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
-        """Rewrite a text in chunks, one answer a chunk. Raises `InvalidCall`, `ProtocolViolation`."""
+        """Rewrite a text in chunks, one answer a message. Raises `InvalidCall`, `ProtocolViolation`."""
         rewriter: TextRewriter | None = None
         async for message in messages:
             match message.WhichOneof("message"):
                 case "start" if rewriter is None:
                     rewriter = TextRewriter(self._plan(message.start.selection), key=self._hash_key)
-                    continue
+                    answer, ended = pb.FilterStreamResponse(), False
                 case "text" if rewriter is not None:
                     answer = pb.FilterStreamResponse(text=await _feed(rewriter, message.text))
                     ended = rewriter.blocked is not None
@@ -182,7 +183,7 @@ class ApiServicer:
                 await self._abort(failure, context)
 
         return grpc.unary_unary_rpc_method_handler(
-            serve, request_deserializer=asked.FromString, response_serializer=Message.SerializeToString
+            serve, request_deserializer=asked.FromString, response_serializer=methodcaller("SerializeToString")
         )
 
     async def _serve_stream(

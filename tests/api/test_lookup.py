@@ -1,0 +1,46 @@
+"""What a caller names, found in the policy; and plans that are found again."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.api.faults import InvalidCall
+from tidegate.api.lookup import Plans, limits_of, rulesets_of
+from tidegate.policy import Policy, parse_policy
+
+from tests.client.world import POLICY
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return parse_policy(POLICY)
+
+
+def test_the_floor_is_part_of_every_selection(policy: Policy) -> None:
+    assert rulesets_of(policy, rulesets=["pii", "pii"], endpoint="", tier="") == ("secrets", "pii")
+    assert rulesets_of(policy, rulesets=["secrets"], endpoint="", tier="") == ("secrets",)
+    assert rulesets_of(policy, rulesets=[], endpoint="chat", tier="premium") == ("secrets", "pii", "cards")
+    assert rulesets_of(policy, rulesets=[], endpoint="score", tier="free") == ("secrets",)
+
+
+def test_nothing_named_is_not_no_filter(policy: Policy) -> None:
+    with pytest.raises(InvalidCall):
+        rulesets_of(policy, rulesets=[], endpoint="", tier="")
+    with pytest.raises(InvalidCall):
+        rulesets_of(policy, rulesets=[], endpoint="", tier="free")
+
+
+def test_limits_come_from_every_scope(policy: Policy) -> None:
+    attributes = {"tenant": "acme", "tier": "premium", "model": ""}
+    assert [limit.name for limit in limits_of(policy, attributes, "score")] == ["tpm", "burst"]
+    with pytest.raises(InvalidCall, match="counts by 'model'"):
+        limits_of(policy, {"tenant": "acme", "tier": "premium"}, "score")
+
+
+def test_a_plan_is_found_again_until_the_policy_changes(policy: Policy) -> None:
+    plans = Plans()
+    plan = plans.plan(policy, ["pii", "secrets"])
+    assert plans.plan(policy, ["secrets", "pii"]) is plan
+    assert plans.plan(policy, ["secrets"]) is not plan
+
+    changed = parse_policy(POLICY.replace("act: redact", "act: mask"))
+    assert plans.plan(changed, ["pii", "secrets"]).actions != plan.actions

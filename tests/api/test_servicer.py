@@ -1,0 +1,215 @@
+"""The servicer on a real grpc.aio server, called with bare messages: statuses, stream order, and what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from tidegate.admission.memory import MemoryLedger
+from tidegate.api import tidegate_pb2 as pb
+from tidegate.api.faults import InvalidCall, fault_of
+from tidegate.api.servicer import SERVICE
+from tidegate.clock import SystemClock
+from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
+from tidegate.model import Decision, Deny, Reason
+
+from tests.client.world import HOST, SpyLedger, World, make_servicer, make_world, serving
+
+PII = pb.Selection(rulesets=["pii"])
+START = pb.FilterStreamRequest(start=pb.FilterStreamRequest.Start(selection=PII))
+END = pb.FilterStreamRequest(end=pb.FilterStreamRequest.End())
+CHARGE = pb.ConsumeRequest(
+    attributes={"tenant": "acme", "tier": "premium", "subject": "ida", "model": "m"}, endpoint="chat", cost=1
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(Path(tmp_path_factory.mktemp("world")))
+
+
+def text(chunk: str) -> pb.FilterStreamRequest:
+    return pb.FilterStreamRequest(text=chunk)
+
+
+@asynccontextmanager
+async def channel_to(servicer: Any) -> AsyncIterator[Any]:
+    async with serving(servicer.handlers()) as target, grpc.aio.insecure_channel(target) as channel:
+        yield channel
+
+
+async def ask(channel: Any, rpc: str, message: Any, answer: Any) -> Any:
+    method = channel.unary_unary(
+        f"/{SERVICE}/{rpc}",
+        request_serializer=type(message).SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    return await method(message, timeout=5)
+
+
+async def stream(channel: Any, messages: Sequence[pb.FilterStreamRequest]) -> list[pb.FilterStreamResponse]:
+    method = channel.stream_stream(
+        f"/{SERVICE}/FilterStream",
+        request_serializer=pb.FilterStreamRequest.SerializeToString,
+        response_deserializer=pb.FilterStreamResponse.FromString,
+    )
+    call = method(timeout=10)
+    answers = []
+    for message in messages:
+        await call.write(message)
+        answers.append(await call.read())
+    await call.done_writing()
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        answers.append(answer)
+    return answers
+
+
+async def test_every_rpc_of_the_proto_is_served(world: World) -> None:
+    [handler] = make_servicer(world).handlers()
+    service = pb.DESCRIPTOR.services_by_name["PolicyService"]
+    assert service.full_name == SERVICE
+    for method in service.methods:
+        assert handler.service(SimpleNamespace(method=f"/{SERVICE}/{method.name}", invocation_metadata=())) is not None
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (StoreUnavailable("redis://secret-host:6379 refused"), grpc.StatusCode.UNAVAILABLE),
+        (RuntimeError("secret-host"), grpc.StatusCode.INTERNAL),
+        (TidegateError("secret-host"), grpc.StatusCode.INTERNAL),
+    ],
+)
+async def test_a_failure_is_a_status_that_names_no_cause(
+    world: World, failure: Exception, code: grpc.StatusCode
+) -> None:
+    seen: list[Exception] = []
+    ledger = SpyLedger(MemoryLedger(SystemClock()), failure)
+    async with channel_to(make_servicer(world, ledger, on_error=seen.append)) as channel:
+        for rpc, message, answer in (
+            ("Consume", CHARGE, pb.ConsumeResponse),
+            ("Settle", pb.SettleRequest(reservation="r"), pb.SettleResponse),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(channel, rpc, message, answer)
+            assert caught.value.code() is code
+            assert "secret" not in caught.value.details()
+    assert seen == ([failure, failure] if code is grpc.StatusCode.INTERNAL else [])
+
+
+async def test_a_store_that_is_out_denies_a_decision(world: World) -> None:
+    ledger = SpyLedger(MemoryLedger(SystemClock()), StoreUnavailable("down"))
+    async with channel_to(make_servicer(world, ledger)) as channel:
+        name, value = world.credential("paul")
+        request = pb.DecideRequest(
+            method="POST", host=HOST, path="/api/score", headers=[pb.Header(name=name, value=value)]
+        )
+        answer = await ask(channel, "Decide", request, pb.DecideResponse)
+    assert (answer.deny.http_status, answer.deny.reason) == (503, "limits_unavailable")
+
+
+def test_the_table_of_faults() -> None:
+    assert fault_of(InvalidCall("unknown endpoint 'x'")) == ("INVALID_ARGUMENT", "unknown endpoint 'x'")
+    assert fault_of(ProtocolViolation("no start"))[0] == "INVALID_ARGUMENT"
+    assert fault_of(MalformedBody("at byte 7: bob@example.com")) == (
+        "INVALID_ARGUMENT",
+        "the text is not what its content type says",
+    )
+    assert fault_of(BodyTooLarge("x"))[0] == "INVALID_ARGUMENT"
+    assert fault_of(PolicyError(()))[0] == "INTERNAL"
+    assert fault_of(KeyError("secret")) == ("INTERNAL", "internal error")
+
+
+async def test_a_long_name_is_not_repeated_whole(world: World) -> None:
+    async with channel_to(make_servicer(world)) as channel:
+        message = pb.FilterTextRequest(selection=pb.Selection(rulesets=["é\n" * 10_000]))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask(channel, "FilterText", message, pb.FilterTextResponse)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(caught.value.details()) < 400
+    assert "\n" not in caught.value.details()
+
+
+async def test_a_text_over_the_cap_is_refused(world: World) -> None:
+    async with channel_to(make_servicer(world, max_text=100)) as channel:
+        message = pb.FilterTextRequest(text=f'["{"a" * 200}"]', selection=PII, content_type="application/json")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask(channel, "FilterText", message, pb.FilterTextResponse)
+    assert (caught.value.code(), caught.value.details()) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "the text is too large",
+    )
+
+
+async def test_every_message_gets_one_answer(world: World) -> None:
+    async with channel_to(make_servicer(world)) as channel:
+        answers = await stream(channel, [START, text("bob@exa"), text(""), text("mple.com"), END])
+    assert [answer.HasField("done") for answer in answers] == [False, False, False, False, True]
+    assert "".join(answer.text for answer in answers) == "[EMAIL]"
+    assert [(f.entity, f.count) for f in answers[-1].done.findings] == [("EMAIL", 1)]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [START],
+        [START, text("bob@example.com")],
+        [END],
+        [text("bob@example.com"), END],
+        [START, START, END],
+        [pb.FilterStreamRequest()],
+        [START, pb.FilterStreamRequest(), END],
+        [START, text("a"), START, END],
+    ],
+)
+async def test_a_broken_sequence_ends_in_an_error_and_releases_nothing(
+    world: World, messages: list[pb.FilterStreamRequest]
+) -> None:
+    received: list[pb.FilterStreamResponse] = []
+    async with channel_to(make_servicer(world)) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            received += await stream(channel, messages)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not any("@" in answer.text or answer.HasField("done") for answer in received)
+
+
+async def test_what_comes_after_the_end_is_not_read(world: World) -> None:
+    async def messages() -> AsyncIterator[pb.FilterStreamRequest]:
+        for message in (START, text("hello"), END, text("bob@example.com")):
+            yield message
+
+    answers = [answer async for answer in make_servicer(world).filter_stream(messages())]
+    assert [answer.text for answer in answers] in (["", "hello", ""], ["", "", "hello"])
+
+
+async def test_decisions_are_recorded_malformed_ones_too(world: World) -> None:
+    records: list[tuple[Decision, float]] = []
+    servicer = make_servicer(world, record=lambda decision, seconds: records.append((decision, seconds)))
+
+    await servicer.decide(pb.DecideRequest(request_id="r-1", method="POST", host=HOST, path="/api/score"))
+    await servicer.decide(pb.DecideRequest(request_id="r-2", method="POST", host=HOST, path="/v1//x"))
+
+    [(first, seconds), (second, _)] = records
+    assert isinstance(first.verdict, Deny)
+    assert isinstance(second.verdict, Deny)
+    assert (first.request.id, first.verdict.reason) == ("r-1", Reason.CREDENTIAL_MISSING)
+    assert (second.request.id, second.verdict.reason) == ("r-2", Reason.REQUEST_MALFORMED)
+    assert (second.policy, second.dialect) == (world.policy.version, "openai")
+    assert seconds >= 0
+
+
+async def test_a_hold_reaches_the_ledger_only_when_asked_for(world: World) -> None:
+    ledger = SpyLedger(MemoryLedger(SystemClock()))
+    servicer = make_servicer(world, ledger)
+    assert (await servicer.consume(CHARGE)).reservation == ""
+    held = pb.ConsumeRequest()
+    held.CopyFrom(CHARGE)
+    held.hold_seconds = 5
+    assert (await servicer.consume(held)).reservation != ""
+    assert [charge.key for charges in ledger.charged for charge in charges] == ["acme|m", "acme|m"]

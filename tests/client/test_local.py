@@ -1,0 +1,85 @@
+"""What is special about the engine in this process: how it is made, what it needs, and its thread."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tidegate.errors import PolicyError
+from tidegate.policy import parse_policy
+from tidegate_client import LocalPolicy, LocalPolicySync
+
+from tests.client.world import HOST, PEPPER, POLICY, World
+
+OPEN = POLICY.replace("    api_keys: {header: authorization, file: keys.yaml}", "    issuers: []")
+
+
+def test_the_client_alone_does_not_import_the_service() -> None:
+    script = (
+        "import sys, tidegate_client\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'tidegate', 'redis', 'pydantic', 'httpx', 're2', 'jose', 'yaml'}, loaded\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("kind", [LocalPolicy, LocalPolicySync])
+def test_without_the_service_the_error_says_what_to_install(
+    kind: type[LocalPolicy] | type[LocalPolicySync], monkeypatch: pytest.MonkeyPatch, world: World
+) -> None:
+    monkeypatch.delitem(sys.modules, "tidegate_client.inprocess", raising=False)
+    monkeypatch.setitem(sys.modules, "tidegate.pipeline", None)
+    with pytest.raises(ImportError, match=r"tidegate-client\[local\]"):
+        kind(world.path, key_pepper=PEPPER)
+
+
+def test_a_bad_policy_says_where(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\ntears: {}\n")
+    with pytest.raises(PolicyError, match=r"policy\.yaml:2"):
+        LocalPolicySync(path)
+
+
+def test_keys_need_their_pepper(world: World) -> None:
+    with pytest.raises(PolicyError, match="pepper"):
+        LocalPolicy(world.path)
+
+
+async def test_a_compiled_policy_and_a_name_of_a_file_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(OPEN)
+    for policy in (parse_policy(OPEN), path, str(path)):
+        async with LocalPolicy(policy) as engine:
+            assert (await engine.filter_text("bob@example.com", rulesets=["pii"])).text == "[EMAIL]"
+            assert not (await engine.decide("POST", "/api/score", host=HOST)).allowed
+
+
+def test_one_engine_serves_many_threads_and_counts_exactly(world: World) -> None:
+    attributes = {"tenant": "acme", "tier": "premium", "subject": "ida", "model": "m"}
+    admitted: list[bool] = []
+    with LocalPolicySync(world.path, key_pepper=PEPPER) as engine:
+
+        def work() -> None:
+            for _ in range(50):
+                admitted.append(engine.consume("chat", attributes, cost=10).admitted)
+                assert "".join(engine.filter_stream(["bob@", "example.com"], rulesets=["pii"])) == "[EMAIL]"
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (admitted.count(True), len(admitted)) == (100, 200)
+
+
+def test_its_thread_ends_with_it(world: World) -> None:
+    engine = LocalPolicySync(world.path, key_pepper=PEPPER)
+    engine.close()
+    assert engine.filter_text("bob@example.com", rulesets=["pii"]).text == "[EMAIL]"
+    assert any(thread.name == "tidegate-local" for thread in threading.enumerate())
+    engine.close()
+    engine.close()
+    assert not any(thread.name == "tidegate-local" for thread in threading.enumerate())
