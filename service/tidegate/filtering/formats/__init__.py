@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.filtering.formats.media_type import format_of
+from tidegate.filtering.formats.sse import SseBody
+from tidegate.filtering.formats.text import TextBody
+from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
@@ -52,17 +56,14 @@ def open_body(
     `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail`
     an event stream ends with its receipt in a comment, since its headers left long before.
     """
-    match format_of(content_type):
+    kind = format_of(content_type)
+    if kind and not plan.actions:
+        return UnreadBody(kind, "no_ruleset")
+    match kind:
         case "json":
-            from tidegate.filtering.formats.json_body import JsonBody
-
             return JsonBody(plan, key=key, max_bytes=max_bytes)
         case "sse":
-            from tidegate.filtering.formats.sse import SseBody
-
             return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail)
         case "text":
-            from tidegate.filtering.formats.text import TextBody
-
             return TextBody(plan, key=key, max_bytes=max_bytes)
     return None

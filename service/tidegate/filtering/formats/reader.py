@@ -65,7 +65,7 @@ class Reader:
         out = rewriter.feed(text) + rewriter.finish()
         if rewriter.findings or rewriter.blocked is not None:
             self._count(rewriter)
-        elif len(text) <= _SHORT and len(self._clean) < _MEMO:
+        elif len(text) <= _SHORT and len(self._clean) < _MEMO and out == text:
             self._clean.add(text)
         return out
 
@@ -181,11 +181,8 @@ class _Sniffed:
         return self._begin(first)
 
     def finish(self) -> str:
-        if self._run is not None:
-            return self._run.finish()
-        out = self._begin("")
-        assert self._run is not None  # noqa: S101 - `_begin` chose one
-        return out + self._run.finish()
+        out = self._begin("") if self._run is None else ""
+        return out + self._run.finish() if self._run is not None else out
 
     def _begin(self, first: str) -> str:
         if first and first in "{[" and self._nesting < MAX_NESTING:
@@ -214,7 +211,7 @@ def _digits(literal: str) -> str:
         if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
             return ""
         value = Decimal(literal)
-        if value.adjusted() not in _CARD_DIGITS or value != value.to_integral_value():
+        if value.adjusted() + 1 not in _CARD_DIGITS or value != value.to_integral_value():
             return ""
         literal = format(value, "f").partition(".")[0]
     digits = literal.lstrip("-")

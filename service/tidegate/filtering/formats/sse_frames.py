@@ -60,7 +60,8 @@ class Frames:
 
     def _line(self) -> list[str] | None:
         """Take the line that just ended; the frame, when it was the blank one."""
-        self._check()
+        if self._partial:
+            self._check()
         line = bytes(self._partial)
         self._partial.clear()
         if self._first:
