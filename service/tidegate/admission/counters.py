@@ -12,74 +12,78 @@ NEVER = -1
 """The wait of a cost over the capacity."""
 
 
+class Table(dict[str, "Counter"]):
+    """The counters of one limit by key; `plan` is the limit as it stood last."""
+
+    __slots__ = ("plan",)
+    plan: Plan
+
+
 class Plan:
     """A limit with what its steps need worked out, and the counters of its keys."""
 
     __slots__ = ("capacity", "limit", "p", "r", "table", "window")
 
-    def __init__(self, limit: Limit, table: dict[str, Counter]) -> None:
+    def __init__(self, limit: Limit, table: Table) -> None:
         self.limit = limit
         self.table = table
+        table.plan = self
         self.capacity = limit.capacity
         self.window = microseconds(limit.period)
         self.p, self.r = rate(limit) if limit.algorithm == "token_bucket" else (1, 1)
 
 
 class BucketCounter:
-    """A token bucket under one key. `full_at` is when it is full again, microseconds."""
+    """A token bucket under one key."""
 
-    __slots__ = ("back", "full_at", "last", "used")
+    __slots__ = ("back", "last", "used")
 
     def __init__(self, now: int) -> None:
         self.used = 0
         self.back = 0
         self.last = now
-        self.full_at = now
 
     def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, object]:
         """Charge if it fits: (0 or the wait or NEVER, what `undo` and `settle` need)."""
-        old = (self.used, self.back, self.last, self.full_at)
+        old = (self.used, self.back, self.last)
         if cost <= 0:
             return 0, old
         p = plan.p
         r = plan.r
         used = self.used
         back = 0
-        if now < self.full_at:  # `drain`, in line: this is the hot path
+        if used:  # `drain`, in line: this is the hot path
             returned, back = divmod(min(self.back, p - 1) + (now - self.last) * r, p)
             if returned < used:
                 used -= returned
             else:
                 used = back = 0
-        else:
-            used = 0
         over = used + cost - plan.capacity
         if over > 0 and not force:
             return (wait(over, back, p, r) if cost <= plan.capacity else NEVER), old
-        self.used = used = used + cost
+        self.used = used + cost
         self.back = back
         self.last = now
-        self.full_at = now - (back - used * p) // r
         return 0, old
 
-    def idle(self, _plan: Plan, now: int) -> bool:
+    def idle(self, plan: Plan, now: int) -> bool:
         """Whether it is full again: the same as one that was never used."""
-        return now >= self.full_at
+        return not self.spent(plan, now)
 
     def undo(self, mark: object) -> None:
         """Take the last charge back."""
-        self.used, self.back, self.last, self.full_at = mark  # type: ignore[misc]
+        self.used, self.back, self.last = mark  # type: ignore[misc]
 
     def look(self, plan: Plan, now: int) -> tuple[int, int]:
         """(whole tokens left, microseconds until full)."""
-        spent = self.used
-        if spent and now != self.last:
-            spent, back = drain(spent, self.back, now - self.last, plan.p, plan.r)
-            reset = wait(spent, back, plan.p, plan.r)
-        else:
-            reset = min(MAX_WAIT, self.full_at - self.last)
-        left = plan.capacity - spent
-        return (left if left > 0 else 0), reset
+        used = self.used
+        if not used:
+            return plan.capacity, 0
+        back = self.back
+        if now != self.last:
+            used, back = drain(used, back, now - self.last, plan.p, plan.r)
+        left = plan.capacity - used
+        return (left if left > 0 else 0), min(MAX_WAIT, -((back - used * plan.p) // plan.r))
 
     def spent(self, plan: Plan, now: int) -> int:
         """Whole tokens that have not come back, rounded up."""
@@ -91,7 +95,6 @@ class BucketCounter:
         spent += cost - charged
         self.used, self.back = (spent, back) if spent > 0 else (0, 0)
         self.last = now
-        self.full_at = now + wait(self.used, self.back, plan.p, plan.r)
 
 
 class WindowCounter:

@@ -170,10 +170,13 @@ function log.trim(s)
 end
 
 function log.wait(s, need)
-  for _, text in ipairs((entries(s, s.head, min(s.head + MAX_WALK, s.next0) - 1))) do
-    local time, cost = entry(text)
-    need = need - cost
-    if need <= 0 then return time + s.plan.a - s.at end
+  local last = min(s.head + MAX_WALK, s.next0) - 1
+  if s.head <= last then
+    for _, text in ipairs((entries(s, s.head, last))) do
+      local time, cost = entry(text)
+      need = need - cost
+      if need <= 0 then return time + s.plan.a - s.at end
+    end
   end
   return s.newest + s.plan.a - s.at
 end

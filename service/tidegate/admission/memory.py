@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from math import inf
 
-from tidegate.admission.counters import NEVER, Counter, Plan, WindowCounter, new_counter
+from tidegate.admission.counters import NEVER, Counter, Plan, Table, WindowCounter, new_counter
 from tidegate.admission.reference import MAX_COST, MAX_WAIT, microseconds
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
@@ -36,8 +36,8 @@ class MemoryLedger:
         self._max_keys = max_keys
         self._now = 0
         self._plans: dict[int, Plan] = {}
-        self._tables: dict[tuple[str, str, str], dict[str, Counter]] = {}
-        self._keys: deque[tuple[Plan, str]] = deque()
+        self._tables: dict[tuple[str, str, str], Table] = {}
+        self._keys: deque[tuple[Table, str]] = deque()
         self._holds: dict[str, tuple[int, list[_Taken]]] = {}
 
     def __len__(self) -> int:
@@ -112,10 +112,10 @@ class MemoryLedger:
         """Give out what still counts against every key, as one charge each, and forget it and every reservation."""
         now = self._time()
         spent = []
-        for plan, key in self._keys:
-            cost = plan.table.pop(key).spent(plan, now)
+        for table, key in self._keys:
+            cost = table.pop(key).spent(table.plan, now)
             if cost:
-                spent.append(Charge(plan.limit, key, cost))
+                spent.append(Charge(table.plan.limit, key, cost))
         self._keys.clear()
         self._holds.clear()
         return spent
@@ -130,7 +130,7 @@ class MemoryLedger:
         if len(self._plans) >= _PLANS:
             self._plans.clear()
         name = (limit.scope, limit.name, limit.algorithm)
-        plan = Plan(limit, self._tables.setdefault(name, {}))
+        plan = Plan(limit, self._tables.setdefault(name, Table()))
         self._plans[id(limit)] = plan
         return plan
 
@@ -143,17 +143,17 @@ class MemoryLedger:
 
     def _add(self, plan: Plan, key: str, now: int) -> Counter:
         counter = plan.table[key] = new_counter(plan.limit, now)
-        self._keys.append((plan, key))
+        self._keys.append((plan.table, key))
         return counter
 
     def _sweep(self, now: int, looks: int) -> None:
         keys = self._keys
         for _ in range(min(looks, len(keys))):
-            plan, key = keys.popleft()
-            if plan.table[key].idle(plan, now):
-                del plan.table[key]
+            table, key = keys.popleft()
+            if table[key].idle(table.plan, now):
+                del table[key]
             else:
-                keys.append((plan, key))
+                keys.append((table, key))
 
     @staticmethod
     def _undo(taken: list[_Taken]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
+from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.outage import OnOutage, OutageLedger, State
 from tidegate.admission.redis import RedisLedger
 from tidegate.clock import Clock
 
@@ -17,13 +18,20 @@ async def open_ledger(
     clock: Clock,
     timeout: float = 0.05,
     replicas: int = 1,
-    on_outage: Callable[[], Literal["share", "deny", "allow"]] = lambda: "share",
+    on_outage: Callable[[], OnOutage] = lambda: "share",
+    on_state: Callable[[State], None] = lambda _: None,
 ) -> Ledger:
     """The ledger at `url`: "memory://", or a Redis as "redis://", "rediss://" or "unix://". Raises ValueError.
 
-    `timeout` is how long a decision waits for the store, seconds. `replicas` is how many processes share the limits
-    until heartbeats say otherwise. `on_outage` is asked at each decision that the store did not answer.
+    A Redis need not be there yet: until it is, an outage is what there is. `timeout` is how long a decision waits for
+    it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
+    at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
+    ("open") and ends ("closed").
     """
-    if url == "memory://":
+    if url.startswith("memory:"):
         return MemoryLedger(clock)
-    return RedisLedger(url, timeout=timeout)
+    store = RedisLedger(url, timeout=timeout)
+    heartbeats = Heartbeats(store, assumed=replicas)
+    await heartbeats.beat()
+    heartbeats.start()
+    return OutageLedger(store, MemoryLedger(clock), replicas=heartbeats, on_outage=on_outage, on_state=on_state)

@@ -74,8 +74,8 @@ def rate(limit: Limit) -> tuple[int, int]:
     """(P, R): a bucket regains R tokens every P microseconds.
 
     In lowest terms, which is exact. Where even P * R would pass `EXACT` (a prime number of tokens a month), the
-    nearest fraction that fits is taken: it is off by less than a token in many years. Raises ValueError for a
-    bucket that never refills.
+    nearest fraction that fits is taken: it is off by less than one part in 10^12. Raises ValueError for a bucket
+    that never refills.
     """
     if limit.refill <= 0:
         raise ValueError(f"{limit.scope}: {limit.name}: a token bucket must refill")

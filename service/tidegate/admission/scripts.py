@@ -36,6 +36,10 @@ class StoreTimedOut(StoreUnavailable):
     """The store did not answer in time. Whether it did what was asked is unknown."""
 
 
+class ScriptFailed(StoreUnavailable):
+    """The store answered, but this one call failed in it (a key of another type, say). Others are not affected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script over many calls: KEYS and ARGV[2..] of all of them one after the other, ARGV[1] the time or ""."""
@@ -100,7 +104,7 @@ class ScriptRunner:
             self._flushing = asyncio.create_task(self._flush())
         reply = await call.future
         if isinstance(reply, bytes):
-            raise StoreUnavailable(reply.decode(errors="replace"))
+            raise ScriptFailed(reply.decode(errors="replace"))
         return reply
 
     async def close(self) -> None:

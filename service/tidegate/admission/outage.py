@@ -1,0 +1,247 @@
+"""What happens to limits while the store is out.
+
+A breaker stands before the store. It opens at the first call that the store does not answer in time, and after a few
+failures in a row, or one that cannot be made up for at once; from then on nobody waits for the store, and a probe looks
+for it in the background. The call that met the failure gets the answer of an outage, not an error.
+
+While it is open the policy says what happens. **share**: this replica enforces its part of each limit from memory:
+capacity ÷ live replicas, rounded down, at least 1, and the refill slowed by the same factor, exactly. **deny**: every
+decision raises `StoreUnavailable`. **allow**: everything passes, and is counted.
+
+When the store is back, what still counts in memory is entered there, over the limit if need be. Each entry has a name,
+so one whose answer was lost can be repeated without counting twice. Settlements that met the outage are made up for.
+
+What this cannot do: at the switch, memory does not know what the store had counted, so one window may let pass the
+limit once by the store and once by the shares. Where a limit is smaller than the number of replicas, the shares of 1
+add up to more than it. A call that timed out may have been charged in the store too. Entered sliding windows count
+from the moment of entry, so up to a window too long. An outage that a replica does not survive loses its counts. A
+reservation made during an outage and settled after it keeps its reserved cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from math import inf
+from typing import Literal
+
+from tidegate.admission.heartbeats import Heartbeats
+from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.redis import RedisLedger
+from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Charge, Limit, LimitState
+
+State = Literal["closed", "open", "half_open"]
+OnOutage = Literal["share", "deny", "allow"]
+
+_ENTRY = 64
+_KEEP = 3600.0
+_MAX_OWED = 100_000
+_SHARES = 10_000
+
+
+class OutageLedger:
+    """A `Ledger` that answers from `store`, and by the policy's rule from `memory` while the store is out.
+
+    `replicas` and `on_outage` are asked at every decision of an outage. The breaker opens after `failures` in a row,
+    and looks for the store every `probe_every` seconds. `on_state` is told of every change of `state`. `Heartbeats`
+    are closed with the ledger.
+    """
+
+    def __init__(
+        self,
+        store: RedisLedger,
+        memory: MemoryLedger,
+        *,
+        replicas: Heartbeats | Callable[[], int] = lambda: 1,
+        on_outage: Callable[[], OnOutage] = lambda: "share",
+        failures: int = 3,
+        probe_every: float = 0.5,
+        on_state: Callable[[State], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._memory = memory
+        self._replicas = replicas
+        self._on_outage = on_outage
+        self._max_failures = failures
+        self._probe_every = probe_every
+        self._on_state = on_state
+        self._sleep = sleep
+        self._state: State = "closed"
+        self._failures = 0
+        self._shares: dict[int, tuple[Limit, int, Limit]] = {}
+        self._entries: deque[tuple[str, list[Charge]]] = deque()
+        self._settlements: dict[str, int] = {}
+        self._background: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def state(self) -> State:
+        """The breaker: "closed" while the store counts, "open" while it is out, "half_open" while a probe looks."""
+        return self._state
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        """Take every charge or none. In an outage "deny" raises `StoreUnavailable`, and so does a full memory."""
+        if self._state == "closed":
+            try:
+                admission = await self._store.reserve(charges, hold=hold)
+            except StoreUnavailable as error:
+                self._failed(error)
+            else:
+                self._failures = 0
+                return admission
+        return self._stand_in(charges, hold)
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        """Replace the reserved cost by the actual one, once. In an outage, True says that it will be."""
+        if reservation.startswith("m"):
+            return await self._memory.settle(reservation, cost)
+        if self._state == "closed":
+            try:
+                return await self._store.settle(reservation, cost)
+            except StoreUnavailable as error:
+                self._failed(error)
+        if reservation in self._settlements:
+            return False
+        if len(self._settlements) >= _MAX_OWED:
+            raise StoreUnavailable(f"{_MAX_OWED} settlements wait for the limit store already")
+        self._settlements[reservation] = cost
+        self._look_for_store()
+        return True
+
+    async def ready(self) -> bool:
+        """Whether the store answers now."""
+        return self._state == "closed" and await self._store.ready()
+
+    async def close(self) -> None:
+        """Stop looking for the store and close it. What it is still owed is lost."""
+        self._closed = True
+        if isinstance(self._replicas, Heartbeats):
+            await self._replicas.close()
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.wait([self._background])
+        await self._store.close()
+        await self._memory.close()
+
+    # The answer of an outage ---------------------------------------------------------------------------------------
+
+    def _stand_in(self, charges: Sequence[Charge], hold: float | None) -> Admission:
+        self._look_for_store()
+        rule = self._on_outage()
+        if rule == "deny":
+            raise StoreUnavailable("the limit store is out, and the policy says to deny")
+        replicas = max(1, self._replicas())
+        shares = [Charge(self._share(charge.limit, replicas), charge.key, charge.cost) for charge in charges]
+        if rule == "allow":
+            try:
+                reservation = self._memory.take(shares, hold=hold, force=True).reservation
+            except StoreUnavailable:  # memory is full: allowed all the same, but not counted
+                reservation = ""
+            return Admission((), reservation=reservation, enforcement="none")
+        admission = self._memory.take(shares, hold=hold)
+        if admission.refused is not None and admission.refused.retry_after == inf:
+            admission = _not_never(admission, charges)
+        return replace(admission, enforcement="share")
+
+    def _share(self, limit: Limit, replicas: int) -> Limit:
+        known = self._shares.get(id(limit))
+        if known is not None and known[1] == replicas:
+            return known[2]
+        if len(self._shares) >= _SHARES:
+            self._shares.clear()
+        share = limit
+        if replicas > 1:
+            capacity = max(1, limit.capacity // replicas) if limit.capacity else 0
+            slower = limit.period * replicas if limit.algorithm == "token_bucket" else limit.period
+            share = replace(limit, capacity=capacity, period=slower)
+        self._shares[id(limit)] = (limit, replicas, share)
+        return share
+
+    # The breaker ---------------------------------------------------------------------------------------------------
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        if isinstance(error, ScriptFailed):
+            return
+        self._failures += 1
+        if self._state == "closed" and (self._failures >= self._max_failures or isinstance(error, StoreTimedOut)):
+            self._set("open")
+
+    def _set(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            self._on_state(state)
+
+    def _look_for_store(self) -> None:
+        if not self._closed and (self._background is None or self._background.done()):
+            self._background = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        while True:
+            while self._state != "closed":
+                await self._sleep(self._probe_every)
+                self._set("half_open")
+                if await self._store.ready():
+                    self._failures = 0
+                    self._set("closed")
+                else:
+                    self._set("open")
+            self._owe(self._memory.hand_over())
+            if await self._pay():
+                return
+
+    # What the store is owed ----------------------------------------------------------------------------------------
+
+    def _owe(self, charges: Sequence[Charge]) -> None:
+        originals = {id(share): limit for limit, _, share in self._shares.values()}
+        spent = (Charge(originals.get(id(charge.limit), charge.limit), charge.key, charge.cost) for charge in charges)
+        while entry := list(islice(spent, _ENTRY)):
+            self._entries.append((secrets.token_urlsafe(12), entry))
+
+    async def _pay(self) -> bool:
+        """Enter what is owed, one piece at a time so that decisions pass between; False when the store failed again."""
+        try:
+            while self._entries:
+                once, charges = self._entries[0]
+                with suppress(ScriptFailed):
+                    await self._store.enter(charges, once=once, keep=_KEEP)
+                self._entries.popleft()
+            while self._settlements:
+                reservation, cost = next(iter(self._settlements.items()))
+                with suppress(ScriptFailed):
+                    await self._store.settle(reservation, cost)
+                del self._settlements[reservation]
+        except StoreUnavailable:
+            self._set("open")
+            self._take_back()
+            return False
+        return True
+
+    def _take_back(self) -> None:
+        # The first entry may have arrived, and keeps its name. The others did not: they count here again.
+        replicas = max(1, self._replicas())
+        while len(self._entries) > 1:
+            _, charges = self._entries.pop()
+            shares = [Charge(self._share(charge.limit, replicas), charge.key, charge.cost) for charge in charges]
+            with suppress(StoreUnavailable):
+                self._memory.take(shares, force=True)
+
+
+def _not_never(admission: Admission, charges: Sequence[Charge]) -> Admission:
+    """A cost over the share alone will fit when the store is back: nobody knows when, a period is a fair guess."""
+    states = []
+    refused: LimitState | None = None
+    for state, charge in zip(admission.states, charges, strict=True):
+        if state.retry_after == inf and charge.cost <= charge.limit.capacity:
+            state = replace(state, retry_after=charge.limit.period)
+        states.append(state)
+        if state.retry_after and (refused is None or state.retry_after > refused.retry_after):
+            refused = state
+    return Admission(tuple(states), refused)

@@ -1,0 +1,160 @@
+"""Memory and Redis give the numbers of the reference, for any sequence of decisions, settlements and times."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from tidegate.admission.reference import EXACT, Bucket, Log, drain, rate, step, wait
+from tidegate.model import Algorithm, Charge, Limit
+
+from tests.admission.world import SECOND, Book, book, limit
+
+LIMITS = (
+    limit("token_bucket", 10, refill=7, period=3.0, name="bucket"),
+    limit("token_bucket", 1000, refill=999_983, period=86_400.0, name="prime"),
+    limit("token_bucket", 3, refill=1, period=0.000001, name="quick"),
+    limit("sliding_window", 10, period=3.0, name="window"),
+    limit("sliding_window", 400, period=20.0, name="long"),
+)
+LOWERED = tuple(replace(one, capacity=one.capacity // 2) for one in LIMITS)
+SLOWED = tuple(replace(one, period=one.period * 3, refill=one.refill and one.refill + 1) for one in LIMITS)
+
+
+@dataclass(frozen=True)
+class Decide:
+    charges: tuple[Charge, ...]
+    hold: float | None
+
+
+@dataclass(frozen=True)
+class Settle:
+    which: int
+    cost: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    us: int
+
+
+def decisions(generations: tuple[tuple[Limit, ...], ...], holds: tuple[float, ...]) -> st.SearchStrategy[Decide]:
+    """Decisions under one generation of the policy or the other, never under both at once."""
+    costs = st.integers(0, 12) | st.sampled_from([1, 1, 1, 200, 2**41])
+    lists = [
+        st.lists(st.builds(Charge, st.sampled_from(limits), st.sampled_from(["a", "b"]), costs), min_size=1, max_size=4)
+        for limits in generations
+    ]
+    return st.builds(Decide, st.one_of(*lists).map(tuple), st.none() | st.sampled_from(holds))
+
+
+settlement = st.builds(Settle, st.integers(0, 3), st.integers(0, 15) | st.just(2**50))
+forward = st.builds(Pass, st.integers(0, 4 * SECOND) | st.sampled_from([1, 3 * SECOND, 100 * SECOND]))
+backward = st.builds(Pass, st.integers(-5 * SECOND, -1))
+
+
+async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[object]:
+    seen: list[object] = []
+    held: list[str] = []
+    for one in steps:
+        if isinstance(one, Pass):
+            played.clock.us += one.us
+        elif isinstance(one, Settle):
+            if held:
+                seen.append(await played.ledger.settle(held[one.which % len(held)], one.cost))
+        else:
+            admission = await played.take(*one.charges, hold=one.hold)
+            if admission.reservation:
+                held.append(admission.reservation)
+            seen.append((admission.states, admission.refused, bool(admission.reservation)))
+    return seen
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(decisions((LIMITS, LOWERED), (0.5, 30.0)) | settlement | forward, max_size=60))
+def test_memory_agrees(steps: list[Decide | Settle | Pass]) -> None:
+    async def main() -> None:
+        assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
+
+    asyncio.run(main())
+
+
+# A hold in Redis ends by the real clock, so it does not end here.
+_decision = decisions((LIMITS, LOWERED, SLOWED), (1e6,))
+_ONE = Charge(LIMITS[4], "a")
+LONG = [Decide((_ONE,) * 300, None), Decide((replace(_ONE, cost=390),), None), Pass(21 * SECOND), Decide((_ONE,), None)]
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(_decision | _decision | settlement | forward | backward, max_size=40))
+@example(steps=LONG)
+def test_redis_agrees(redis_url: str, steps: list[Decide | Settle | Pass]) -> None:
+    async def main() -> None:
+        redis = book("redis", redis_url)
+        try:
+            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
+        finally:
+            await redis.ledger.close()
+
+    asyncio.run(main())
+
+
+@settings(deadline=None)
+@given(
+    algorithm=st.sampled_from(["token_bucket", "sliding_window"]),
+    capacity=st.integers(1, 30),
+    refill=st.integers(1, 50),
+    period=st.integers(1, 20 * SECOND),
+    calls=st.lists(st.tuples(st.integers(0, 5 * SECOND), st.integers(1, 12)), max_size=60),
+)
+def test_no_window_admits_more_than_the_limit(
+    algorithm: Algorithm, capacity: int, refill: int, period: int, calls: list[tuple[int, int]]
+) -> None:
+    charged = limit(algorithm, capacity, refill=refill, period=period / SECOND)
+    played = book("memory", "")
+    admitted: list[tuple[int, int]] = []
+
+    async def main() -> None:
+        for later, cost in calls:
+            played.clock.us += later
+            if await played.admits(Charge(charged, "k", cost)):
+                admitted.append((played.clock.us, cost))
+
+    asyncio.run(main())
+    for start, (begin, _) in enumerate(admitted):
+        for end in range(start, len(admitted)):
+            spent = sum(cost for _, cost in admitted[start : end + 1])
+            elapsed = admitted[end][0] - begin
+            if algorithm == "token_bucket":
+                assert spent * period <= capacity * period + elapsed * refill
+            elif elapsed < period:
+                assert spent <= capacity
+
+
+@settings(deadline=None)
+@given(st.integers(1, 10**9), st.integers(1, 40 * 86_400 * SECOND))
+def test_a_rate_stays_within_doubles_and_is_as_good_as_exact(refill: int, period: int) -> None:
+    p, r = rate(limit("token_bucket", 1, refill=refill, period=period / SECOND))
+    assert p * r <= EXACT
+    assert abs(r * period - refill * p) * 10**12 < refill * p
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**9), st.integers(1, 10**9), st.integers(1, 10**6))
+def test_after_the_wait_and_not_before_it_has_come_back(spent: int, back: int, p: int, r: int) -> None:
+    back = back % p if spent else 0
+    full = wait(spent, back, p, r)
+    assert drain(spent, back, full, p, r) == (0, 0)
+    if full > 0:
+        assert drain(spent, back, full - 1, p, r) != (0, 0)
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
+def test_a_refusal_hands_back_the_state_it_was_given(algorithm: Algorithm) -> None:
+    charged = limit(algorithm, 2)
+    state, _ = step(charged, Log() if algorithm == "sliding_window" else Bucket(), 5, 2)
+    again, outcome = step(charged, state, 6, 1)
+    assert again is state
+    assert outcome.retry_us

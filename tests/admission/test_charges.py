@@ -1,0 +1,66 @@
+"""Keys say who is charged, and no two callers meet in one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.admission.charges import charges_for, render
+from tidegate.model import Limit
+
+
+def _per(*names: str) -> Limit:
+    return Limit("platform", "x", "sliding_window", 1, 60.0, per=names)
+
+
+def _key(limit: Limit, **attributes: str) -> str:
+    return charges_for([limit], attributes)[0].key
+
+
+def test_one_charge_a_limit_in_order() -> None:
+    limits = [_per("tenant"), _per(), _per("tenant", "model")]
+    charges = charges_for(limits, {"tenant": "acme", "model": "small"}, 7)
+    assert [charge.key for charge in charges] == ["acme", "", "acme|small"]
+    assert all(charge.cost == 7 for charge in charges)
+    assert [charge.limit for charge in charges] == limits
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:0DB8:0001:0002::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_address_is_reduced_to_its_subscriber(address: str, key: str) -> None:
+    assert _key(_per("client_ip"), client_ip=address) == key
+
+
+def test_a_missing_attribute_is_empty() -> None:
+    assert _key(_per("tenant", "model"), tenant="acme") == "acme|"
+
+
+def test_long_and_odd_values_are_hashed() -> None:
+    key = _key(_per("subject"), subject="x" * 1000)
+    assert key.startswith("~")
+    assert len(key) == 33
+    assert _key(_per("subject"), subject="\ud800\n").startswith("~")
+
+
+text = st.text() | st.text(alphabet="ab|~%:", max_size=4)
+
+
+@given(st.tuples(text, text), st.tuples(text, text))
+def test_different_callers_have_different_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
+    limit = _per("tenant", "subject")
+    keys = [_key(limit, tenant=tenant, subject=subject) for tenant, subject in (one, other)]
+    assert (keys[0] == keys[1]) == (one == other)
+
+
+@given(text, text)
+def test_a_hash_cannot_be_given_as_a_name(one: str, other: str) -> None:
+    assert (render("tenant", one) == render("tenant", other)) == (one == other)
+    assert render("tenant", render("tenant", "a b")) != render("tenant", "a b")

@@ -1,0 +1,83 @@
+"""What only memory has: its bounds."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.admission.memory import MemoryLedger
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Algorithm, Charge
+
+from tests.admission.world import HandClock, limit
+
+BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
+
+
+@BOTH
+async def test_idle_keys_go_as_new_ones_come(algorithm: Algorithm) -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    charged = limit(algorithm, 1, refill=1, period=1.0)
+    for i in range(10_000):
+        await ledger.reserve([Charge(charged, str(i))])
+        clock.us += 10_000
+    assert len(ledger) <= 210  # 100 are spent at any time
+
+
+@BOTH
+async def test_a_spent_key_is_never_forgotten(algorithm: Algorithm) -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=50)
+    charged = limit(algorithm, 1, refill=1, period=10.0)
+    for i in range(50):
+        await ledger.reserve([Charge(charged, str(i))])
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(charged, "one too many")])
+    for i in range(50):
+        assert (await ledger.reserve([Charge(charged, str(i))])).refused is not None
+    clock.us += 10_000_000
+    assert (await ledger.reserve([Charge(charged, "room again")])).refused is None
+
+
+@BOTH
+async def test_a_decision_for_which_there_is_no_room_charges_nothing(algorithm: Algorithm) -> None:
+    ledger = MemoryLedger(HandClock(), max_keys=1)
+    charged = limit(algorithm, 2)
+    await ledger.reserve([Charge(charged, "a")])
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(charged, "a"), Charge(charged, "b")])
+    assert (await ledger.reserve([Charge(charged, "a", 0)])).states[0].remaining == 1
+
+
+@BOTH
+async def test_refused_and_looking_callers_leave_no_keys(algorithm: Algorithm) -> None:
+    ledger = MemoryLedger(HandClock())
+    charged, full = limit(algorithm, 1, name="each"), limit(algorithm, 1, name="all")
+    await ledger.reserve([Charge(full, "")])
+    for i in range(1000):
+        await ledger.reserve([Charge(charged, str(i)), Charge(full, "")])
+        await ledger.reserve([Charge(charged, f"look {i}", 0)])
+    assert len(ledger) < 10
+
+
+async def test_reservations_are_bounded_and_expire() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=10)
+    charged = limit("token_bucket", 1000)
+    held = [(await ledger.reserve([Charge(charged, "k")], hold=5)).reservation for _ in range(10)]
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(charged, "k")], hold=5)
+    assert (await ledger.reserve([Charge(charged, "k", 0)])).states[0].remaining == 990
+    clock.us += 5_000_000
+    assert not await ledger.settle(held[0], 0)
+    assert (await ledger.reserve([Charge(charged, "k")], hold=5)).reservation
+
+
+async def test_handing_over_is_what_still_counts() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    bucket, window = limit("token_bucket", 10, refill=1, period=1.0, name="b"), limit("sliding_window", 10, name="w")
+    await ledger.reserve([Charge(bucket, "k", 5), Charge(window, "k", 5), Charge(bucket, "gone", 1)])
+    clock.us += 2_000_000
+    assert ledger.hand_over() == [Charge(bucket, "k", 3), Charge(window, "k", 5)]
+    assert len(ledger) == 0
+    assert (await ledger.reserve([Charge(bucket, "k", 0)])).states[0].remaining == 10

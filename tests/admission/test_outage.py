@@ -1,0 +1,340 @@
+"""The store stops, dies or freezes: everyone is answered in time, by the policy's rule, and nothing is lost after."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.open import open_ledger
+from tidegate.admission.outage import OnOutage, OutageLedger, State
+from tidegate.admission.redis import RedisLedger
+from tidegate.admission.scripts import StoreTimedOut
+from tidegate.clock import SystemClock
+from tidegate.demo.redis_server import RedisServer
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Admission, Charge
+
+from tests.admission.world import HandClock, limit, until
+
+DAY = 86_400.0
+BUCKET = limit("token_bucket", 10, refill=10, period=DAY, name="bucket")
+WINDOW = limit("sliding_window", 10, period=DAY, name="window")
+BOTH = [Charge(BUCKET, "k"), Charge(WINDOW, "k")]
+
+
+class Switchboard:
+    """A store that does as it is told, in place of Redis: what is tested is who asks it what, and when."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.asked = 0
+        self.entered: list[Charge] = []
+        self.names: list[str] = []
+        self.settled: dict[str, int] = {}
+        self.entry_errors: list[Exception] = []
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return Admission((), reservation="r1" if hold else "")
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        if self.error is not None:
+            raise self.error
+        self.settled[reservation] = cost
+        return True
+
+    async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
+        if self.error is not None:
+            raise self.error
+        self.names.append(once)
+        if self.entry_errors:
+            raise self.entry_errors.pop(0)
+        self.entered += charges
+        return True
+
+    async def ready(self) -> bool:
+        return self.error is None
+
+    async def close(self) -> None:
+        pass
+
+
+class Probes:
+    """Sleeping until the test says so."""
+
+    def __init__(self) -> None:
+        self.due = asyncio.Event()
+        self.sleeping = 0
+
+    async def sleep(self, _seconds: float) -> None:
+        self.sleeping += 1
+        await self.due.wait()
+        self.due.clear()
+        self.sleeping -= 1
+
+
+class Desk:
+    def __init__(self, replicas: int = 1, failures: int = 3) -> None:
+        self.store = Switchboard()
+        self.clock = HandClock()
+        self.probes = Probes()
+        self.rule: OnOutage = "share"
+        self.replicas = replicas
+        self.states: list[State] = []
+        self.ledger = OutageLedger(
+            self.store,  # type: ignore[arg-type]
+            MemoryLedger(self.clock),
+            replicas=lambda: self.replicas,
+            on_outage=lambda: self.rule,
+            failures=failures,
+            on_state=self.states.append,
+            sleep=self.probes.sleep,
+        )
+
+    async def probe(self) -> None:
+        """Let one probe run to its end."""
+        self.probes.due.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk()
+    yield made
+    await made.ledger.close()
+
+
+async def test_the_store_counts_while_it_answers(desk: Desk) -> None:
+    assert (await desk.ledger.reserve(BOTH)).enforcement == "exact"
+    assert desk.ledger.state == "closed"
+    assert await desk.ledger.ready()
+
+
+async def test_the_first_timeout_opens_and_is_answered(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    admission = await desk.ledger.reserve(BOTH)
+    assert (admission.enforcement, admission.refused) == ("share", None)
+    assert desk.ledger.state == "open"
+    assert not await desk.ledger.ready()
+    for _ in range(5):
+        await desk.ledger.reserve(BOTH)
+    assert desk.store.asked == 1
+
+
+async def test_a_lost_connection_opens_when_making_up_for_it_fails_too(desk: Desk) -> None:
+    desk.store.error = StoreUnavailable("refused")
+    await desk.ledger.reserve(BOTH)
+    assert desk.ledger.state == "closed"
+    await desk.probe()
+    assert desk.ledger.state == "open"
+
+
+async def test_one_lost_connection_is_made_up_for(desk: Desk) -> None:
+    desk.store.error = StoreUnavailable("reset by peer")
+    assert (await desk.ledger.reserve(BOTH)).enforcement == "share"
+    desk.store.error = None
+    assert (await desk.ledger.reserve(BOTH)).enforcement == "exact"
+    await desk.probe()
+    assert desk.store.entered == BOTH
+    assert desk.states == []
+
+
+async def test_failures_in_a_row_open(desk: Desk) -> None:
+    desk.store.error = StoreUnavailable("refused")
+    for _ in range(3):
+        await desk.ledger.reserve(BOTH)
+    assert desk.ledger.state == "open"
+
+
+@pytest.mark.parametrize(("replicas", "each"), [(1, 10), (2, 5), (3, 3), (10, 1), (25, 1)])
+async def test_a_replica_enforces_its_share(replicas: int, each: int) -> None:
+    desk = Desk(replicas)
+    desk.store.error = StoreTimedOut("late")
+    for charge in BOTH:
+        admitted = [(await desk.ledger.reserve([charge])).refused is None for _ in range(12)]
+        assert sum(admitted) == each
+    # the bucket of a share refills as much slower, exactly: n replicas together refill like one
+    desk.clock.us += round(DAY * 1e6 / 10 * replicas) - 1
+    assert (await desk.ledger.reserve(BOTH[:1])).refused is not None
+    desk.clock.us += 1
+    assert (await desk.ledger.reserve(BOTH[:1])).refused is None
+    await desk.ledger.close()
+
+
+async def test_a_cost_over_the_share_is_not_refused_for_ever() -> None:
+    desk = Desk(replicas=4)
+    desk.store.error = StoreTimedOut("late")
+    admission = await desk.ledger.reserve([Charge(WINDOW, "k", 5)])
+    assert admission.refused is not None
+    assert admission.refused.retry_after == WINDOW.period
+    admission = await desk.ledger.reserve([Charge(WINDOW, "k", 11)])
+    assert admission.refused is not None
+    assert admission.refused.retry_after == float("inf")
+    await desk.ledger.close()
+
+
+async def test_the_policy_decides_at_each_call(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    desk.rule = "deny"
+    with pytest.raises(StoreUnavailable):
+        await desk.ledger.reserve(BOTH)
+    desk.rule = "allow"
+    for _ in range(20):
+        assert (await desk.ledger.reserve(BOTH)).enforcement == "none"
+    desk.rule = "share"
+    assert (await desk.ledger.reserve(BOTH)).refused is not None
+
+
+async def test_one_probe_at_a_time_closes_it_again(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    await asyncio.gather(*(desk.ledger.reserve(BOTH) for _ in range(5)))
+    await desk.probe()
+    assert desk.probes.sleeping == 1
+    assert desk.states == ["open", "half_open", "open"]
+    desk.store.error = None
+    assert (await desk.ledger.reserve(BOTH)).enforcement == "share"
+    await desk.probe()
+    assert desk.states == ["open", "half_open", "open", "half_open", "closed"]
+    assert (await desk.ledger.reserve(BOTH)).enforcement == "exact"
+
+
+async def test_what_was_admitted_is_entered_when_the_store_is_back() -> None:
+    desk = Desk(replicas=2)
+    desk.store.error = StoreTimedOut("late")
+    for _ in range(3):
+        await desk.ledger.reserve(BOTH)
+    desk.rule = "allow"
+    for _ in range(9):
+        await desk.ledger.reserve(BOTH)
+    desk.store.error = None
+    await desk.probe()
+    assert desk.store.entered == [Charge(BUCKET, "k", 12), Charge(WINDOW, "k", 12)]
+    await desk.ledger.close()
+
+
+async def test_an_entry_that_met_the_next_outage_keeps_its_name_and_the_rest_counts_on(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    charges = [Charge(BUCKET, str(i)) for i in range(100)]
+    for charge in charges:
+        await desk.ledger.reserve([charge])
+    desk.store.error = None
+    desk.store.entry_errors = [StoreTimedOut("late")]
+    await desk.probe()
+    assert desk.ledger.state == "open"
+    assert (await desk.ledger.reserve([Charge(BUCKET, "99", 10)])).refused is not None
+    await desk.probe()
+    assert desk.ledger.state == "closed"
+    assert desk.store.names[0] == desk.store.names[1]
+    assert sorted(c.key for c in desk.store.entered) == sorted(c.key for c in charges)
+
+
+async def test_settlements_are_made_up_for_once(desk: Desk) -> None:
+    held = await desk.ledger.reserve(BOTH, hold=60)
+    desk.store.error = StoreTimedOut("late")
+    assert await desk.ledger.settle(held.reservation, 7)
+    assert not await desk.ledger.settle(held.reservation, 8)
+    assert desk.ledger.state == "open"
+    desk.store.error = None
+    await desk.probe()
+    assert desk.store.settled == {held.reservation: 7}
+
+
+async def test_a_reservation_of_the_outage_is_settled_in_it(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    held = await desk.ledger.reserve([Charge(BUCKET, "k", 9)], hold=60)
+    assert await desk.ledger.settle(held.reservation, 2)
+    assert not await desk.ledger.settle(held.reservation, 2)
+    assert (await desk.ledger.reserve([Charge(BUCKET, "k", 8)])).refused is None
+
+
+# With a real Redis ---------------------------------------------------------------------------------------------------
+
+
+def _real(server: RedisServer, **options: Any) -> OutageLedger:
+    store = RedisLedger(server.url, prefix=secrets.token_hex(6), timeout=0.1)
+    return OutageLedger(store, MemoryLedger(SystemClock()), probe_every=0.05, **options)
+
+
+async def _take(ledger: OutageLedger, count: int) -> tuple[int, float]:
+    """(how many were let in, the longest wait)"""
+    admitted, longest = 0, 0.0
+    for _ in range(count):
+        began = time.perf_counter()
+        admitted += (await ledger.reserve(BOTH)).refused is None
+        longest = max(longest, time.perf_counter() - began)
+    return admitted, longest
+
+
+async def test_frozen_and_thawed(redis_server: RedisServer) -> None:
+    ledger = _real(redis_server, replicas=lambda: 2)
+    assert (await _take(ledger, 2))[0] == 2
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        admitted, longest = await _take(ledger, 20)
+        assert admitted == 5
+        assert longest < 0.2
+        assert ledger.state == "open"
+        await asyncio.sleep(0.2)  # probes meet the frozen store
+        assert ledger.state != "closed"
+        assert (await _take(ledger, 5))[0] == 0
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    await until(lambda: ledger.state == "closed")
+    await _settled(ledger, 3)
+    assert (await _take(ledger, 20))[0] <= 3
+    await ledger.close()
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_gone_and_back_empty(redis_server: RedisServer, kill: bool) -> None:
+    ledger = _real(redis_server, replicas=lambda: 2)
+    assert (await _take(ledger, 4))[0] == 4
+    redis_server.stop(kill=kill)
+    admitted, longest = await _take(ledger, 20)
+    assert admitted == 5
+    assert longest < 0.2
+    redis_server.start()
+    await until(lambda: ledger.state == "closed")
+    await _settled(ledger, 5)
+    assert (await _take(ledger, 20))[0] == 5  # the 4 went with the store, the 5 of the outage are counted
+    await ledger.close()
+
+
+async def _settled(ledger: OutageLedger, remaining: int) -> None:
+    look = [replace(charge, cost=0) for charge in BOTH]
+
+    async def entered() -> bool:
+        return all(state.remaining <= remaining for state in (await ledger.reserve(look)).states)
+
+    async with asyncio.timeout(5):
+        while not await entered():
+            await asyncio.sleep(0.01)
+
+
+async def test_open_ledger_needs_no_redis_to_begin_with(redis_server: RedisServer) -> None:
+    redis_server.stop()
+    ledger = await open_ledger(redis_server.url, clock=SystemClock(), replicas=5)
+    admitted = [(await ledger.reserve(BOTH)).refused is None for _ in range(5)]
+    assert admitted == [True, True, False, False, False]
+    redis_server.start()
+    await until(lambda: ledger.state == "closed")  # type: ignore[attr-defined]
+    assert await ledger.ready()
+    await ledger.close()
+
+
+async def test_open_ledger_in_memory() -> None:
+    ledger = await open_ledger("memory://", clock=SystemClock())
+    assert isinstance(ledger, MemoryLedger)
+    with pytest.raises(ValueError):
+        await open_ledger("ftp://x", clock=SystemClock())

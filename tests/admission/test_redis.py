@@ -1,0 +1,235 @@
+"""What only Redis has: scripts, pipelines, processes, and failing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+from tidegate.admission.heartbeats import Heartbeats
+from tidegate.admission.redis import RedisLedger
+from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.demo.redis_server import RedisServer
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Algorithm, Charge
+
+from tests.admission.world import limit
+
+BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
+FEW = limit("token_bucket", 100)
+
+
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[RedisLedger]:
+    made = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=5.0)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(redis_url) as made:
+        yield made
+
+
+async def _evaluations(client: redis.asyncio.Redis) -> int:
+    stats = await client.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("eval", "evalsha"))
+
+
+async def test_one_turn_of_the_loop_is_one_script_call(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    await ledger.ready()
+    await ledger.reserve([Charge(FEW, "warm")])
+    before = await _evaluations(client)
+    admissions = await asyncio.gather(*(ledger.reserve([Charge(FEW, "k")]) for _ in range(100)))
+    assert await _evaluations(client) == before + 1
+    assert [admission.states[0].remaining for admission in admissions] == list(range(99, -1, -1))
+
+
+async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    for _ in range(3):
+        await client.script_flush()
+        held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
+        await client.script_flush()
+        both = await asyncio.gather(ledger.settle(held.reservation, 1), ledger.reserve([Charge(FEW, "other")]))
+        assert both[0] is True
+        assert both[1].refused is None
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 97
+
+
+async def test_a_batch_gives_each_caller_its_own_answer(ledger: RedisLedger) -> None:
+    admissions = await asyncio.gather(*(ledger.reserve([Charge(FEW, str(i), i)]) for i in range(1, 300)))
+    for i, admission in enumerate(admissions, start=1):
+        assert (admission.refused is None) == (i <= 100)
+        assert admission.states[0].remaining == (100 - i if i <= 100 else 100)
+
+
+async def test_a_caller_that_goes_away_leaves_the_others_alone(ledger: RedisLedger) -> None:
+    callers = [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(20)]
+    await asyncio.sleep(0)
+    for caller in callers[::2]:
+        caller.cancel()
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+    assert all(answer.refused is None for answer in answers[1::2])  # type: ignore[union-attr]
+
+
+async def test_a_broken_key_fails_its_own_caller_only(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    await ledger.reserve([Charge(FEW, "broken")])
+    (key,) = [key async for key in client.scan_iter(f"{ledger._prefix}|*broken")]
+    await client.delete(key)
+    await client.lpush(key, "no bucket")
+    good, bad = await asyncio.gather(
+        ledger.reserve([Charge(FEW, "k")]), ledger.reserve([Charge(FEW, "broken")]), return_exceptions=True
+    )
+    assert isinstance(bad, ScriptFailed)
+    assert not isinstance(good, BaseException)
+
+
+@BOTH
+async def test_every_key_goes_by_itself(algorithm: Algorithm, ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    charged = limit(algorithm, 10, refill=10, period=10.0)
+    await ledger.reserve([Charge(charged, "k", 3)], hold=7)
+    await ledger.reserve([Charge(charged, "refused", 11)])
+    await ledger.reserve([Charge(charged, "look", 0)])
+    ttls = {key: await client.pttl(key) async for key in client.scan_iter(f"{ledger._prefix}|*")}
+    assert len(ttls) == 2
+    for key, ttl in ttls.items():
+        most = 7000 if b"|hold|" in key else 3002 if algorithm == "token_bucket" else 10_002
+        assert most - 1000 < ttl <= most
+
+
+async def test_a_long_log_is_not_read_by_a_decision(ledger: RedisLedger) -> None:
+    charged = limit("sliding_window", 50_000)
+    for _ in range(40):
+        await asyncio.gather(*(ledger.reserve([Charge(charged, "k")] * 100) for _ in range(10)))
+    began = time.perf_counter()
+    for _ in range(50):
+        assert (await ledger.reserve([Charge(charged, "k", 20_000)])).refused is not None
+    assert (time.perf_counter() - began) / 50 < 0.02
+
+
+async def test_an_entry_is_made_once(ledger: RedisLedger) -> None:
+    window = limit("sliding_window", 5, name="w")
+    charges = [Charge(FEW, "k", 150), Charge(window, "k", 8)]
+    assert await ledger.enter(charges, once="one", keep=60)
+    assert not await ledger.enter(charges, once="one", keep=60)
+    admission = await ledger.reserve([Charge(FEW, "k", 1), Charge(window, "k", 1)])
+    assert [state.remaining for state in admission.states] == [0, 0]
+    assert (await ledger.reserve([Charge(limit("token_bucket", 200), "k", 0)])).states[0].remaining == 50
+
+
+async def test_replicas_count_each_other(redis_url: str) -> None:
+    prefix = secrets.token_hex(6)
+    stores = [RedisLedger(redis_url, prefix=prefix, timeout=5.0) for _ in range(3)]
+    beats = [Heartbeats(store, interval=1.0, lasts=2.0) for store in stores]
+    for _ in range(2):
+        for beat in beats:
+            await beat.beat()
+    assert [beat() for beat in beats] == [3, 3, 3]
+    await beats[0].close()
+    await beats[1].beat()
+    assert beats[1]() == 3  # one beat is not enough to believe in fewer
+    await beats[1].beat()
+    assert beats[1]() == 2
+    for store in stores:
+        await store.close()
+
+
+RACER = """
+import asyncio, sys
+from tidegate.admission.redis import RedisLedger
+from tidegate.model import Charge
+from tests.admission.world import limit
+async def main():
+    ledger = RedisLedger(sys.argv[1], prefix=sys.argv[2], timeout=20.0)
+    charged = [Charge(limit(algorithm, int(sys.argv[3]), name=algorithm, period=86400.0), "k")
+               for algorithm in ("token_bucket", "sliding_window")]
+    await ledger.ready()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    async def racer():
+        return sum([(await ledger.reserve(charged)).refused is None for _ in range(5)])
+    print(sum(await asyncio.gather(*[racer() for _ in range(100)])))
+    await ledger.close()
+asyncio.run(main())
+"""
+
+
+async def test_two_hundred_racers_in_two_processes_get_exactly_the_limit(redis_url: str) -> None:
+    prefix = secrets.token_hex(6)
+    racers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", RACER, redis_url, prefix, "137",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for racer in racers:
+        assert racer.stdout is not None
+        assert (await racer.stdout.readline()).strip() == b"ready"
+    outputs = await asyncio.gather(*(racer.communicate(b"go\n") for racer in racers))
+    assert sum(int(output) for output, _ in outputs) == 137
+
+
+async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=0.1)
+    await ledger.reserve([Charge(FEW, "k")])
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        began = time.perf_counter()
+        callers = [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(300)]
+        await asyncio.sleep(0.05)
+        callers += [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(10)]
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(answer, StoreTimedOut) for answer in answers)
+        assert time.perf_counter() - began < 0.2
+        assert not await ledger.ready()
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    assert (await ledger.reserve([Charge(FEW, "other")])).refused is None
+    await ledger.close()
+
+
+async def test_a_redis_that_is_gone_fails_at_once_and_may_come_back(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    redis_server.stop(kill=True)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await ledger.reserve([Charge(FEW, "k")])
+    redis_server.start()
+    assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 99
+    await ledger.close()
+
+
+async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=5.0)
+    await ledger.ready()
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(ledger.reserve([Charge(FEW, "k")]))
+    await asyncio.sleep(0.01)
+    await ledger.close()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(FEW, "k")])
+    assert not await ledger.ready()
+
+
+async def test_a_stall_of_this_process_is_not_taken_for_a_slow_store(redis_url: str) -> None:
+    quick = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=0.05)
+    await quick.ready()
+    for _ in range(5):
+        waiting = asyncio.create_task(quick.reserve([Charge(FEW, "k")]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.08)
+        assert (await waiting).refused is None
+    await quick.close()

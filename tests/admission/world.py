@@ -1,0 +1,136 @@
+"""One way to drive the three implementations: time in microseconds from the test, answers as plain numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from tidegate.admission.ledger import Ledger
+from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.redis import RedisLedger
+from tidegate.admission.reference import Key, Log, State, decide, fresh, key_of, settle
+from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState
+
+SECOND = 1_000_000
+
+
+def limit(
+    algorithm: Algorithm,
+    capacity: int,
+    refill: int = 1,
+    period: float = 60.0,
+    name: str = "rpm",
+    scope: str = "tier:free",
+) -> Limit:
+    """A limit of which a test names only what matters to it."""
+    return Limit(scope, name, algorithm, capacity, period, refill if algorithm == "token_bucket" else 0)
+
+
+class HandClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, us: int = 1_000 * SECOND) -> None:
+        self.us = us
+
+    def now(self) -> float:
+        return self.us / SECOND
+
+    def monotonic(self) -> float:
+        return self.us / SECOND
+
+
+@dataclass
+class _Held:
+    expiry: int
+    charges: list[tuple[Charge, tuple[int, int, int]]]
+
+
+class ReferenceLedger:
+    """`reference` with a place for its states."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self.clock = clock
+        self.states: dict[Key, State] = {}
+        self.held: dict[str, _Held] = {}
+
+    async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        before = dict(self.states)
+        self.states, outcomes = decide(self.states, charges, self.clock.us)
+        states = tuple(
+            LimitState(c.limit, o.remaining, o.reset_us / 1e6, inf if o.retry_us is None else o.retry_us / 1e6)
+            for c, o in zip(charges, outcomes, strict=True)
+        )
+        refused = max((s for s in states if s.retry_after), key=lambda s: s.retry_after, default=None)
+        if refused is not None or hold is None:
+            return Admission(states, refused)
+        name = secrets.token_hex(8)
+        taken = []
+        places: dict[Key, int] = {}
+        for charge in charges:
+            state = self.states[key_of(charge)]
+            index = 0
+            if isinstance(state, Log):
+                older = before.get(key_of(charge), fresh(charge.limit))
+                assert isinstance(older, Log)
+                index = places.setdefault(key_of(charge), older.base + len(older.entries))
+                places[key_of(charge)] += charge.cost > 0
+            taken.append((charge, (charge.cost, state.last, index)))
+        self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
+        return Admission(states, None, name)
+
+    async def settle(self, reservation: str, cost: int) -> bool:
+        held = self.held.pop(reservation, None)
+        if held is None or self.clock.us >= held.expiry:
+            return False
+        for charge, taken in held.charges:
+            state = self.states.get(key_of(charge), fresh(charge.limit))
+            self.states[key_of(charge)] = settle(charge.limit, state, self.clock.us, taken, cost)
+        return True
+
+    async def ready(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Book:
+    """A ledger, the clock it goes by, and how to look at it."""
+
+    ledger: Ledger
+    clock: HandClock
+
+    async def take(self, *charges: Charge, hold: float | None = None) -> Admission:
+        return await self.ledger.reserve(charges, hold=hold)
+
+    async def admits(self, *charges: Charge) -> bool:
+        return (await self.take(*charges)).refused is None
+
+    async def left(self, charged: Limit, key: str = "k") -> int:
+        return (await self.take(Charge(charged, key, 0))).states[0].remaining
+
+    def advance(self, seconds: float) -> None:
+        self.clock.us += round(seconds * SECOND)
+
+
+def book(kind: str, url: str) -> Book:
+    """A fresh book; the Redis one has a prefix of its own."""
+    clock = HandClock()
+    if kind == "reference":
+        return Book(ReferenceLedger(clock), clock)
+    if kind == "memory":
+        return Book(MemoryLedger(clock), clock)
+    redis = RedisLedger(url, prefix=secrets.token_hex(6), timeout=5.0, now_us=lambda: clock.us)
+    return Book(redis, clock)
+
+
+async def until(condition: object, seconds: float = 10.0) -> None:
+    """Wait for what a real process will bring about."""
+    assert callable(condition)
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
