@@ -185,14 +185,14 @@ class OutageLedger:
 
     async def _recover(self) -> None:
         while True:
-            while self._state != "closed":
+            if self._state != "closed":
                 await self._sleep(self._probe_every)
                 self._set("half_open")
-                if await self._store.ready():
-                    self._failures = 0
-                    self._set("closed")
-                else:
-                    self._set("open")
+            if not await self._store.ready():
+                self._set("open")
+                continue
+            self._failures = 0
+            self._set("closed")
             self._owe(self._memory.hand_over())
             if await self._pay():
                 return
@@ -218,16 +218,16 @@ class OutageLedger:
                 with suppress(ScriptFailed):
                     await self._store.settle(reservation, cost)
                 del self._settlements[reservation]
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             self._set("open")
-            self._take_back()
+            self._take_back(int(isinstance(error, StoreTimedOut)))
             return False
         return True
 
-    def _take_back(self) -> None:
-        # The first entry may have arrived, and keeps its name. The others did not: they count here again.
+    def _take_back(self, unknown: int) -> None:
+        # An entry that may have arrived keeps its name, to be repeated. The others did not: they count here again.
         replicas = max(1, self._replicas())
-        while len(self._entries) > 1:
+        while len(self._entries) > unknown:
             _, charges = self._entries.pop()
             shares = [Charge(self._share(charge.limit, replicas), charge.key, charge.cost) for charge in charges]
             with suppress(StoreUnavailable):

@@ -4,7 +4,7 @@
 are not in the key, and what is stored does not know the capacity (see `reference`), so a changed capacity or rate
 takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened window counts only
 what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding window: at most
-one window later). One master, or a prefix with a `{tag}` in Redis Cluster.
+one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
 
 **Memory** in Redis: about 0.1 KiB a bucket. A sliding window holds one hash field of 20 to 70 bytes for each charge of
 the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
@@ -116,7 +116,7 @@ class RedisLedger:
     async def ready(self) -> bool:
         """Whether Redis answers and takes writes now."""
         try:
-            await self.settle("-", 0)
+            await self.enter((), once="ready", keep=0.001)
         except StoreUnavailable:
             return False
         return True
