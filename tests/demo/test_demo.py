@@ -28,12 +28,11 @@ def test_every_row_is_as_expected(store, processes, tmp_path):
     assert len(re.findall(r"\bok\b", done.stdout)) >= len(rows)
     assert "FAIL" not in done.stdout
     assert "retry-after: " in done.stdout
-    assert re.search(r"first token: \d+ ms direct, \d+ ms through the gate", done.stdout)
+    assert re.search(r"first token: \d+ ms direct, \d+ ms gated", done.stdout)
     assert list(tmp_path.iterdir()) == [], "temporary files are gone"
 
 
 def test_keep_leaves_it_running_with_working_lines_until_ctrl_c(tmp_path):
-    """Also the table's last column is all ok there; the row that stops the policy service is left out."""
     with subprocess.Popen(
         [*COMMAND, "--keep"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment(tmp_path)
     ) as process:

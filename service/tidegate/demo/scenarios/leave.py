@@ -96,7 +96,7 @@ def masked_stream(stage: Stage) -> Outcome:
     live = first_gated < statistics.median(run.total for run in direct) / 2
     clean = not any(leaked(run.text) or leaked(run.raw) for run in gated) and all(run.ended for run in gated)
     ok = clean and live and bool(leaked(direct[0].text))
-    timing = f"first token: {first_direct * 1000:.0f} ms direct, {first_gated * 1000:.0f} ms through the gate"
+    timing = f"first token: {first_direct * 1000:.0f} ms direct, {first_gated * 1000:.0f} ms gated"
     return Outcome(ok, f"before: {_reached(direct[0].text)}\nafter: {_reached(gated[0].text)}\n{timing}")
 
 
