@@ -167,7 +167,7 @@ async def test_answers_that_are_no_key_set(
 async def test_a_slow_provider_is_503_and_is_left_alone_for_a_while(
     remote: Issuer, server: KeyServer, clock: FakeClock
 ) -> None:
-    key_sets = KeySets(clock=clock, timeout=0.05)
+    key_sets = KeySets(clock=clock, timeout=0.4)
     verifier = BearerVerifier(clock=clock, key_sets=key_sets)
     server.gate.clear()
     assert "TimeoutError" in reason(await verify(verifier, remote))
@@ -295,3 +295,19 @@ async def test_an_equal_set_keeps_remembered_tokens(
     clock.steady += 600
     assert await key_sets.get(remote) is before
     assert server.requests == 2
+
+
+async def test_a_token_that_is_pushed_out_of_memory_while_keys_are_fetched_is_still_good(
+    remote: Issuer, server: KeyServer, key_sets: KeySets, clock: FakeClock
+) -> None:
+    verifier = BearerVerifier(clock=clock, key_sets=key_sets, cache_size=1)
+    assert isinstance(await verify(verifier, remote, jti="first"), Identity)
+    clock.steady += 600
+    server.gate.clear()
+    server.arrived.clear()
+    waiting = asyncio.create_task(verify(verifier, remote, jti="first"))
+    await server.arrived.wait()
+    local = forge.issuer(issuer="https://local.example/")
+    assert isinstance(await verify(verifier, local, iss="https://local.example/"), Identity)
+    server.gate.set()
+    assert isinstance(await waiting, Identity)

@@ -67,7 +67,8 @@ class BearerVerifier:
             remembered = self._verified.get(digest)
             if remembered is not None:
                 if await self._stands(remembered):
-                    self._verified.move_to_end(digest)
+                    if digest in self._verified:  # another task may have pushed it out while this one waited
+                        self._verified.move_to_end(digest)
                     return remembered.identity
                 self._verified.pop(digest, None)
             verified = await self._verify(parse(token), issuers)

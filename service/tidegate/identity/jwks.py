@@ -143,8 +143,11 @@ class KeySets:
     async def _refresh(self, uri: str, source: _Source) -> None:
         source.tried = self._clock.monotonic()
         try:
+            _refuse_unsafe(uri)
+            if self._client is None:  # loads the CA certificates, which is not the provider's time
+                self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
             async with asyncio.timeout(self._timeout):
-                keys = key_set(await self._download(uri))
+                keys = key_set(await self._download(self._client, uri))
             source.fetched = self._clock.monotonic()
             source.failure = ""
             if keys != source.keys:  # the same object for the same keys, so that verified tokens stay verified
@@ -157,12 +160,9 @@ class KeySets:
         finally:
             source.fetch = None
 
-    async def _download(self, uri: str) -> list[object]:
+    async def _download(self, client: httpx.AsyncClient, uri: str) -> list[object]:
         """The `keys` of the JWK Set document at `uri`."""
-        _refuse_unsafe(uri)
-        if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
-        async with self._client.stream("GET", uri, headers=_HEADERS, follow_redirects=False) as response:
+        async with client.stream("GET", uri, headers=_HEADERS, follow_redirects=False) as response:
             if response.status_code != 200:
                 raise _Unusable(f"status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
