@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.model import BodyState, Deny, Identity, Reason, Request
@@ -117,6 +117,7 @@ def test_numbers_beyond_any_machine_do_no_harm(number: str, extra: str) -> None:
     assert isinstance(with_body(f'{{"model":"small","n":{number}{extra}}}'.encode()), Access)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode(errors="replace")))
 def test_any_body_gets_a_verdict(body: bytes) -> None:
     assert isinstance(with_body(body), Access | Deny)
@@ -164,6 +165,7 @@ def readings(text: str) -> set[str]:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_KEYS, _VALUES), max_size=5).map(Written), st.data())
 def test_an_allowed_body_has_one_reading(body: Written, data: st.DataObject) -> None:
     text = spell(body, data.draw)
@@ -172,6 +174,7 @@ def test_an_allowed_body_has_one_reading(body: Written, data: st.DataObject) -> 
         assert readings(text) == {repr(verdict.model)}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_KEYS, _VALUES), max_size=5).map(Written), st.data())
 def test_the_quick_look_passes_nothing_that_the_thorough_one_would_stop(body: Written, data: st.DataObject) -> None:
     text = spell(body, data.draw).encode()
@@ -179,6 +182,7 @@ def test_the_quick_look_passes_nothing_that_the_thorough_one_would_stop(body: Wr
         assert _may_repeat(text, keys) or _is_unambiguous(text, keys)
 
 
+@settings(deadline=None)
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "X", ""]),
     host=st.sampled_from(["models.example.com", "*", "", "x"]) | st.text(max_size=5),

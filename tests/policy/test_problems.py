@@ -153,16 +153,19 @@ _VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_refused_or_compiled(text: str) -> None:
     refused_or_compiled(text)
 
 
+@settings(deadline=None)
 @given(st.characters(categories=["Cs"]))
 def test_a_lone_surrogate_is_refused(character: str) -> None:
     refused_or_compiled(f"version: 1\n# {character}")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["", "  ", "    ", "- ", "  - "]), _WORDS, st.sampled_from([":", ": ", " ", "\n"]))
@@ -172,7 +175,7 @@ def test_any_almost_policy_is_refused_or_compiled(lines: list[tuple[str, str, st
     refused_or_compiled("\n".join(f"{indent}{word}{end}" for indent, word, end in lines))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_value_in_any_place_is_refused_or_compiled(data: st.DataObject) -> None:
     import json
@@ -190,6 +193,7 @@ def test_any_value_in_any_place_is_refused_or_compiled(data: st.DataObject) -> N
     refused_or_compiled(json.dumps(document, indent=1))
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, len(FULL)), st.integers(0, 40), st.sampled_from(["", "\t", "*", "{", "'", "\n", "- ", "\0", ": "])
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.policy.compiled import Endpoint
 from tidegate.policy.routes import Routes, bind, segments
@@ -102,6 +102,7 @@ _TEMPLATES = st.lists(st.sampled_from(["a", "b", "{x}"]), min_size=1, max_size=4
 )
 
 
+@settings(deadline=None)
 @given(st.sets(_TEMPLATES, max_size=12), st.lists(st.sampled_from(["a", "b", "c", ""]), min_size=1, max_size=5))
 def test_the_tree_finds_what_comparing_every_template_would(templates: set[str], parts: list[str]) -> None:
     path = "/" + "/".join(parts)

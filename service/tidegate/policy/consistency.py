@@ -106,27 +106,27 @@ def _check_platform(document: Document, names: _Names, report: Report) -> None:
 
 
 def _check_grant(tenant: str, grant: Grant, path: Path, document: Document, names: _Names, report: Report) -> None:
-    reachable = {n: e for n, e in document.endpoints.items() if tenant == e.owner or _lent(e, tenant)}
-    listed = chosen(grant.endpoints)
-    if listed is not None:
-        for index, name in enumerate(grant.endpoints):
-            _refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)
-            if name in document.endpoints and name not in reachable and document.endpoints[name].owner in names.tenants:
-                report.at(
-                    (*path, "endpoints", index),
-                    f"endpoint {name!r} neither belongs to tenant {tenant!r} nor is shared with it",
-                )
-        reachable = {name: endpoint for name, endpoint in reachable.items() if name in listed}
+    endpoints, listed = document.endpoints, chosen(grant.endpoints)
+    for index, name in enumerate(grant.endpoints if listed is not None else ()):
+        _refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)
+        endpoint = endpoints.get(name)
+        if endpoint is not None and endpoint.owner in names.tenants and not _reaches(tenant, endpoint):
+            message = f"endpoint {name!r} neither belongs to tenant {tenant!r} nor is shared with it"
+            report.at((*path, "endpoints", index), message)
+    if grant.models == "*" or not report.whole:
+        return
     offered: set[str] = set()
-    for endpoint in reachable.values():
-        for models in endpoint.model.allowed.values() if endpoint.model else ():
-            offered.update(models)
-    if report.whole and grant.models != "*" and "*" not in offered:
+    for name in endpoints if listed is None else listed & endpoints.keys():
+        model = endpoints[name].model
+        if model is not None and _reaches(tenant, endpoints[name]):
+            offered.update(*model.allowed.values())
+    if "*" not in offered:
         _refer("model", grant.models, offered, (*path, "models"), report)
 
 
-def _lent(endpoint: Endpoint, tenant: str) -> bool:
-    return endpoint.shared_with is not None and (endpoint.shared_with == "*" or tenant in endpoint.shared_with)
+def _reaches(tenant: str, endpoint: Endpoint) -> bool:
+    shared = endpoint.shared_with
+    return tenant == endpoint.owner or (shared is not None and (shared == "*" or tenant in shared))
 
 
 def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report) -> None:
