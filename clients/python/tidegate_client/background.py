@@ -21,15 +21,20 @@ class Background:
 
     def run(self, work: Awaitable[Result]) -> Result:
         """Wait for `work`, which runs on the loop. Must not be called on the loop itself."""
-        return asyncio.run_coroutine_threadsafe(_await(work), self._started()).result()
+        future = asyncio.run_coroutine_threadsafe(_await(work), self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # the waiting thread was interrupted: so is the work
+            raise
 
     def stop(self, last: Callable[[], Awaitable[None]]) -> None:
-        """Run `last` and end the thread; does nothing when it never started."""
+        """Cancel what still runs, run `last` and end the thread; does nothing when it never started."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_await(last()), loop).result()
+        asyncio.run_coroutine_threadsafe(_end(last), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -45,3 +50,12 @@ class Background:
 
 async def _await(work: Awaitable[Result]) -> Result:
     return await work
+
+
+async def _end(last: Callable[[], Awaitable[None]]) -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await last()
+    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,13 @@ class InProcess:
         self._ledger = MemoryLedger(clock)
         keys = KeyStore.load(compiled.api_keys.file if compiled.api_keys else None, pepper=key_pepper)
         identifier = Identifier(keys=keys, verifier=BearerVerifier(clock=clock, key_sets=self._key_sets), clock=clock)
-        pipeline = Pipeline(policy=lambda: compiled, identifier=identifier, ledger=self._ledger)
+        pipeline = Pipeline(policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log)
         self._api = ApiServicer(
             pipeline=pipeline,
             policy=lambda: compiled,
             ledger=self._ledger,
             hash_key=hmac.digest(key_pepper or b"tidegate", b"hash action", hashlib.sha256),
+            on_error=_log,
             clock=clock,
         )
         self._answers: Mapping[Rpc, Callable[[Any], Awaitable[Any]]] = {
@@ -60,3 +62,8 @@ class InProcess:
         """Release background tasks and connections."""
         await self._ledger.close()
         await self._key_sets.aclose()
+
+
+def _log(failure: Exception) -> None:
+    """Of what became a denial or an INTERNAL, the kind is told and not the message: it may quote a request."""
+    logging.getLogger("tidegate_client.local").error("unexpected %s", type(failure).__name__)
