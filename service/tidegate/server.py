@@ -160,7 +160,14 @@ class Worker:
             on_error=self.telemetry.error,
             live=self.telemetry.stream,
         )
-        api = ApiServicer(pipeline=pipeline, policy=self._policy, ledger=ledger, hash_key=hash_key)
+        api = ApiServicer(
+            pipeline=pipeline,
+            policy=self._policy,
+            ledger=ledger,
+            hash_key=hash_key,
+            record=self.telemetry.decision,
+            on_error=self.telemetry.error,
+        )
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
         server = grpc.aio.server(options=(*_OPTIONS, limit))
         server.add_generic_rpc_handlers((checker.handler(), processor.handler(), *api.handlers()))
