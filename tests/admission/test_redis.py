@@ -193,7 +193,8 @@ async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) 
         assert not await ledger.ready()
     finally:
         os.kill(redis_server.pid, signal.SIGCONT)
-    assert (await ledger.reserve([Charge(FEW, "other")])).refused is None
+    # it thaws, and finds what nobody waits for any more: only `ready` and this look are done
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 99
     await ledger.close()
 
 
@@ -206,6 +207,27 @@ async def test_a_redis_that_is_gone_fails_at_once_and_may_come_back(redis_server
             await ledger.reserve([Charge(FEW, "k")])
     redis_server.start()
     assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 99
+    await ledger.close()
+
+
+async def test_a_store_whose_clock_jumps_is_believed_at_the_next_call(ledger: RedisLedger) -> None:
+    await ledger.reserve([Charge(FEW, "k")])
+    ledger._runner._ahead -= 3600 * 1_000_000
+    with pytest.raises(StoreTimedOut):
+        await ledger.reserve([Charge(FEW, "k")])
+    assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 98
+
+
+async def test_a_store_that_takes_no_writes_is_not_ready(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    assert await ledger.ready()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await client.config_set("maxmemory", "1")
+        assert not await ledger.ready()
+        with pytest.raises(StoreUnavailable):
+            await ledger.reserve([Charge(FEW, "k")])
+        await client.config_set("maxmemory", "0")
+    assert await ledger.ready()
     await ledger.close()
 
 

@@ -1,12 +1,12 @@
 -- Decisions, each of which takes all its charges or none.
 --
--- ARGV[2..], a decision: number of charges, hold in ms (0: none), force ("1" or "0"); then a plan and a cost a charge.
+-- ARGV[3..], a decision: number of charges, hold in ms (0: none), force ("1" or "0"); then a plan and a cost a charge.
 -- KEYS, a decision: with a hold, the key of the reservation; then a key a charge.
 -- Reply, a decision: units left, microseconds until full, microseconds until the cost fits (0 it did, -1 never), a
 -- charge; or a text when it failed. With force the costs are entered even where they do not fit, and the
 -- reservation's key only marks that this was done: an empty reply says that it had been done before.
 
-local argument, name = 2, 1
+local argument, name = 3, 1
 
 local function decide(count, hold, force, reservation, first_key, first_argument)
   if force and reservation and not call('SET', reservation, '1', 'NX', 'PX', hold) then return {} end
@@ -49,7 +49,7 @@ local function decide(count, hold, force, reservation, first_key, first_argument
 end
 
 local replies = {}
-while argument <= #ARGV do
+while not late and argument <= #ARGV do
   local count, hold, force = tonumber(ARGV[argument]), ARGV[argument + 1], ARGV[argument + 2] == '1'
   local reservation
   if hold ~= '0' then
@@ -60,4 +60,4 @@ while argument <= #ARGV do
   replies[#replies + 1] = ok and reply or message(reply)
   name, argument = name + count, argument + 3 + 2 * count
 end
-return replies
+return { now, replies }

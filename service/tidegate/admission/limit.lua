@@ -9,6 +9,8 @@
 -- A plan is "t capacity P R" or "w capacity window 0", microseconds. Neither form of key knows the capacity.
 --
 -- ARGV[1] is "" for the server's clock. Tests give a time in microseconds; then keys are left without a TTL.
+-- ARGV[2] is when the callers give up (microseconds, the server's clock), or "". After that nothing is done: they have
+-- been told that the store is out, and have been counted elsewhere. Reply: { now, a reply for each call }.
 
 local MAX_WALK, MAX_WAIT, MAX_COST, CHUNK = 256, 9007199254740991, 1099511627776, 128
 local fmod, min, max = math.fmod, math.min, math.max
@@ -22,6 +24,7 @@ if lasting then
 else
   now = tonumber(ARGV[1])
 end
+local late = ARGV[2] ~= '' and now > tonumber(ARGV[2])
 
 -- Floor and remainder of a / b, for b > 0.
 local function div(a, b)

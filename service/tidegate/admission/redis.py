@@ -10,8 +10,9 @@ one window later). One master: the keys of a decision lie anywhere, so not Redis
 the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
 log: the sum is kept, and a refusal reads at most `MAX_WALK` of the oldest entries to find its wait.
 
-**What is unknown after a timeout**: whether the charge was taken. It is not tried again, so nothing is charged twice;
-the caller gets `StoreTimedOut`, and what `outage` then decides may have been charged once in the store besides.
+**What is unknown after a timeout**: whether the charge was taken before the caller gave up; after that it is not. It is
+not tried again, so nothing is charged twice; the caller gets `StoreTimedOut`, and what `outage` then decides may have
+been charged once in the store besides.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ single call waits for nothing. All the calls of one script in a batch are one EV
 call; a script that Redis does not know is sent again as EVAL, which teaches it. NOSCRIPT means that nothing ran, so
 this repeats nothing. Nothing else is ever repeated: when a reply is lost, nobody can say whether the script ran.
 
+A script is told when its callers give up, so a store that was frozen does not, when it thaws, do what nobody waits for
+any more. That needs its clock: each reply brings it, and one that is older than `_FRESH` is not relied upon.
+
 Time: a call is answered, or fails, within `timeout` of being made (and `_GRACE` when this process itself was late).
 Connecting may take longer; it goes on in the background.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +34,7 @@ from tidegate.errors import StoreUnavailable
 
 _GRACE = 0.005
 _CONNECT_TIMEOUT = 2.0
+_FRESH = 10.0
 
 
 class StoreTimedOut(StoreUnavailable):
@@ -42,7 +47,11 @@ class ScriptFailed(StoreUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script over many calls: KEYS and ARGV[2..] of all of them one after the other, ARGV[1] the time or ""."""
+    """A script over many calls: KEYS and ARGV[3..] of all of them one after the other.
+
+    ARGV[1] is the time, for tests, or "", ARGV[2] when the callers give up, or "". Reply: { now, one for each call },
+    none when it was too late. Times in microseconds.
+    """
 
     source: bytes
     sha: bytes
@@ -55,12 +64,15 @@ def load_script(*names: str) -> Script:
 
 
 class _Call:
-    __slots__ = ("args", "at", "future", "keys", "script")
+    __slots__ = ("args", "at", "future", "keys", "now", "script")
 
-    def __init__(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], loop: asyncio.AbstractEventLoop):
+    def __init__(
+        self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.script = script
         self.keys = keys
         self.args = args
+        self.now = now
         self.at = loop.time()
         self.future: asyncio.Future[Any] = loop.create_future()
 
@@ -89,6 +101,8 @@ class ScriptRunner:
         self._connecting: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._closed = False
+        self._ahead = 0  # the server's clock less this loop's, microseconds, as learnt at `_learnt` (loop time)
+        self._learnt = -math.inf
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
         """One call's element of the reply. Raises `StoreUnavailable`.
@@ -98,7 +112,7 @@ class ScriptRunner:
         """
         if self._closed:
             raise StoreUnavailable("closed")
-        call = _Call(script, keys, (now, *args), asyncio.get_running_loop())
+        call = _Call(script, keys, args, now, asyncio.get_running_loop())
         self._waiting.append(call)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
@@ -168,24 +182,34 @@ class ScriptRunner:
 
     async def _evaluate(self, groups: Iterable[list[_Call]], *, by_sha: bool) -> list[list[_Call]]:
         connection = self._connection or await self._connect()
-        await connection.send_packed_command([_pack(calls, by_sha) for calls in groups], check_health=False)
+        sent = asyncio.get_running_loop().time()
+        packed = [_pack(calls, by_sha, self._gives_up(calls[0], sent)) for calls in groups]
+        await connection.send_packed_command(packed, check_health=False)
         unknown = []
         refused = None
         for calls in groups:
             try:
-                replies = await connection.read_response()
+                now, replies = await connection.read_response()
             except NoScriptError:
                 unknown.append(calls)
             except ResponseError as error:
                 refused = error
                 self._fail(calls, StoreUnavailable(f"the limit store refused: {error}"))
             else:
-                for call, reply in zip(calls, replies, strict=True):
+                self._ahead = now - round(sent * 1e6)
+                self._learnt = sent
+                for call, reply in zip(calls, replies, strict=False):
                     if not call.future.done():
                         call.future.set_result(reply)
+                self._fail(calls[len(replies) :], StoreTimedOut("the limit store got to it too late, and did nothing"))
         if refused is not None:
             raise refused  # READONLY, NOAUTH, OOM: the next connection may lead elsewhere
         return unknown
+
+    def _gives_up(self, call: _Call, now: float) -> bytes:
+        if call.now or now - self._learnt > _FRESH:
+            return b""
+        return str(round((call.at + self._timeout + _GRACE) * 1e6) + self._ahead).encode()
 
     async def _connect(self) -> AbstractConnection:
         if self._connecting is None:
@@ -217,11 +241,11 @@ class ScriptRunner:
             call.fail(error)
 
 
-def _pack(calls: list[_Call], by_sha: bool) -> bytes:
+def _pack(calls: list[_Call], by_sha: bool, gives_up: bytes) -> bytes:
     script = calls[0].script
     keys = [key for call in calls for key in call.keys]
-    args = [arg for call in calls for arg in call.args[1:]]
+    args = [arg for call in calls for arg in call.args]
     head = (b"EVALSHA", script.sha) if by_sha else (b"EVAL", script.source)
-    command: Any = (*head, str(len(keys)).encode(), *keys, calls[0].args[0], *args)
+    command: Any = (*head, str(len(keys)).encode(), *keys, calls[0].now, gives_up, *args)
     packed: bytes = hiredis.pack_command(command)
     return packed

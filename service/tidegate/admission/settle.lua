@@ -1,4 +1,4 @@
--- Replaces reserved costs by actual ones. KEYS: the keys of reservations. ARGV[2..]: the actual cost of each.
+-- Replaces reserved costs by actual ones. KEYS: the keys of reservations. ARGV[3..]: the actual cost of each.
 -- Reply, a reservation: 1 when it was settled, 0 when it is unknown, expired or was settled before; or a text when it
 -- failed. The reservation is deleted in the same step, so it is settled once.
 
@@ -16,8 +16,8 @@ local function settle(reservation, cost)
 end
 
 local replies = {}
-for i, reservation in ipairs(KEYS) do
-  local ok, reply = pcall(settle, reservation, tonumber(ARGV[i + 1]))
+for i, reservation in ipairs(late and {} or KEYS) do
+  local ok, reply = pcall(settle, reservation, tonumber(ARGV[i + 2]))
   replies[i] = ok and reply or message(reply)
 end
-return replies
+return { now, replies }
