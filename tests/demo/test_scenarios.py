@@ -81,6 +81,28 @@ def test_allowance_grows_by_a_token_in_three_seconds(elapsed, most):
 
 
 @pytest.mark.parametrize(
+    ("counts", "parts", "elapsed", "ok"),
+    [
+        ((20, 20, 0), [19, 21], 1.0, True),
+        ((20, 19, 1), [19, 21], 1.0, True),
+        ((19, 20, 1), [19, 21], 1.0, True),
+        ((21, 19, 0), [19, 21], 3.1, True),
+        ((21, 19, 0), [19, 21], 1.0, False),  # one too many
+        ((19, 21, 0), [19, 21], 1.0, False),  # one too few
+        ((40, 0, 0), [20, 20], 1.0, False),  # each process counts for itself
+        ((20, 16, 4), [19, 21], 1.0, False),  # too many without an answer
+        ((20, 20, 0), [40, 0], 1.0, False),  # one process did nothing
+        ((20, 20, 0), [40], 1.0, False),
+    ],
+)
+def test_a_crowd_is_judged(counts, parts, elapsed, ok):
+    admitted, refused, lost = counts
+    statuses = [200] * admitted + [429] * refused + [503] * lost
+    assert room.judge_crowd(statuses, elapsed, parts, 2).ok == ok
+    assert not room.judge_crowd([*statuses, 500], elapsed, parts, 2).ok
+
+
+@pytest.mark.parametrize(
     ("text", "values"),
     [
         ("nothing here", []),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -14,6 +14,7 @@ ROOM = "is there room?"
 CAPACITY = 20
 REFILL_SECONDS = 60 / 20
 CROWD = 40
+LOST = 3
 SHOWN = ("retry-after", "ratelimit-policy", "ratelimit", "x-ratelimit-remaining-requests")
 
 
@@ -50,16 +51,24 @@ def all_at_once(processes: int) -> Callable[[Stage], Outcome]:
         before = stage.answered()
         started = time.monotonic()
         with ThreadPoolExecutor(CROWD) as crowd:
-            statuses = [r.status_code for r in crowd.map(lambda _: _ask(stage, "crowd"), range(CROWD))]
-        most = allowance(time.monotonic() - started)
+            statuses = [response.status_code for response in crowd.map(lambda _: _ask(stage, "crowd"), range(CROWD))]
+        elapsed = time.monotonic() - started
         parts = [after - earlier for earlier, after in zip(before, stage.answered(), strict=True)]
-        admitted, refused = statuses.count(200), statuses.count(429)
-        shared = len(parts) == processes and all(part > 0 for part in parts)
-        ok = CAPACITY <= admitted <= most and admitted + refused == CROWD and shared
-        by = " + ".join(map(str, parts))
-        return Outcome(ok, f"{admitted} admitted, {refused} refused\nanswered by each process: {by}")
+        return judge_crowd(statuses, elapsed, parts, processes)
 
     return attempt
+
+
+def judge_crowd(statuses: Sequence[int], elapsed: float, parts: Sequence[int], processes: int) -> Outcome:
+    """Exactly the capacity may pass. On a busy machine Envoy may give up on an answer: closed, and so not admitted."""
+    admitted, refused, lost = (statuses.count(status) for status in (200, 429, 503))
+    exact = CAPACITY <= admitted + lost and admitted <= allowance(elapsed)
+    complete = admitted + refused + lost == len(statuses) and lost <= LOST
+    shared = len(parts) == processes and all(part > 0 for part in parts)
+    waited = f", {lost} not answered in time" if lost else ""
+    by = " + ".join(map(str, parts))
+    told = f"{admitted} admitted, {refused} refused{waited}\nanswered by each process: {by}"
+    return Outcome(exact and complete and shared, told)
 
 
 def scenarios(processes: int) -> tuple[Scenario, ...]:
