@@ -2,15 +2,20 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from tidegate.cli import app
 from tidegate.demo import edge
 from tidegate.demo.materials import make_materials
+from tidegate.demo.stack import find_envoy
 from tidegate.envoy.config import Address, EnvoyConfig
+from tidegate.policy import load_policy
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "service" / "tidegate" / "demo"
@@ -246,8 +251,6 @@ def test_envoy_publishes_its_listener_and_hides_its_admin_page(compose):
 
 
 def test_envoy_yaml_is_what_the_generator_makes_of_the_policy(tmp_path):
-    from tidegate.policy import load_policy
-
     policy = load_policy(make_materials(tmp_path).policy)
     config = EnvoyConfig.for_policy(
         policy,
@@ -257,6 +260,22 @@ def test_envoy_yaml_is_what_the_generator_makes_of_the_policy(tmp_path):
         default_upstream=Address(*edge.MODEL),
     )
     assert edge.committed_bootstrap() == config.render()
+
+
+@pytest.mark.e2e
+def test_envoy_accepts_its_file_and_its_command(compose):
+    _envoy, *options = compose.services["envoy"].command
+    options[options.index("--config-path") + 1] = str(DEMO / "envoy.yaml")
+    done = subprocess.run([find_envoy(), *options, "--mode", "validate"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_settings_by_environment_are_settings_that_serve_reads(compose, stages):
+    serve = typer.main.get_command(app).commands["serve"]
+    known = {parameter.envvar for parameter in serve.params}
+    built = re.findall(r"(TIDEGATE_\w+)=", stages["tidegate"].last("ENV"))
+    assert built
+    assert {*built, *compose.services["tidegate-1"].environment} <= known
 
 
 def test_dockerfile_copies_what_exists(stages):

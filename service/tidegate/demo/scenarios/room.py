@@ -62,7 +62,7 @@ def all_at_once(processes: int) -> Callable[[Stage], Outcome]:
 def judge_crowd(statuses: Sequence[int], elapsed: float, parts: Sequence[int], processes: int) -> Outcome:
     """Exactly the capacity may pass. On a busy machine Envoy may give up on an answer: closed, and so not admitted."""
     admitted, refused, lost = (statuses.count(status) for status in (200, 429, 503))
-    exact = CAPACITY <= admitted + lost and admitted <= allowance(elapsed)
+    exact = admitted + lost >= CAPACITY and admitted <= allowance(elapsed)
     complete = admitted + refused + lost == len(statuses) and lost <= LOST
     shared = len(parts) == processes and all(part > 0 for part in parts)
     waited = f", {lost} not answered in time" if lost else ""
