@@ -190,6 +190,7 @@ def running_envoy(bootstrap: str, directory: Path, *, port: int, concurrency: in
     path = directory / "envoy.yaml"
     path.write_text(bootstrap)
     options = ["--use-dynamic-base-id", "--concurrency", str(concurrency), "--log-level", "warn"]
+    options += ["--file-flush-interval-msec", "200"]
     command: list[str | Path] = [find_envoy(), "-c", path, *options]
     with running(command, directory / "envoy.log", ready=lambda: listening(port)) as process:
         yield process

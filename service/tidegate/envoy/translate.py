@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -16,6 +17,8 @@ from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
 from tidegate.outward import limit_headers, render
 
 _PARTIAL = "x-envoy-auth-partial-body"
+_REQUEST_ID = "x-request-id"
+_SOUND_ID = re.compile(r"[!-~]{1,128}")
 _ATTRIBUTES = "envoy.filters.http.ext_proc"
 _GRPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 503: 14}  # google.rpc.Code of a denial, for logs; 7 otherwise
 
@@ -32,11 +35,16 @@ def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> t
     except UnicodeDecodeError:
         return target, Deny(400, Reason.REQUEST_MALFORMED, "A header value is not valid.")
     body = http.raw_body or http.body.encode()
-    partial = any("true" in value for name, value in headers if name == _PARTIAL)
+    partial, request_id = False, http.id
+    for name, value in headers:
+        if name == _REQUEST_ID and _SOUND_ID.fullmatch(value):
+            request_id = value  # what the client and the access log see; `http.id` is Envoy's number for the stream
+        elif name == _PARTIAL and "true" in value:
+            partial = True
     state = BodyState.PARTIAL if partial else BodyState.WHOLE if body else BodyState.ABSENT
     source = attributes.source
     return target, canonical(
-        request_id=http.id,
+        request_id=request_id,
         method=http.method,
         target=target,
         authority=http.host,

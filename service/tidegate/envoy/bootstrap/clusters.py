@@ -34,11 +34,12 @@ def policy_cluster(workers: Sequence[Address], tls: PolicyTls | None) -> Json:
     # The default of 1024 streams refuses the 1025th caller; 3 retries turn a burst of them into 503.
     breakers = {"max_connections": 1000, "max_pending_requests": 10_000, "max_requests": 20_000, "max_retries": 1000}
     # gRPC health, not TCP: a worker that drains says so before it stops, and no request meets a closed door.
+    # NOT_SERVING counts at once; the threshold is for silence, so that one long answer does not cost a worker.
     health = {
-        "timeout": "0.5s",
+        "timeout": "1s",
         "interval": "1s",
         "no_traffic_interval": "1s",
-        "unhealthy_threshold": 1,
+        "unhealthy_threshold": 3,
         "healthy_threshold": 1,
         "grpc_health_check": {},
     }

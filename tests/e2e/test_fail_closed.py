@@ -1,0 +1,133 @@
+"""Whatever breaks, nothing unread leaves and nobody passes undecided."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.stack import Gate, manager, running_gate, until
+from tests.e2e.upstream import Answer, Hold, Upstream, chat, chunked, delta, finish, json_answer
+
+SECRET = "bob@example.com"
+
+
+@pytest.fixture
+def own_gate(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path, upstream) as running:
+        yield running
+
+
+def read_all(answer: httpx.Response) -> tuple[bytes, bool]:
+    """What came, and whether it ended as it should."""
+    received = b""
+    try:
+        for part in answer.iter_raw():
+            received += part
+    except httpx.RemoteProtocolError:
+        return received, False
+    return received, True
+
+
+def test_a_killed_process_in_mid_stream_never_leaks(own_gate: Gate) -> None:
+    hold = Hold()
+    stream = [delta("good morning. "), hold, *(delta(f"mail {SECRET} now. ") for _ in range(50)), *finish()]
+    with (
+        own_gate.client() as client,
+        client.stream("GET", "/predict/x", headers=own_gate.fields(chunked(stream))) as answer,
+    ):
+        until(hold.reached)
+        until(lambda: own_gate.metric("tidegate_streams") == 1)
+        own_gate.workers[0].kill()
+        hold.open()
+        received, ended = read_all(answer)
+    assert SECRET.encode() not in received
+    assert b"bob" not in received
+    assert not ended
+
+
+def test_a_frozen_process_in_mid_stream_never_leaks(own_gate: Gate) -> None:
+    hold = Hold()
+    fields = own_gate.fields(chunked([delta("good morning. "), hold, delta(f"mail {SECRET} now. "), *finish()]))
+    received = b""
+    with own_gate.client() as client, client.stream("GET", "/predict/x", headers=fields, timeout=1.5) as answer:
+        until(hold.reached)
+        with own_gate.frozen():
+            hold.open()
+            with pytest.raises(httpx.ReadTimeout):
+                for part in answer.iter_raw():
+                    received += part
+    assert b"bob" not in received
+
+
+def test_a_frozen_process_decides_nothing(own_gate: Gate) -> None:
+    name = own_gate.script(json_answer(chat("hello")))
+    with own_gate.frozen():
+        answer = own_gate.get(name)
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "policy_unavailable"
+    assert own_gate.seen(name) == []
+
+
+def test_a_dead_process_is_a_503_in_the_callers_format(own_gate: Gate) -> None:
+    own_gate.workers[0].kill()
+    name = own_gate.script(json_answer(chat("hello")))
+    openai = own_gate.chat(name)
+    assert openai.status_code == 503
+    assert openai.headers["content-type"] == "application/json"
+    assert openai.headers["retry-after"] == "1"
+    assert openai.json()["error"]["code"] == "policy_unavailable"
+    problem = own_gate.get(name)
+    assert problem.status_code == 503
+    assert problem.headers["content-type"] == "application/problem+json"
+    assert problem.json()["code"] == "policy_unavailable"
+    assert problem.json()["request_id"] == problem.headers["x-request-id"]
+    assert own_gate.seen(name) == []
+
+
+def test_a_process_killed_while_it_holds_a_body_leaves_an_error(own_gate: Gate) -> None:
+    hold = Hold()
+    body = json.dumps(chat(f"mail {SECRET}")).encode()
+    headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+    name = own_gate.script(Answer([body[:20], hold, body[20:]], headers=headers))
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(own_gate.get, name)
+        until(lambda: own_gate.metric("tidegate_streams") == 1)
+        own_gate.workers[0].kill()
+        hold.open()
+        answer = sending.result(20)
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "policy_unavailable"
+    assert "bob" not in answer.text
+
+
+def _no_metadata(document: dict[str, Any]) -> None:
+    del manager(document)["http_filters"][1]["typed_config"]["metadata_options"]
+
+
+def test_without_the_decision_the_body_is_withheld(tmp_path: Path, upstream: Upstream) -> None:
+    with running_gate(tmp_path, upstream, tweak=_no_metadata) as gate:
+        answer = gate.get(json_answer(chat(f"mail {SECRET}")))
+        assert answer.status_code == 500
+        assert SECRET not in answer.text
+        assert answer.json()["code"] == "policy_error"
+        assert gate.get(chunked([delta(f"mail {SECRET}"), *finish()])).status_code == 500
+        assert gate.metric("tidegate_responses_total", failure="handoff_missing") == 2
+
+
+def _request_headers_too(document: dict[str, Any]) -> None:
+    manager(document)["http_filters"][1]["typed_config"]["processing_mode"]["request_header_mode"] = "SEND"
+
+
+def test_an_envoy_configured_otherwise_is_refused(tmp_path: Path, upstream: Upstream) -> None:
+    """A message that Process does not expect aborts the stream; Envoy answers with an error."""
+    with running_gate(tmp_path, upstream, tweak=_request_headers_too) as gate:
+        answer = gate.get(json_answer(chat(f"mail {SECRET}")))
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "policy_unavailable"
+        assert SECRET not in answer.text

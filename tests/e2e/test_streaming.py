@@ -1,0 +1,202 @@
+"""Server-sent events: filtered while they run, and ended as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.test_framing import streamed_text
+from tests.e2e.upstream import Hold, Reset, Upstream, chunked, delta, event, finish
+
+SECRET = "bob@example.com"
+
+
+def events(body: bytes) -> list[str]:
+    """The data of each complete event."""
+    return [frame.removeprefix("data: ") for frame in body.decode().split("\n\n")[:-1]]
+
+
+def test_a_value_split_over_deltas_is_redacted(gate: Gate) -> None:
+    parts = ["write to b", "ob@", "exam", "ple.c", "om", " today"]
+    answer = gate.get(chunked([*map(delta, parts), *finish()]))
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert streamed_text(answer.text) == "write to [EMAIL] today"
+    assert answer.text.rstrip().endswith("data: [DONE]")
+
+
+def test_a_value_split_over_network_chunks_is_redacted(gate: Gate) -> None:
+    whole = b"".join([delta(f"write to {SECRET} today"), *finish()])
+    answer = gate.get(chunked([whole[i : i + 7] for i in range(0, len(whole), 7)]))
+    assert streamed_text(answer.text) == "write to [EMAIL] today"
+
+
+def test_the_first_event_comes_while_the_model_still_talks(gate: Gate) -> None:
+    hold = Hold()
+    fields = gate.fields(chunked([delta("Good morning, all. "), hold, delta(f"mail {SECRET}"), *finish()]))
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        parts = answer.iter_raw()
+        first = next(parts)
+        assert "Good" in streamed_text(first.decode())
+        hold.open()
+        rest = b"".join(parts)
+    assert streamed_text((first + rest).decode()) == "Good morning, all. mail [EMAIL]"
+
+
+def test_what_is_held_back_comes_before_the_finish(gate: Gate) -> None:
+    answer = gate.get(chunked([delta("call bob@example.co"), *finish()]))
+    *_, text, stop, done = events(answer.content)
+    assert json.loads(text)["choices"][0]["delta"]["content"].endswith("[EMAIL]")
+    assert json.loads(stop)["choices"][0]["finish_reason"] == "stop"
+    assert done == "[DONE]"
+
+
+def test_an_unterminated_last_event_is_never_released_unread(gate: Gate) -> None:
+    answer = gate.get(chunked([delta("hello "), delta(f"mail {SECRET}").rstrip(b"\n")]))
+    assert SECRET not in answer.text
+    assert "bob" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"data: {not json\n\n", b'data: {"a": "bob@example.com"\n\n', b"data: \xff\xfe bob@example.com\n\n"],
+    ids=["not json", "cut json", "not utf-8"],
+)
+def test_a_malformed_event_ends_the_stream_in_band(gate: Gate, bad: bytes) -> None:
+    with gate.client() as client:
+        fields = gate.fields(chunked([delta("Good morning, all. "), bad, delta(f"mail {SECRET}"), *finish()]))
+        answer = client.post("/v1/chat/completions", json={"model": "small"}, headers=fields)
+        after = client.get("/predict/x", headers=gate.fields(chunked([delta("second"), *finish()])))
+    assert answer.status_code == 200
+    assert "bob" not in answer.text
+    errors = [json.loads(data) for data in events(answer.content) if '"error"' in data]
+    assert errors[0]["error"]["code"] == "response_withheld"
+    assert streamed_text(after.text) == "second"
+
+
+def test_a_block_in_mid_stream_ends_it_in_band(gate: Gate) -> None:
+    hold = Hold()
+    fields = gate.fields(chunked([delta("Good morning, all. "), delta("SSN 536-22-8145 ok. "), hold, *finish()]))
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        body = answer.read()  # ends although the model does not
+    hold.open()
+    assert b"8145" not in body
+    assert json.loads(events(body)[-1] if "[DONE]" not in events(body)[-1] else events(body)[-2])["error"]
+
+
+def test_a_model_that_breaks_off_is_an_error_for_the_client(gate: Gate) -> None:
+    hold = Hold()
+    fields = gate.fields(chunked([delta("Good morning, all. "), hold, delta("mail bob@exa"), Reset()]))
+    received = b""
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        until(hold.reached)
+        hold.open()
+        with pytest.raises(httpx.RemoteProtocolError):
+            for part in answer.iter_raw():
+                received += part
+    assert b"bob" not in received
+
+
+def test_a_client_that_hangs_up_leaves_no_stream_behind(gate: Gate) -> None:
+    hold = Hold()
+    name = gate.script(chunked([delta("Good morning, all. "), hold]))
+    before = gate.metric("tidegate_responses_total", outcome="truncated")
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=gate.fields(name)) as answer:
+        next(answer.iter_raw())
+        assert gate.metric("tidegate_streams") == 1
+    until(lambda: gate.metric("tidegate_streams") == 0)
+    until(lambda: gate.upstream.lost(name))
+    assert gate.metric("tidegate_responses_total", outcome="truncated") == before + 1
+
+
+def test_comments_and_named_events_pass(gate: Gate) -> None:
+    parts = [b": keep-alive\n\n", b"event: ping\ndata: {}\n\n", delta(f"mail {SECRET}. "), *finish()]
+    answer = gate.get(chunked(parts))
+    assert "event: ping" in answer.text
+    assert streamed_text(answer.text.replace("data: {}\n", "")) == "mail [EMAIL]. "
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\r"])
+def test_other_line_ends_hide_nothing(gate: Gate, newline: bytes) -> None:
+    whole = b"".join([delta(f"mail {SECRET}"), *finish()]).replace(b"\n", newline)
+    answer = gate.get(chunked([whole]))
+    assert SECRET not in answer.text
+    assert "[EMAIL]" in answer.text
+
+
+def test_a_json_body_under_an_event_stream_type_hides_nothing(gate: Gate) -> None:
+    answer = gate.get(chunked([b'{"a": "bob@example.com"}\n\n']))
+    assert SECRET not in answer.text
+
+
+@pytest.fixture(scope="module")
+def pinging_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    """An Envoy that pings the policy service ten times as often as any sane one."""
+
+    def ping(document: dict[str, Any]) -> None:
+        (policy,) = (c for c in document["static_resources"]["clusters"] if c["name"] == "tidegate")
+        for options in policy["typed_extension_protocol_options"].values():
+            http2 = options["explicit_http_config"]["http2_protocol_options"]
+            http2["connection_keepalive"] = {"interval": "0.1s", "timeout": "5s"}
+
+    with running_gate(tmp_path_factory.mktemp("pinging"), upstream, tweak=ping) as running:
+        yield running
+
+
+def test_keepalive_pings_do_not_end_a_silent_stream(pinging_gate: Gate) -> None:
+    """Some thirty pings without data: a gRPC server's default is to hang up after two."""
+    hold = Hold()
+    fields = pinging_gate.fields(chunked([delta("Good morning, all. "), hold, delta("Good night. "), *finish()]))
+    with pinging_gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        attempts = "cluster.tidegate.health_check.attempt"
+        before = pinging_gate.stat(attempts)
+        until(lambda: pinging_gate.stat(attempts) >= before + 3, what="three seconds of Envoy's clock")
+        hold.open()
+        assert streamed_text(answer.read().decode()) == "Good morning, all. Good night. "
+    assert pinging_gate.stat("cluster.tidegate.upstream_cx_destroy_with_active_rq") == 0
+
+
+async def test_more_streams_at_once_than_the_default_circuit_breaker_allows(gate: Gate) -> None:
+    """1,100 live responses; Envoy's default would refuse the 1,025th."""
+    count, opened, all_open = 1100, itertools.count(1), asyncio.Event()
+    hold = Hold()
+    name = gate.script(chunked([delta("Good morning, all. "), hold, delta(f"mail {SECRET}"), *finish()]))
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=gate.base, timeout=60, limits=limits) as client:
+
+        async def one() -> str:
+            async with client.stream("GET", "/predict/x", headers=gate.fields(name)) as answer:
+                assert answer.status_code == 200
+                parts = answer.aiter_raw()
+                first = await anext(parts)
+                if next(opened) == count:
+                    hold.open()
+                    all_open.set()
+                await all_open.wait()
+                return (first + b"".join([part async for part in parts])).decode()
+
+        answers = await asyncio.wait_for(asyncio.gather(*(one() for _ in range(count))), 90)
+    assert {streamed_text(answer) for answer in answers} == {"Good morning, all. mail [EMAIL]"}
+
+
+def test_two_choices_and_tool_calls_keep_their_values_apart(gate: Gate) -> None:
+    def two(left: str, right: str) -> bytes:
+        choices = [
+            {"index": 0, "delta": {"content": left}, "finish_reason": None},
+            {"index": 1, "delta": {"content": right}, "finish_reason": None},
+        ]
+        return event({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices})
+
+    answer = gate.get(chunked([two("a bob@exa", "c ann@exa"), two("mple.com b", "mple.org d"), *finish()]))
+    texts = {0: "", 1: ""}
+    for data in events(answer.content):
+        if data != "[DONE]":
+            for choice in json.loads(data)["choices"]:
+                texts[choice["index"]] += choice["delta"].get("content") or ""
+    assert texts == {0: "a [EMAIL] b", 1: "c [EMAIL] d"}
