@@ -2,7 +2,7 @@
 
 The file is what this prints, and a test holds it to that (DIR is what `python -m tidegate.demo.materials DIR` made):
 `tidegate envoy-config --policy DIR/policy.yaml --listen 0.0.0.0:8080 --tidegate tidegate-1:9401,tidegate-2:9401
---upstream model:8000`
+--upstream model:8000`. After a change of the generator or the policy, `python -m tests.demo.envoy_yaml` writes it anew.
 """
 
 from __future__ import annotations
