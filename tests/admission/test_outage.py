@@ -283,7 +283,7 @@ async def test_frozen_and_thawed(redis_server: RedisServer) -> None:
     try:
         admitted, longest = await _take(ledger, 20)
         assert admitted == 5
-        assert longest < 0.2
+        assert longest < 1.0
         assert ledger.state == "open"
         await asyncio.sleep(0.2)  # probes meet the frozen store
         assert ledger.state != "closed"
@@ -303,7 +303,7 @@ async def test_gone_and_back_empty(redis_server: RedisServer, kill: bool) -> Non
     redis_server.stop(kill=kill)
     admitted, longest = await _take(ledger, 20)
     assert admitted == 5
-    assert longest < 0.2
+    assert longest < 1.0
     redis_server.start()
     await until(lambda: ledger.state == "closed")
     await _settled(ledger, 5)

@@ -179,7 +179,7 @@ async def test_two_hundred_racers_in_two_processes_get_exactly_the_limit(redis_u
 
 
 async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) -> None:
-    ledger = RedisLedger(redis_server.url, timeout=0.1)
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
     await ledger.reserve([Charge(FEW, "k")])
     os.kill(redis_server.pid, signal.SIGSTOP)
     try:
@@ -189,7 +189,7 @@ async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) 
         callers += [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(10)]
         answers = await asyncio.gather(*callers, return_exceptions=True)
         assert all(isinstance(answer, StoreTimedOut) for answer in answers)
-        assert time.perf_counter() - began < 0.2
+        assert time.perf_counter() - began < 2.0  # not once for each batch that waits
         assert not await ledger.ready()
     finally:
         os.kill(redis_server.pid, signal.SIGCONT)
@@ -248,10 +248,10 @@ async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
 async def test_a_stall_of_this_process_is_not_taken_for_a_slow_store(redis_url: str) -> None:
     quick = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=0.05)
     await quick.ready()
-    for _ in range(5):
+    for turns in (1, 2, 3):  # before it is sent, and after
         waiting = asyncio.create_task(quick.reserve([Charge(FEW, "k")]))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         time.sleep(0.08)
         assert (await waiting).refused is None
     await quick.close()

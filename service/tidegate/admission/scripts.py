@@ -8,7 +8,8 @@ this repeats nothing. Nothing else is ever repeated: when a reply is lost, nobod
 A script is told when its callers give up, so a store that was frozen does not, when it thaws, do what nobody waits for
 any more. That needs its clock: each reply brings it, and one that is older than `_FRESH` is not relied upon.
 
-Time: a call is answered, or fails, within `timeout` of being made (and `_GRACE` when this process itself was late).
+Time: a call is answered, or fails, within `timeout` of being made, and `_GRACE`. Only when this process was so late to
+send it that less than half of `timeout` was left, the store still gets that half: a stall here is no fault there.
 Connecting may take longer; it goes on in the background.
 """
 
@@ -147,9 +148,10 @@ class ScriptRunner:
             yield self._waiting.popleft()
 
     async def _exchange(self, batch: list[_Call]) -> None:
+        until = max(batch[0].at + self._timeout, asyncio.get_running_loop().time() + self._timeout / 2)
         try:
-            async with self._deadline(batch[0].at + self._timeout):
-                await self._converse(batch)
+            async with self._deadline(until):
+                await self._converse(batch, until)
         except TimeoutError:
             # Nobody who waits behind a store that does not answer should wait the full time for the same news.
             late = StoreTimedOut(f"the limit store did not answer within {self._timeout * 1000:g} ms")
@@ -172,18 +174,18 @@ class ScriptRunner:
             finally:
                 timer.cancel()
 
-    async def _converse(self, batch: list[_Call]) -> None:
+    async def _converse(self, batch: list[_Call], until: float) -> None:
         groups: dict[bytes, list[_Call]] = {}
         for call in batch:
             groups.setdefault(call.script.sha, []).append(call)
-        unknown = await self._evaluate(groups.values(), by_sha=True)
+        unknown = await self._evaluate(groups.values(), until, by_sha=True)
         if unknown:
-            await self._evaluate(unknown, by_sha=False)
+            await self._evaluate(unknown, until, by_sha=False)
 
-    async def _evaluate(self, groups: Iterable[list[_Call]], *, by_sha: bool) -> list[list[_Call]]:
+    async def _evaluate(self, groups: Iterable[list[_Call]], until: float, *, by_sha: bool) -> list[list[_Call]]:
         connection = self._connection or await self._connect()
         sent = asyncio.get_running_loop().time()
-        packed = [_pack(calls, by_sha, self._gives_up(calls[0], sent)) for calls in groups]
+        packed = [_pack(calls, by_sha, self._gives_up(calls[0], sent, until)) for calls in groups]
         await connection.send_packed_command(packed, check_health=False)
         unknown = []
         refused = None
@@ -206,10 +208,10 @@ class ScriptRunner:
             raise refused  # READONLY, NOAUTH, OOM: the next connection may lead elsewhere
         return unknown
 
-    def _gives_up(self, call: _Call, now: float) -> bytes:
+    def _gives_up(self, call: _Call, now: float, until: float) -> bytes:
         if call.now or now - self._learnt > _FRESH:
             return b""
-        return str(round((call.at + self._timeout + _GRACE) * 1e6) + self._ahead).encode()
+        return str(round((until + _GRACE) * 1e6) + self._ahead).encode()
 
     async def _connect(self) -> AbstractConnection:
         if self._connecting is None:
