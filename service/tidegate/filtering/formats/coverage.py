@@ -65,6 +65,8 @@ class Tally:
 
     def skip(self, why: str, fields: int = 1) -> None:
         """Count fields that were not read."""
+        if not fields:
+            return
         self.skipped_fields += fields
         self.notes[why] += fields
 

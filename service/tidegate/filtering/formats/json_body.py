@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage, size
 from tidegate.filtering.formats.dialect import LOGPROBS, label
-from tidegate.filtering.formats.json_text import FLAT, close_of, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import FLAT, parse, quote, unquote, walk
 from tidegate.filtering.formats.reader import Reader
+from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
-# Of a run of numbers those that can be as long as a card's number once they are written out.
+# Of a run of numbers those that can be as long as a card's number once they are written out, and a quick look whether
+# there are any: embeddings are long runs of fractions.
 _LONG = re.compile(
     r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+)(?![0-9.eE+-])",
 )
+_QUICK = re.compile(r"[^0-9.](?:[0-9]{12}|(?<=[eE])\+?[0-9])")
+_BATCH = 1024  # strings that are sifted together
 
 
 class JsonBody:
@@ -74,44 +79,43 @@ class JsonBody:
         self._reader.tally.failure = failure or self._reader.tally.failure
 
     def _rewrite(self, text: str) -> str:
-        reader = self._reader
-        tally = reader.tally
-        parts: list[str] = []
-        last = skip_to = 0
-        for mark in FLAT.finditer(text):
-            start = mark.start()
-            if start < skip_to:
-                continue
-            token, colon, _ = mark.groups()
-            if token is None:
-                last = self._numbers(text, start, mark.end(), parts, last)
-                if self.blocked is not None:
-                    return ""
-                continue
-            old = unquote(token)
-            new = reader.whole(old)
-            tally.scanned_bytes += size(token)
-            if new != old:
-                parts += (text[last:start], quote(new))
-                last = start + len(token)
+        reader, tally = self._reader, self._reader.tally
+        measure = len if text.isascii() else size
+        splices = Splices(text)
+        scanned = fields = skip_to = 0
+        marks = FLAT.finditer(text)
+        while batch := list(islice(marks, _BATCH)):
+            olds = [mark[1] and unquote(mark[1]) for mark in batch]
+            reader.sift(old for old in olds if old is not None)
+            clean = reader.clean
+            for mark, old in zip(batch, olds, strict=True):
+                start = mark.start()
+                if start < skip_to:
+                    continue
+                token, colon, _ = mark.groups()
+                if token is None:
+                    self._numbers(text, start, mark.end(), splices)
+                else:
+                    scanned += measure(token)
+                    if old not in clean and (new := reader.whole(old)) != old:
+                        splices.put(start, start + len(token), quote(new))
+                    if colon is None:
+                        fields += 1
+                    elif old in LOGPROBS:
+                        skip_to = splices.drop(mark.end())
+                        tally.skip("dropped_logprobs", skip_to > 0)
                 if reader.blocked is not None:
                     self.blocked = replace(reader.blocked, where=_where(text, start))
                     return ""
-            if colon is None:
-                tally.scanned_fields += 1
-            elif old in LOGPROBS and text[mark.end()] in "[{":
-                skip_to = close_of(text, mark.end())
-                if skip_to - mark.end() > 2:
-                    tally.skip("dropped_logprobs")
-                    parts += (text[last : mark.end()], "null")
-                    last = skip_to
-        parts.append(text[last:])
-        return "".join(parts)
+        tally.scanned_bytes += scanned
+        tally.scanned_fields += fields
+        return splices.result()
 
-    def _numbers(self, text: str, start: int, end: int, parts: list[str], last: int) -> int:
+    def _numbers(self, text: str, start: int, end: int, splices: Splices) -> None:
         reader, tally = self._reader, self._reader.tally
         skipped = text.count(",", start, end) + 1
-        for mark in _LONG.finditer(text, start, end) if reader.numeric else ():
+        look = reader.numeric and (start == 0 or _QUICK.search(text, start - 1, end))
+        for mark in _LONG.finditer(text, start, end) if look else ():
             new, was_read = reader.number(mark[0])
             if not was_read:
                 continue
@@ -119,14 +123,10 @@ class JsonBody:
             tally.scanned_fields += 1
             tally.scanned_bytes += len(mark[0])
             if new != mark[0]:
-                parts += (text[last : mark.start()], new)
-                last = mark.end()
-            if reader.blocked is not None:
-                self.blocked = replace(reader.blocked, where=_where(text, mark.start()))
+                splices.put(mark.start(), mark.end(), new)
+            if reader.stopped():
                 break
-        if skipped:
-            tally.skip("number", skipped)
-        return last
+        tally.skip("number", skipped)
 
 
 def _where(text: str, start: int) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 import orjson
@@ -16,16 +17,17 @@ Path = tuple[str | int, ...]
 
 STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
-# The inside of a string, to prove that new text may stand where valid text stood.
-INSIDE: Final = re.compile(r'[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+')
+# A string by the letter, to prove that a document in which another one stood is still valid.
+VALID: Final = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
 _NUMERAL = r"-?[0-9][0-9.eE+-]*+"
 # For documents that were validated: strings (a colon after them makes them keys), numbers in runs.
 FLAT: Final = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL}(?:[ \t\r\n]*+,[ \t\r\n]*+{_NUMERAL})*+)")
 NUMERALS: Final = re.compile(_NUMERAL)
-_WALK = re.compile(rf"({STRING})([ \t\r\n]*+:)?|({_NUMERAL})|[\[\]{{}},]")
+_WALK = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL})|[\[\]{{}},]")
 _BRACKETS = re.compile(rf"{STRING}|([\[{{])|[\]}}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DIGITS = 64
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(text: str) -> Any:
@@ -58,12 +60,15 @@ def unquote(token: str) -> str:
 
 def quote(text: str) -> str:
     """The shortest string token for `text`, in well-formed Unicode."""
-    return dump(text)
+    return _printable(encode_basestring(text))
 
 
 def dump(value: Any) -> str:
     """The shortest document for `value`, in well-formed Unicode."""
-    token = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _printable(_ENCODER.encode(value))
+
+
+def _printable(token: str) -> str:
     if token.isascii():
         return token
     return _SURROGATE.sub(lambda lone: f"\\u{ord(lone[0]):04x}", token)
@@ -84,11 +89,12 @@ def close_of(text: str, start: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A key, string or number of a document: its token, where that stands, and whose value it is (or key of)."""
+    """A key, string or number of a document: where its token stands, and whose value it is."""
 
     kind: str  # "key" | "string" | "number"
     start: int
     end: int
+    next: int  # for a key, where its value begins
     path: Path
 
 
@@ -108,11 +114,11 @@ def walk(text: str) -> Iterator[Leaf]:
                 raise MalformedBody("a key stands twice in one object")
             known.add(name)
             path[-1] = name
-            yield Leaf("key", mark.start(1), mark.end(1), tuple(path))
+            yield Leaf("key", mark.start(1), mark.end(1), mark.end(), tuple(path))
         elif token is not None:
-            yield Leaf("string", mark.start(), mark.end(), tuple(path))
+            yield Leaf("string", mark.start(), mark.end(), mark.end(), tuple(path))
         elif number is not None:
-            yield Leaf("number", mark.start(), mark.end(), tuple(path))
+            yield Leaf("number", mark.start(), mark.end(), mark.end(), tuple(path))
         else:
             match mark[0]:
                 case "{":

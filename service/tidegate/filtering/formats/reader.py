@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
@@ -13,6 +13,7 @@ from tidegate.filtering.detectors import NUMERIC
 from tidegate.filtering.formats.coverage import Coverage, Tally
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import quote
+from tidegate.filtering.formats.sieve import sieve
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
@@ -22,8 +23,9 @@ MAX_NESTING: Final = 3  # JSON in a string of JSON in a string of JSON
 _BLANK = " \t\r\n"
 _MAX_BLANK = 64
 _HIGH = re.compile("[\ud800-\udbff]")
-_SHORT = 64
-_MEMO = 1024
+_SHORT = 256  # longer texts are worth a rewriter of their own
+_MEMO = 4096
+_NO_SIFT = frozenset("{[" + _BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
 _numeric_plans: WeakKeyDictionary[FilterPlan, FilterPlan] = WeakKeyDictionary()
 
@@ -51,13 +53,24 @@ class Reader:
         self._plan = plan
         self._key = key
         self._numeric = _numeric(plan)
+        self._sieve = sieve(frozenset(plan.actions))
         self.numeric = self._numeric is not None
         self._running: dict[int, TextRewriter] = {}
-        self._clean: set[str] = set()
+        self.clean: set[str] = set()  # short texts in which nothing was found
+
+    def sift(self, texts: Iterable[str]) -> None:
+        """Find out at once which short texts hold nothing, so that `whole` need not look at them."""
+        clean = self.clean
+        fresh = [text for text in {*texts} - clean if len(text) <= _SHORT and text[:1] not in _NO_SIFT]
+        if len(fresh) > 1:
+            if len(clean) > _MEMO:
+                clean.clear()
+            clean.update(fresh)
+            clean -= self._sieve.suspects(fresh)
 
     def whole(self, text: str, *, nesting: int = 0) -> str:
         """`text` rewritten at once."""
-        if text in self._clean:
+        if text in self.clean:
             return text
         if text.lstrip(_BLANK)[:1] in ("{", "["):
             return self._nested(text, nesting)
@@ -65,8 +78,8 @@ class Reader:
         out = rewriter.feed(text) + rewriter.finish()
         if rewriter.findings or rewriter.blocked is not None:
             self._count(rewriter)
-        elif len(text) <= _SHORT and len(self._clean) < _MEMO and out == text:
-            self._clean.add(text)
+        elif len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
+            self.clean.add(text)
         return out
 
     def _nested(self, text: str, nesting: int) -> str:

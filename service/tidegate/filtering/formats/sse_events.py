@@ -4,113 +4,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.channels import Channels, made
-from tidegate.filtering.formats.coverage import Tally, size
+from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
-from tidegate.filtering.formats.json_text import INSIDE, Leaf, Path, close_of, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import Leaf, Path, parse, quote, unquote, walk
 from tidegate.filtering.formats.reader import Reader, Run
+from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_frames import join
+from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
 
 _BLANK = " \t\r\n"
 _DONE = "[DONE]"
 _MAX_PATTERNS = 4
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What one event adds to the receipt, but for its pieces' bytes."""
-
-    scanned: int = 0
-    fields: int = 0
-    numbers: int = 0
-    dropped: int = 0
-    loose: int = 0
-
-    def number(self, token: str, was_read: bool) -> None:
-        if was_read:
-            self.fields += 1
-            self.scanned += len(token)
-        else:
-            self.numbers += 1
-
-    def string(self, leaf: Leaf, token: str, reading: Reading) -> None:
-        self.scanned += size(token)
-        if leaf.kind == "string":
-            self.fields += 1
-            self.loose += not reading.is_complete(leaf.path)
-
-    def count(self, tally: Tally) -> None:
-        tally.scanned_bytes += self.scanned
-        tally.scanned_fields += self.fields
-        if self.numbers:
-            tally.skip("number", self.numbers)
-        if self.dropped:
-            tally.skip("dropped_logprobs", self.dropped)
-        if self.loose:
-            tally.notes["not_incremental"] += self.loose
-
-
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """An event of which only one piece was new. Events that repeat the rest of it need not be analysed again."""
-
-    before: str
-    after: str
-    channel: Channel
-    path: Path
-    counts: _Counts
-
-    def piece(self, payload: str) -> str | None:
-        """The piece as a string token, when `payload` is this event with another piece."""
-        if not (payload.startswith(self.before) and payload.endswith(self.after)):
-            return None
-        end = len(payload) - len(self.after)
-        if end < len(self.before) or INSIDE.fullmatch(payload, len(self.before), end) is None:
-            return None
-        return payload[len(self.before) - 1 : end + 1]
-
-
-class _Splices:
-    """New tokens for old ones, left to right."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._parts: list[str] = []
-        self._last = 0
-        self._changed: list[int] = []
-
-    def put(self, leaf: Leaf, old: str, new: str) -> None:
-        """`new` stands for the leaf's token."""
-        if new != old:
-            self._put(leaf.start, leaf.end, new)
-
-    def drop_value(self, key: Leaf) -> int:
-        """null stands for a key's value when that is an array or object and not empty; where the value ends, else 0."""
-        start = self._text.index(":", key.end) + 1
-        start += len(self._text[start:]) - len(self._text[start:].lstrip(_BLANK))
-        if self._text[start] not in "[{":
-            return 0
-        end = close_of(self._text, start)
-        if end - start <= 2:
-            return 0
-        self._put(start, end, "null")
-        return end
-
-    def only(self, leaf: Leaf) -> bool:
-        """Whether nothing but this leaf was replaced."""
-        return self._changed in ([], [leaf.start])
-
-    def result(self) -> str:
-        """The text with its new tokens."""
-        return "".join([*self._parts, self._text[self._last :]])
-
-    def _put(self, start: int, end: int, new: str) -> None:
-        self._parts += (self._text[self._last : start], new)
-        self._last = end
-        self._changed.append(start)
 
 
 class Events:
@@ -119,7 +26,8 @@ class Events:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._channels = Channels()
-        self._patterns: deque[_Pattern] = deque(maxlen=_MAX_PATTERNS)
+        self._varying = Varying()
+        self._patterns: deque[Pattern] = deque(maxlen=_MAX_PATTERNS)
 
     @property
     def held(self) -> int:
@@ -134,9 +42,9 @@ class Events:
         if payload is None:
             return join(lines, None)
         for pattern in self._patterns:
-            token = pattern.piece(payload)
-            if token is not None:
-                return self._again(pattern, token, lines)
+            tokens = pattern.fill(payload)
+            if tokens is not None:
+                return self._again(pattern, tokens, lines)
         visible = payload.strip(_BLANK)
         if visible == _DONE:
             frames = self.flush()
@@ -177,16 +85,33 @@ class Events:
             return join(heading, out) if out else ""
         return join(lines, out)
 
-    def _again(self, pattern: _Pattern, token: str, lines: list[str]) -> str:
-        pattern.counts.count(self._reader.tally)
-        self._reader.tally.scanned_bytes += size(token)
-        old = unquote(token)
-        new = self._run(pattern.channel, pattern.path).feed(old)
-        payload = pattern.before[:-1] + (token if new == old else quote(new)) + pattern.after[1:]
-        heading = _heading(lines)
-        self._channels.note(pattern.channel, heading, payload, pattern.path)
-        if self._reader.stopped():
-            return made(heading, payload, pattern.path, new) if new else ""
+    def _again(self, pattern: Pattern, tokens: list[str], lines: list[str]) -> str:
+        reader, counts = self._reader, Counts()
+        parts = [pattern.literals[0]]
+        clean = ""
+        for hole, token, literal in zip(pattern.holes, tokens, pattern.literals[1:], strict=True):
+            new = token
+            if hole.kind == "number":
+                new, was_read = reader.number(token)
+                counts.number(token, was_read)
+            else:
+                old = unquote(token)
+                counts.string("string", token)
+                if hole is pattern.piece:
+                    running = not reader.stopped()
+                    text = self._run(pattern.channel, hole.path).feed(old)
+                    clean = text if running and reader.stopped() else ""
+                else:
+                    text = reader.whole(old)
+                if text != old:
+                    new = quote(text)
+            parts += (new, literal)
+        counts.add_to(reader.tally)
+        pattern.counts.add_to(reader.tally)
+        payload, heading, path = "".join(parts), _heading(lines), pattern.piece.path
+        self._channels.note(pattern.channel, heading, payload, path)
+        if reader.stopped():
+            return made(heading, payload, path, clean) if clean else ""
         return join(lines, payload)
 
     def _run(self, channel: Channel, path: Path) -> Run:
@@ -200,19 +125,24 @@ class Events:
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
         reading = read(parse(payload))
-        counts = _Counts()
-        splices = _Splices(payload)
+        leaves = list(walk(payload))  # the whole event is walked, hence valid, before any of it is taken
+        reader.sift(unquote(payload[leaf.start : leaf.end]) for leaf in leaves if leaf.kind != "number")
+        holes = self._varying.holes(payload, leaves)
+        fixed, varying = Counts(), Counts()
+        splices = Splices(payload)
         pieces: list[tuple[Channel, Leaf]] = []
         stopped: tuple[Path, str] | None = None
         skip_to = 0
-        for leaf in list(walk(payload)):  # the whole event is walked, hence valid, before any of it is taken
+        for leaf in leaves:
             if leaf.start < skip_to:
                 continue
             token = payload[leaf.start : leaf.end]
+            counts = varying if leaf in holes else fixed
             if leaf.kind == "number":
                 new, was_read = reader.number(token)
                 counts.number(token, was_read)
-                splices.put(leaf, token, new)
+                if new != token:
+                    splices.put(leaf.start, leaf.end, new)
                 continue
             old = unquote(token)
             channel = reading.pieces.get(leaf.path) if leaf.kind == "string" else None
@@ -222,16 +152,17 @@ class Events:
                 if running and reader.stopped():
                     stopped = (leaf.path, new)
                 pieces.append((channel, leaf))
-                counts.fields += 1
-                reader.tally.scanned_bytes += size(token)
+                varying.string(leaf.kind, token)
             else:
                 new = reader.whole(old)
-                counts.string(leaf, token, reading)
-            splices.put(leaf, token, token if new == old else quote(new))
+                counts.string(leaf.kind, token, complete=reading.is_complete(leaf.path))
+            if new != old:
+                splices.put(leaf.start, leaf.end, quote(new))
             if leaf.kind == "key" and old in LOGPROBS:
-                skip_to = splices.drop_value(leaf)
-                counts.dropped += skip_to > 0
-        counts.count(reader.tally)
+                skip_to = splices.drop(leaf.next)
+                fixed.dropped += skip_to > 0
+        fixed.add_to(reader.tally)
+        varying.add_to(reader.tally)
         out = splices.result()
         heading = _heading(lines)
         for channel, leaf in pieces:
@@ -241,10 +172,10 @@ class Events:
         frames = self.flush(reading.ends_channel) if reading.ends else ""
         if reader.stopped():
             return frames
-        if len(pieces) == 1 and not reading.ends and splices.only(pieces[0][1]):
-            channel, leaf = pieces[0]
-            before, after = payload[: leaf.start + 1], payload[leaf.end - 1 :]
-            self._patterns.appendleft(_Pattern(before, after, channel, leaf.path, counts))
+        if len(pieces) == 1 and not reading.ends:
+            pattern = pattern_of(payload, holes, pieces[0][1], pieces[0][0], fixed)
+            if splices.places <= {hole.start for hole in pattern.holes}:
+                self._patterns.appendleft(pattern)
         return frames + join(lines, out)
 
 

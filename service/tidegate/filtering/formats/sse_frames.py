@@ -25,61 +25,61 @@ class Frames:
         self._lines: list[str] = []
         self._size = 0
 
-    @property
-    def held(self) -> int:
-        """How many bytes of an event that is not complete are held."""
-        return self._size + len(self._partial)
-
     def feed(self, data: bytes) -> Iterator[list[str]]:
         """The frames that `data` completes."""
         if self._after_cr and data:
             data = data.removeprefix(b"\n")
             self._after_cr = False
-        pieces = _LINE_END.split(data)
+        lines = _LINE_END.split(data)
         self._after_cr = data.endswith(b"\r")
-        self._partial += pieces[0]
-        for piece in pieces[1:]:
-            frame = self._line()
-            if frame is not None:
-                yield frame
-            self._partial += piece
+        self._partial += lines[0]
+        if len(lines) > 1:
+            lines[0] = self._begin(bytes(self._partial))
+            self._partial = bytearray(lines.pop())
+            for line in lines:
+                if line:
+                    self._line(line)
+                else:
+                    yield self._take()
         if self._partial:
-            self._check()
+            self._check(len(self._partial))
 
     def finish(self) -> Iterator[list[str]]:
         """The stream is over: the last event, when no blank line ended it."""
-        if self._partial:
-            self._line()
+        line = self._begin(bytes(self._partial))
+        if line:
+            self._line(line)
         if self._lines:
-            frame, self._lines, self._size = self._lines, [], 0
-            yield frame
+            yield self._take()
 
-    def _check(self) -> None:
-        if self.held > self._max:
+    def _begin(self, line: bytes) -> bytes:
+        if not self._first:
+            return line
+        self._first = False
+        self._check(len(line))
+        return line.removeprefix(_BOM)
+
+    def _take(self) -> list[str]:
+        frame, self._lines, self._size = self._lines, [], 0
+        return frame
+
+    def _check(self, more: int) -> None:
+        if self._size + more > self._max:
             raise BodyTooLarge(f"an event of more than {self._max} bytes")
 
-    def _line(self) -> list[str] | None:
-        """Take the line that just ended; the frame, when it was the blank one."""
-        if self._partial:
-            self._check()
-        line = bytes(self._partial)
-        self._partial.clear()
-        if self._first:
-            line = line.removeprefix(_BOM)
-            self._first = False
-        if not line:
-            frame, self._lines, self._size = self._lines, [], 0
-            return frame
+    def _line(self, line: bytes) -> None:
+        self._check(len(line))
         self._size += len(line) + 1
         try:
             self._lines.append(line.decode())
         except UnicodeDecodeError as fault:
             raise MalformedBody("an event that is not UTF-8") from fault
-        return None
 
 
 def split(frame: list[str]) -> tuple[str, str | None, list[str]]:
     """An event's name, its data (None when it has none), and its other lines."""
+    if len(frame) == 1 and frame[0].startswith("data: "):
+        return "message", frame[0][6:], []
     name = "message"
     data: list[str] = []
     others: list[str] = []
@@ -96,5 +96,7 @@ def split(frame: list[str]) -> tuple[str, str | None, list[str]]:
 
 def join(others: list[str], data: str | None) -> str:
     """A frame as it leaves: the data stands last."""
+    if not others and data is not None and "\n" not in data:
+        return f"data: {data}\n\n"
     lines = [*others, *(f"data: {line}" for line in data.split("\n"))] if data is not None else others
     return "\n".join([*lines, "", ""])
