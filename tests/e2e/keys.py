@@ -15,7 +15,7 @@ version: 1
 platform:
   identity:
     api_keys: {header: authorization, file: keys.yaml}
-  floor: {rulesets: [secrets]}
+  floor: {rulesets: [secrets], unscannable: pass}
 tiers:
   free: {weight: 1}
   premium: {weight: 10}

@@ -29,6 +29,7 @@ BEYOND = {
     "issuers that could be mistaken for each other, or give no tenant",
     "an issuer whose tokens could never be used",
     "duplicate keys",
+    "an endpoint that would let responses pass the floor unread",
     "anchors, aliases and tags",
     "paths",
 }

@@ -34,6 +34,7 @@ def check(document: Document, report: Report) -> None:
         }
     )
     floor = {limit.name for limit in document.platform.floor.limits}
+    unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -49,6 +50,9 @@ def check(document: Document, report: Report) -> None:
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
+        if endpoint.unscannable == "pass" and not unread:
+            message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
+            report.at(("endpoints", name, "unscannable"), message)
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     _check_overlap(document, report)
 

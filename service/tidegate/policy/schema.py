@@ -119,6 +119,10 @@ class Floor(Strict):
 
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets that every response passes.")
     limits: Limits = Field(default=[], description="Limits that every request is charged against.")
+    unscannable: Literal["withhold", "pass"] = Field(
+        default="withhold",
+        description="Whether an endpoint may let a response that cannot be read pass the rulesets above unread.",
+    )
 
 
 class LimitsStore(Strict):
