@@ -149,7 +149,7 @@ def running_gate(
                     flags |= tls
                 command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in flags.items())]
             process = Process([sys.executable, *command], directory / f"worker-{index}.log")
-            stack.callback(process.stop, 15.0)
+            stack.callback(process.kill)
             processes.append(process)
         for process, worker_port in zip(processes, ports, strict=True):
             ready = listening if certificates else _serving
@@ -181,6 +181,18 @@ def _config(
     from tidegate.policy.load import load_policy
 
     return EnvoyConfig.for_policy(load_policy(policy), **known)
+
+
+def ping_every(interval: str, timeout: str) -> Tweak:
+    """How often Envoy asks whether a connection to the policy service is alive."""
+
+    def tweak(document: dict[str, Any]) -> None:
+        (policy,) = (c for c in document["static_resources"]["clusters"] if c["name"] == "tidegate")
+        for options in policy["typed_extension_protocol_options"].values():
+            http2 = options["explicit_http_config"]["http2_protocol_options"]
+            http2["connection_keepalive"] = {"interval": interval, "timeout": timeout}
+
+    return tweak
 
 
 def manager(document: dict[str, Any]) -> dict[str, Any]:

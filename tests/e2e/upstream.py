@@ -19,25 +19,30 @@ from typing import Any
 
 
 class Hold:
-    """Closed until a test opens it. The server waits on it for at most 30 s."""
+    """Closed until a test opens it. The server waits on it for at most 60 s."""
 
     def __init__(self) -> None:
-        self._opened = threading.Event()
-        self._reached = threading.Event()
+        self._lock = threading.Lock()
+        self._open = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def open(self) -> None:
-        self._opened.set()
+        with self._lock:
+            self._open = True
+            for loop, event in self._waiting:
+                loop.call_soon_threadsafe(event.set)
 
     def reached(self) -> bool:
-        """Whether the server stands before it, or passed it."""
-        return self._reached.is_set()
+        """Whether an answer stands before it, or passed it."""
+        return bool(self._waiting)
 
     async def passed(self) -> None:
-        self._reached.set()
-        for _ in range(3000):
-            if self._opened.is_set():
-                return
-            await asyncio.sleep(0.01)
+        event = asyncio.Event()
+        with self._lock:
+            self._waiting.append((asyncio.get_running_loop(), event))
+            if self._open:
+                event.set()
+        await asyncio.wait_for(event.wait(), 60)
 
 
 class Reset:
@@ -249,7 +254,7 @@ async def _answer(script: _Script, request: Seen, reader: asyncio.StreamReader, 
     try:
         for step in steps:
             if isinstance(step, Hold):
-                await _hold(step, reader, writer)
+                await _hold(step, reader)
             elif isinstance(step, Reset):
                 writer.transport.abort()
                 return False
@@ -263,11 +268,13 @@ async def _answer(script: _Script, request: Seen, reader: asyncio.StreamReader, 
     return not answer.close
 
 
-async def _hold(gate: Hold, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Wait at a gate, but notice when the other side hangs up."""
-    passing = asyncio.ensure_future(gate.passed())
-    while not passing.done():
-        if reader.at_eof() or writer.is_closing():
-            passing.cancel()
-            raise ConnectionResetError
-        await asyncio.wait([passing], timeout=0.05)
+async def _hold(hold: Hold, reader: asyncio.StreamReader) -> None:
+    """Wait until the test goes on, but notice when the other side hangs up."""
+    passing, ended = asyncio.ensure_future(hold.passed()), asyncio.ensure_future(reader.read(1))
+    done, pending = await asyncio.wait((passing, ended), return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if ended in done:
+        raise ConnectionResetError
+    await passing

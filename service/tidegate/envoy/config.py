@@ -43,7 +43,7 @@ class EnvoyConfig:
     max_request_bytes: int = 4 * 1024 * 1024
     identity_header_prefix: str = "x-tidegate-"
     trusted_hops: int = 0
-    check_timeout: float = 0.5
+    check_timeout: float = 2.0
     message_timeout: float = 1.0
     idle_timeout: float = 300.0
     max_stream: float = 3600.0

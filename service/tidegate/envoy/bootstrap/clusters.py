@@ -52,7 +52,8 @@ def policy_cluster(workers: Sequence[Address], tls: PolicyTls | None) -> Json:
         "base_ejection_time": "2s",
         "max_ejection_percent": 50,
     }
-    http2 = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    # Full-duplex ext_proc has no timer for its messages: unanswered pings are what ends the streams of a frozen worker.
+    http2 = {"connection_keepalive": {"interval": "5s", "timeout": "5s"}}
     cluster = _cluster(POLICY_CLUSTER, workers) | {
         "connect_timeout": "0.25s",
         "lb_policy": "LEAST_REQUEST",
