@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -109,6 +110,21 @@ async def test_a_burst_while_a_worker_is_dead_meets_no_retry_limit(two: Gate) ->
         answers = await asyncio.gather(*(client.get("/predict/x", headers=two.fields(name)) for _ in range(100)))
     assert two.stat("cluster.tidegate.upstream_rq_retry_overflow") == 0
     assert Counter(answer.status_code for answer in answers)[200] >= 97
+
+
+def test_one_long_answer_does_not_stall_the_others(gate: Gate) -> None:
+    """Reading half a megabyte of near misses takes long; on the event loop it would turn every other Check into 503."""
+    long = gate.script(json_answer(chat("a@" * 250_000)))
+    short = gate.fields(json_answer(chat("hello")))
+    statuses = Counter[int]()
+    with ThreadPoolExecutor(1) as pool, gate.client() as client:
+        reading = pool.submit(gate.get, long)
+        until(lambda: gate.metric("tidegate_streams") == 1 or reading.done())
+        while not reading.done():
+            statuses[client.get("/predict/x", headers=short).status_code] += 1
+        assert reading.result().status_code == 200
+    assert set(statuses) == {200}
+    assert statuses[200] > 10
 
 
 def test_envoy_survives_its_own_end(two: Gate) -> None:

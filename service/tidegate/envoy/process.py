@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -13,6 +15,8 @@ from tidegate.envoy.exchange import Abort, Command, Exchange
 from tidegate.errors import ProtocolViolation
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+
+_LONG = 64 * 1024  # bytes; to read more than this at once would stall every other exchange, and Envoy's health check
 
 
 class ProcessServicer:
@@ -33,6 +37,7 @@ class ProcessServicer:
         self._record = record
         self._on_error = on_error
         self._live = live
+        self._aside = ThreadPoolExecutor(1, "filter")
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The method table for a grpc.aio server."""
@@ -47,6 +52,7 @@ class ProcessServicer:
         """Carry one response from Envoy to the client."""
         exchange = self._exchange()
         request_id = ""
+        unanswered = 0
         self._live(1)
         try:
             async for message in messages:
@@ -54,8 +60,13 @@ class ProcessServicer:
                     head, request_id = translate.head_of(message)
                     commands = exchange.head(head)
                 else:
-                    commands = _step(exchange, message)
+                    unanswered += len(message.response_body.body)
+                    if unanswered > _LONG:
+                        commands = await self._step_aside(exchange, message)
+                    else:
+                        commands = _step(exchange, message)
                 if commands:
+                    unanswered = 0
                     await _carry_out(commands, exchange, request_id, context)
         except grpc.aio.AbortError:
             raise
@@ -70,6 +81,15 @@ class ProcessServicer:
             self._live(-1)
             exchange.lost()
             self._record(exchange)
+
+    async def _step_aside(self, exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
+        """`_step` on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
+        step = asyncio.get_running_loop().run_in_executor(self._aside, _step, exchange, message)
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait((step,))
+            raise
 
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
