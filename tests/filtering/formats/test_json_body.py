@@ -151,3 +151,14 @@ def test_embeddings_keep_their_numbers() -> None:
     rewriter = body("json")
     assert drive(rewriter, [data.encode()]) == (data.encode(), "")
     assert rewriter.coverage().skipped == {"number": 1500}
+
+
+def test_numbers_beyond_reason_are_left_alone() -> None:
+    for literal in (
+        "1e99999999999999999999999",
+        "1.0e-99999999999999999999999",
+        "-" + "9" * 5000,
+        "0." + "0" * 5000 + "e5",
+    ):
+        assert rewritten(f"[{literal}]") == f"[{literal}]"
+        assert rewritten(json.dumps(f"[{literal}]")) == json.dumps(f"[{literal}]")

@@ -307,6 +307,7 @@ def test_an_event_that_is_blocked_anywhere_does_not_leave(event: Any) -> None:
     rewriter = body("sse", BLOCK)
     out, _ = drive(rewriter, [frame(event)])
     assert rewriter.blocked is not None
+    assert rewriter.blocked.where
     assert b"bob" not in out
     assert b"id" not in out
 
@@ -343,3 +344,58 @@ def test_surrogates_that_two_deltas_share_are_one_character() -> None:
     ]
     out, _ = drive(body("sse"), [*rows, frame(chat("content")("example.com"))])
     assert "".join(event["choices"][0]["delta"]["content"] for event in payloads(out)) == "[EMAIL]"
+
+
+def test_values_that_vary_with_every_event_are_still_read() -> None:
+    def event(number: int, obfuscation: str) -> Any:
+        made = chat("content")("fine, ")
+        return {**made, "id": f"c{number}", "sequence_number": number, "obfuscation": obfuscation}
+
+    events = [event(n, "xyz"[: n % 3]) for n in range(5)] + [event(4111111111111111, "bob@example.com"), event(7, "")]
+    rewriter = body("sse")
+    out, _ = drive(rewriter, map(frame, events))
+    assert payloads(out)[:5] == events[:5]
+    assert payloads(out)[5] == {
+        **events[5],
+        "id": "c[CREDIT_CARD]",
+        "sequence_number": "[CREDIT_CARD]",
+        "obfuscation": "[EMAIL]",
+    }
+    assert payloads(out)[6] == events[6]
+    receipt = rewriter.coverage()
+    # Six texts an event but the first, which has no obfuscation, and each event's created, index and sequence number.
+    assert receipt.skipped == {"number": 3 * 7 - 1}
+    assert receipt.scanned_fields == 3 * 7 + 1
+
+
+def test_a_block_in_a_value_that_varies_withholds_the_event() -> None:
+    events = [{**chat("content")("fine, "), "obfuscation": text} for text in ("a", "b", "c", "bob@example.com", "d")]
+    rewriter = body("sse", BLOCK)
+    out, _ = drive(rewriter, map(frame, events))
+    assert payloads(out) == events[:3]
+    assert rewriter.blocked is not None
+    assert rewriter.blocked.where == "obfuscation"
+
+
+def test_a_block_in_a_line_withholds_the_event() -> None:
+    rewriter = body("sse", BLOCK)
+    assert rewriter.feed(b"id: bob@example.com\n" + frame({})) == b""
+    assert rewriter.blocked is not None
+    assert rewriter.blocked.where == "line"
+
+
+def test_a_pattern_takes_only_what_is_valid() -> None:
+    good = frame(chat("content")("fine, "))
+    for bad in (b"fine\\x, ", b'fine", ', b"fine\t, ", b"fine\\, ", b"fine\\u12, ", b"\xff"):
+        rewriter = body("sse")
+        assert rewriter.feed(good) == good
+        with pytest.raises(MalformedBody):
+            rewriter.feed(good.replace(b"fine, ", bad))
+
+
+def test_only_known_holders_carry_pieces() -> None:
+    """A text under a name that is itself a value could not be put back where the client looks for it."""
+    event = {"choices": [{"index": 0, "delta": {"bob@example.com": {"text": "ann@"}}}]}
+    out, failure = drive(body("sse"), [frame(event), frame("[DONE]")])
+    assert not failure
+    assert payloads(out) == [{"choices": [{"index": 0, "delta": {"[EMAIL]": {"text": "ann@"}}}]}, "[DONE]"]

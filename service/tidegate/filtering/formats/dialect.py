@@ -18,12 +18,25 @@ LOGPROBS: Final = frozenset({"logprobs", "prompt_logprobs"})  # they repeat the 
 _PIECES = frozenset(
     {"content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "transcript", "arguments", "input"}
 )
+_HOLDERS = frozenset(
+    {
+        "content",
+        "tool_calls",
+        "function",
+        "function_call",
+        "custom",
+        "audio",
+        "reasoning_details",
+        "thinking",
+        "summary",
+    }
+)
 _JSON_PIECES = frozenset({"arguments", "partial_json"})
 _WHOLE = frozenset(
     {"id", "object", "created", "model", "role", "name", "type", "index", "finish_reason", "stop_reason", "item_id"}
     | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
 )
-_NAMES = _PIECES | _JSON_PIECES | _WHOLE | {"choices", "delta", "message", "tool_calls", "function", "output", "error"}
+_NAMES = _PIECES | _HOLDERS | _JSON_PIECES | _WHOLE | {"choices", "delta", "message", "output", "error"}
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _MAX_DEPTH = 8
 
@@ -96,12 +109,10 @@ def _pieces(reading: Reading, node: Any, path: Path, channel: Channel) -> None:
         return
     if isinstance(node, dict):
         for name, value in node.items():
-            if name == "annotations":
-                continue
             if isinstance(value, str):
                 if name in _PIECES:
                     reading.pieces[*path, name] = (*channel, name)
-            else:
+            elif name in _HOLDERS:
                 _pieces(reading, value, (*path, name), (*channel, name))
     elif isinstance(node, list):
         for place, value in enumerate(node):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidegate.filtering.formats.json_text import NUMBER, quote
+from tidegate.filtering.formats.json_text import BLANK, NUMBER, VALID, quote, unquote
 
 if TYPE_CHECKING:
     from tidegate.filtering.formats.reader import Reader, Run
@@ -19,6 +19,7 @@ _SCALAR = re.compile(r'[^ \t\r\n{}\[\],:"]++')
 _NUMERIC = re.compile(r"-?[0-9][0-9.eE+-]*+|-")
 _LITERALS = ("true", "false", "null")
 _MAX_SCALAR = 512
+_WORTH_SIFTING = 512
 _LITERAL_TEXT = re.compile(r'[^"\\]++')
 _ESCAPE = re.compile(
     r'\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(["\\/bfnrt]))'
@@ -50,6 +51,8 @@ class JsonFragment:
     def feed(self, text: str) -> str:
         """The next piece; what may leave now."""
         text, self._escape = self._escape + text, ""
+        if len(text) >= _WORTH_SIFTING and self._plain is None:
+            self._reader.sift(unquote(token[0]) for token in VALID.finditer(text))
         out: list[str] = []
         at = 0
         while at < len(text) and not self._reader.stopped():
@@ -62,6 +65,8 @@ class JsonFragment:
     def finish(self) -> str:
         """The text is over, in mid-string perhaps; the rest of it."""
         out: list[str] = []
+        if self._reader.stopped():
+            return ""
         if self._string is not None:
             if self._escape.startswith("\\u") and len(self._escape) >= 6:  # a high surrogate and no low one
                 out.append(self._body(self._string.feed(chr(int(self._escape[2:6], 16)))))
@@ -90,14 +95,27 @@ class JsonFragment:
             if self._scalar and (char not in ",]}" or not self._is_scalar()):
                 out.append(self._give_up(text[at:]))
                 return len(text)
-            out += [self._settle(), char]
+            out.append(self._settle())
             if char == '"':
-                self._string = self._reader.run(self._where, nesting=self._nesting)
+                return self._open(text, at, out)
+            out.append(char)
             end = at + 1
         if len(self._scalar) > _MAX_SCALAR:
             out.append(self._give_up(text[end:]))
             return len(text)
         return end
+
+    def _open(self, text: str, at: int, out: list[str]) -> int:
+        """A string begins. One that is here to its end, and is no JSON itself, needs no run."""
+        out.append('"')
+        token = VALID.match(text, at)
+        if token is not None and (old := unquote(token[0])).lstrip(BLANK)[:1] not in ("{", "["):
+            out.append(self._body(self._reader.whole(old)))
+            if not self._reader.stopped():
+                out.append('"')
+            return token.end()
+        self._string = self._reader.run(self._where, nesting=self._nesting)
+        return at + 1
 
     def _extend(self, piece: str) -> bool:
         """Take a piece of a number or literal; False when it cannot be one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
@@ -34,7 +33,11 @@ class JsonBody:
         self._max_bytes = max_bytes
         self._body = bytearray()
         self._over = False
-        self.blocked: Finding | None = None
+
+    @property
+    def blocked(self) -> Finding | None:
+        """The finding that withheld the document, if one did."""
+        return self._reader.blocked
 
     def feed(self, data: bytes) -> bytes:
         """Collect; BodyTooLarge as soon as the cap is passed."""
@@ -62,7 +65,7 @@ class JsonBody:
             raise
         self._end("")
         out = self._rewrite(text)
-        return b"" if self.blocked else out.encode()
+        return b"" if self._reader.stopped() else out.encode()
 
     def coverage(self) -> Coverage:
         """The receipt."""
@@ -104,8 +107,8 @@ class JsonBody:
                     elif old in LOGPROBS:
                         skip_to = splices.drop(mark.end())
                         tally.skip("dropped_logprobs", skip_to > 0)
-                if reader.blocked is not None:
-                    self.blocked = replace(reader.blocked, where=_where(text, start))
+                if reader.stopped():
+                    reader.place(_where(text, start))
                     return ""
         tally.scanned_bytes += scanned
         tally.scanned_fields += fields

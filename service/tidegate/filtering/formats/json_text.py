@@ -15,6 +15,7 @@ from tidegate.errors import MalformedBody
 
 Path = tuple[str | int, ...]
 
+BLANK: Final = " \t\r\n"
 STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 # A string by the letter, to prove that a document in which another one stood is still valid.

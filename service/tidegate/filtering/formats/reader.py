@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from tidegate.filtering.detectors import NUMERIC
 from tidegate.filtering.formats.coverage import Coverage, Tally
 from tidegate.filtering.formats.fragment import JsonFragment
-from tidegate.filtering.formats.json_text import quote
+from tidegate.filtering.formats.json_text import BLANK, quote
 from tidegate.filtering.formats.sieve import sieve
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
@@ -20,12 +21,11 @@ from tidegate.model import Finding
 
 MAX_NESTING: Final = 3  # JSON in a string of JSON in a string of JSON
 
-_BLANK = " \t\r\n"
 _MAX_BLANK = 64
 _HIGH = re.compile("[\ud800-\udbff]")
 _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
-_NO_SIFT = frozenset("{[" + _BLANK)  # it may be JSON, whose escapes hide what it holds
+_NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
 _numeric_plans: WeakKeyDictionary[FilterPlan, FilterPlan] = WeakKeyDictionary()
 
@@ -72,7 +72,7 @@ class Reader:
         """`text` rewritten at once."""
         if text in self.clean:
             return text
-        if text.lstrip(_BLANK)[:1] in ("{", "["):
+        if text.lstrip(BLANK)[:1] in ("{", "["):
             return self._nested(text, nesting)
         rewriter = TextRewriter(self._plan, key=self._key)
         out = rewriter.feed(text) + rewriter.finish()
@@ -112,6 +112,11 @@ class Reader:
         rewriter = TextRewriter(self._plan, key=self._key, where=where)
         self._running[id(rewriter)] = rewriter
         return _Plain(self, rewriter)
+
+    def place(self, where: str) -> None:
+        """Say where the blocking finding stands, when its rewriter did not know."""
+        if self.blocked is not None and not self.blocked.where:
+            self.blocked = replace(self.blocked, where=where)
 
     def stopped(self) -> bool:
         """Whether a finding ended the body."""
@@ -188,7 +193,7 @@ class _Sniffed:
         if self._run is not None:
             return self._run.feed(text)
         self._blank += text
-        first = self._blank.lstrip(_BLANK)[:1]
+        first = self._blank.lstrip(BLANK)[:1]
         if not first and len(self._blank) <= _MAX_BLANK:
             return ""
         return self._begin(first)
@@ -223,7 +228,10 @@ def _digits(literal: str) -> str:
     if "." in literal or "e" in literal or "E" in literal:
         if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
             return ""
-        value = Decimal(literal)
+        try:
+            value = Decimal(literal)
+        except InvalidOperation:  # an exponent beyond all reason
+            return ""
         if value.adjusted() + 1 not in _CARD_DIGITS or value != value.to_integral_value():
             return ""
         literal = format(value, "f").partition(".")[0]

@@ -9,13 +9,12 @@ from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.channels import Channels, made
 from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
-from tidegate.filtering.formats.json_text import Leaf, Path, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, parse, quote, unquote, walk
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
 
-_BLANK = " \t\r\n"
 _DONE = "[DONE]"
 _MAX_PATTERNS = 4
 
@@ -38,6 +37,7 @@ class Events:
         """One event with its name, its data and its other lines."""
         lines = [line for line in map(self._line, others) if line]
         if self._reader.stopped():
+            self._reader.place("line")
             return ""
         if payload is None:
             return join(lines, None)
@@ -45,7 +45,7 @@ class Events:
             tokens = pattern.fill(payload)
             if tokens is not None:
                 return self._again(pattern, tokens, lines)
-        visible = payload.strip(_BLANK)
+        visible = payload.strip(BLANK)
         if visible == _DONE:
             frames = self.flush()
             return frames if self._reader.stopped() else frames + join(lines, payload)
@@ -105,6 +105,8 @@ class Events:
                     text = reader.whole(old)
                 if text != old:
                     new = quote(text)
+            if reader.stopped():
+                reader.place(label(hole.path))
             parts += (new, literal)
         counts.add_to(reader.tally)
         pattern.counts.add_to(reader.tally)
@@ -161,6 +163,8 @@ class Events:
             if leaf.kind == "key" and old in LOGPROBS:
                 skip_to = splices.drop(leaf.next)
                 fixed.dropped += skip_to > 0
+            if reader.stopped():
+                reader.place(label(leaf.path))
         fixed.add_to(reader.tally)
         varying.add_to(reader.tally)
         out = splices.result()
