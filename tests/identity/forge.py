@@ -110,7 +110,8 @@ def sign(alg: str, key: str, signed: bytes) -> bytes:
         size = (holder.curve.key_size + 7) // 8
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
     if alg.startswith("PS"):
-        return holder.sign(signed, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+        salt = 0 if key.endswith("saltless") else digest.digest_size
+        return holder.sign(signed, padding.PSS(padding.MGF1(digest), salt), digest)
     return holder.sign(signed, padding.PKCS1v15(), digest)
 
 

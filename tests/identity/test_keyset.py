@@ -54,6 +54,7 @@ def test_only_public_members_get_on() -> None:
         {"e": "Ag"},
         {"e": "AQAAAAE"},
         {"e": "AAAA"},
+        {"e": "AQAC"},
     ],
 )
 def test_rsa_keys_that_are_left_out(members: dict[str, Any]) -> None:

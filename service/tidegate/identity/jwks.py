@@ -162,7 +162,8 @@ class KeySets:
 
     async def _download(self, client: httpx.AsyncClient, uri: str) -> list[object]:
         """The `keys` of the JWK Set document at `uri`."""
-        async with client.stream("GET", uri, headers=_HEADERS, follow_redirects=False) as response:
+        ask = client.stream("GET", uri, headers=_HEADERS, follow_redirects=False, timeout=self._timeout)
+        async with ask as response:
             if response.status_code != 200:
                 raise _Unusable(f"status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
