@@ -47,5 +47,5 @@ def gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterat
 @pytest.fixture(scope="session")
 def noop_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """A policy service that decides nothing."""
-    with running_gate(tmp_path_factory.mktemp("noop"), upstream, noop=True) as running:
+    with running_gate(tmp_path_factory.mktemp("noop"), upstream, stand_in="tests.e2e.noop_policy") as running:
         yield running

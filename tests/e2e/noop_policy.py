@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -27,8 +27,10 @@ OPTIONS = (
     ("grpc.max_concurrent_streams", 100_000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 )
+Processor = Callable[[AsyncIterator[ext_proc.ProcessingRequest], Any], Awaitable[None]]
+
 _ALLOW = auth.CheckResponse(status=status_pb2.Status(code=0), ok_response=auth.OkHttpResponse())
-_HEADERS = ext_proc.ProcessingResponse(
+HEADERS = ext_proc.ProcessingResponse(
     response_headers=ext_proc.HeadersResponse(
         response=ext_proc.CommonResponse(header_mutation=ext_proc.HeaderMutation(remove_headers=["content-length"]))
     )
@@ -44,7 +46,7 @@ async def process(messages: AsyncIterator[ext_proc.ProcessingRequest], context: 
     async for message in messages:
         match message.WhichOneof("request"):
             case "response_headers":
-                await context.write(_HEADERS)
+                await context.write(HEADERS)
             case "response_body":
                 await context.write(_body(message.response_body.body, message.response_body.end_of_stream))
             case "response_trailers":
@@ -59,7 +61,7 @@ def _body(data: bytes, end: bool) -> ext_proc.ProcessingResponse:
     )
 
 
-def _handlers() -> tuple[grpc.GenericRpcHandler, ...]:
+def _handlers(process: Processor) -> tuple[grpc.GenericRpcHandler, ...]:
     checker = grpc.unary_unary_rpc_method_handler(
         check, auth.CheckRequest.FromString, auth.CheckResponse.SerializeToString
     )
@@ -72,12 +74,12 @@ def _handlers() -> tuple[grpc.GenericRpcHandler, ...]:
     )
 
 
-async def serve(address: str) -> None:
+async def serve(address: str, process: Processor = process) -> None:
     """Serve until SIGTERM."""
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers(_handlers())
+    server.add_generic_rpc_handlers(_handlers(process))
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     await servicer.set("", health_pb2.HealthCheckResponse.SERVING)

@@ -14,10 +14,9 @@ from typing import Any
 
 import httpx
 import yaml
-from tidegate.demo.stack import Process, adjacent_ports, free_ports, listening, running_envoy, serving
+from tidegate.demo.stack import Process, free_ports, listening, running_envoy, serving
 from tidegate.envoy.config import Address, EnvoyConfig
 
-from tests.e2e.certificates import Certificates
 from tests.e2e.keys import POLICY, write_files
 from tests.e2e.upstream import Answer, Seen, Upstream
 
@@ -120,46 +119,45 @@ def running_gate(
     *,
     policy: str = POLICY,
     workers: int = 1,
-    noop: bool = False,
+    stand_in: str = "",
+    flags: Mapping[str, object] | None = None,
     tweak: Tweak | None = None,
-    certificates: Certificates | None = None,
     **settings: Any,
 ) -> Iterator[Gate]:
-    """Start it, and stop it after the block. `tweak` changes the bootstrap; `settings` are EnvoyConfig's."""
-    port, admin = free_ports(2)
-    first, metrics = adjacent_ports(workers), adjacent_ports(workers)
+    """Start it, and stop it after the block.
+
+    `flags` go to `tidegate serve`, or `stand_in` is the module that is run in its place; `tweak` changes the bootstrap;
+    `settings` are EnvoyConfig's.
+    """
+    port, admin, *rest = free_ports(2 + 2 * workers)
+    ports, metrics_ports = rest[:workers], rest[workers:]
     with ExitStack() as stack:
         files = write_files(directory, policy)
-        ports = list(range(first, first + workers))
-        metrics_ports = list(range(metrics, metrics + workers))
         processes = []
         for index in range(workers):
-            if noop:
-                command = ["-m", "tests.e2e.noop_policy", f"127.0.0.1:{ports[index]}"]
+            if stand_in:
+                command = ["-m", stand_in, f"127.0.0.1:{ports[index]}"]
             else:
-                flags = {
+                given = {
                     "policy": files.policy,
                     "listen": f"127.0.0.1:{ports[index]}",
                     "metrics": f"127.0.0.1:{metrics_ports[index]}",
-                    "store": "memory://",
                     "key-pepper-file": files.pepper,
+                    **(flags or {}),
                 }
-                if certificates:
-                    tls = {"tls-cert": certificates.cert, "tls-key": certificates.key, "tls-client-ca": certificates.ca}
-                    flags |= tls
-                command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in flags.items())]
+                command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in given.items())]
             process = Process([sys.executable, *command], directory / f"worker-{index}.log")
             stack.callback(process.kill)
             processes.append(process)
         for process, worker_port in zip(processes, ports, strict=True):
-            ready = listening if certificates else _serving
+            ready = listening if flags and "tls-cert" in flags else _serving
             process.wait_until(partial(ready, worker_port))
-        config = _config(files.policy, noop, port, admin, ports, upstream, settings)
+        config = _config(None if stand_in else files.policy, port, admin, ports, upstream, settings)
         document = yaml.safe_load(config.render())
         if tweak:
             tweak(document)
         envoy = stack.enter_context(running_envoy(yaml.safe_dump(document), directory, port=port))
-        yield Gate(port, admin, upstream, envoy, processes, ports, [] if noop else metrics_ports, files.keys)
+        yield Gate(port, admin, upstream, envoy, processes, ports, [] if stand_in else metrics_ports, files.keys)
 
 
 def _serving(port: int) -> bool:
@@ -167,7 +165,7 @@ def _serving(port: int) -> bool:
 
 
 def _config(
-    policy: Path, noop: bool, port: int, admin: int, ports: list[int], upstream: Upstream, settings: dict[str, Any]
+    policy: Path | None, port: int, admin: int, ports: list[int], upstream: Upstream, settings: dict[str, Any]
 ) -> EnvoyConfig:
     known: dict[str, Any] = {
         "listen": Address("127.0.0.1", port),
@@ -176,7 +174,7 @@ def _config(
         "default_upstream": Address("127.0.0.1", upstream.port),
         **settings,
     }
-    if noop:
+    if policy is None:
         return EnvoyConfig(**known)
     from tidegate.policy.load import load_policy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,37 @@ def read_all(answer: httpx.Response) -> tuple[bytes, bool]:
     except httpx.RemoteProtocolError:
         return received, False
     return received, True
+
+
+def test_a_clean_close_in_mid_stream_leaks_which_is_why_process_never_closes_early(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """Envoy's own behaviour, `failure_mode_allow: false` or not. When this fails, Envoy has become safer."""
+    hold = Hold()
+    with running_gate(tmp_path, upstream, stand_in="tests.e2e.hasty_policy") as gate:
+        fields = gate.fields(chunked([delta("good morning. "), hold, delta(f"mail {SECRET} now. "), *finish()]))
+        with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+            until(lambda: gate.stat("http.edge.ext_proc.streams_closed") == 1)
+            hold.open()
+            received, ended = read_all(answer)
+    assert SECRET.encode() in received
+    assert ended
+
+
+def test_a_process_that_stops_for_good_in_mid_stream_never_leaks(tmp_path: Path, upstream: Upstream) -> None:
+    """The drain is over and the response is not: the rest must not pass."""
+    hold = Hold()
+    stream = [delta("good morning. "), hold, *(delta(f"mail {SECRET} now. ") for _ in range(50)), *finish()]
+    with running_gate(tmp_path, upstream, flags={"drain": 0.2, "health-grace": 0.1}) as gate:
+        fields = gate.fields(chunked(stream))
+        with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+            until(hold.reached)
+            gate.workers[0].send(signal.SIGTERM)
+            assert gate.workers[0].wait() == 0
+            hold.open()
+            received, ended = read_all(answer)
+    assert b"bob" not in received
+    assert not ended
 
 
 def test_a_killed_process_in_mid_stream_never_leaks(own_gate: Gate) -> None:

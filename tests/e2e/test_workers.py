@@ -136,6 +136,7 @@ def test_envoy_survives_its_own_end(two: Gate) -> None:
 def test_tls_both_ways_between_envoy_and_the_workers(tmp_path: Path, upstream: Upstream) -> None:
     files = make_certificates(tmp_path)
     tls = PolicyTls(str(files.ca), "tidegate", str(files.cert), str(files.key))
-    with running_gate(tmp_path, upstream, certificates=files, tls=tls) as gate:
+    flags = {"tls-cert": files.cert, "tls-key": files.key, "tls-client-ca": files.ca}
+    with running_gate(tmp_path, upstream, flags=flags, tls=tls) as gate:
         until(lambda: gate.get(json_answer(chat("hello"))).status_code == 200)
         assert gate.get(json_answer(chat(f"mail {SECRET}"))).json() == chat("mail [EMAIL]")

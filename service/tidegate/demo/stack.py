@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import secrets
 import shutil
@@ -10,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -29,39 +32,39 @@ class StackError(RuntimeError):
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports that nobody listens on now. Random, so that parallel runs rarely meet."""
-    held: list[socket.socket] = []
-    try:
-        while len(held) < count:
-            port = secrets.choice(_PORTS)
-            candidate = socket.socket()
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                candidate.close()
-            else:
-                held.append(candidate)
-        return [candidate.getsockname()[1] for candidate in held]
-    finally:
-        for candidate in held:
-            candidate.close()
+    """Different loopback ports that nobody listens on now, and that no other process was given by this function."""
+    return [adjacent_ports(1) for _ in range(count)]
 
 
 def adjacent_ports(count: int) -> int:
     """The first of `count` free ports in a row, for a server that adds the worker's index to its port."""
     while True:
         first = secrets.choice(_PORTS)
-        if all(_is_free(first + index) for index in range(count)):
+        if all(_claim(port) for port in range(first, first + count)):
             return first
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as candidate:
-        try:
+_claimed: set[int] = set()
+
+
+def _claim(port: int) -> bool:
+    """Take a port for this process, once. A lock on byte `port` of a common file keeps parallel runs apart."""
+    if port in _claimed:
+        return False
+    try:
+        fcntl.lockf(_register(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as candidate:
             candidate.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    except OSError:
+        return False
+    _claimed.add(port)
+    return True
+
+
+@cache
+def _register() -> int:
+    path = Path(tempfile.gettempdir()) / f"tidegate-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 class Process:
