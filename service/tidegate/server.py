@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import hmac
 import signal
@@ -122,6 +123,10 @@ class Worker:
         metrics, _thread = start_http_server(int(metrics_port), metrics_host, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()
+        # What was built so far lives as long as the process: the collector need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         self.telemetry.log.info("serving", address=address, policy=self.source.current.version)
         await self._stopping.wait()
@@ -135,6 +140,7 @@ class Worker:
         await self._key_sets.aclose()
         metrics.shutdown()
         metrics.server_close()
+        self.telemetry.flush()
         self.telemetry.log.info("stopped")
 
     def _server(self, ledger: Ledger) -> grpc.aio.Server:

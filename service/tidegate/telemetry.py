@@ -5,6 +5,7 @@ Labels take only values from the policy or from closed lists, so cardinality is 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ from tidegate.model import Allow, Decision
 from tidegate.policy.compiled import Policy
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_FLUSH = 0.05  # seconds
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -46,6 +48,7 @@ class Telemetry:
         self._stream = stream or sys.stderr.buffer
         self._verbose = _LEVELS[level] <= _LEVELS["info"]
         self._exact = True
+        self._lines: list[bytes] = []
         self.log = logger(level, self._stream)
         self._decisions = self._new(
             Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement")
@@ -115,11 +118,19 @@ class Telemetry:
         self.log.info("response", request_id=request_id, outcome=outcome, failure=failure, coverage=coverage.header())
 
     def _line(self, fields: dict[str, Any]) -> None:
-        """One line of the hot path: what structlog would write, at a fifth of its cost (measured: 14 against 3 µs)."""
+        """One line of the hot path: what structlog would write, at a fifth of its cost, written in batches."""
         fields["level"] = "info"
         fields["timestamp"] = datetime.fromtimestamp(self._clock.now(), UTC)
-        self._stream.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
-        self._stream.flush()
+        self._lines.append(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH, self.flush)
+
+    def flush(self) -> None:
+        """Write the lines that wait; called every 50 ms while there are any, and at the end of the process."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write(b"".join(lines))
+            self._stream.flush()
 
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 
+import tldextract
 from presidio_analyzer.predefined_recognizers import (
     CreditCardRecognizer,
     EmailRecognizer,
@@ -75,6 +76,8 @@ def _rate(plan: FilterPlan, text: str, step: int) -> float:
 
 
 def _presidio(text: str) -> float:
+    # Its e-mail recogniser would fetch a list of domains at run time; the package brings a snapshot.
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
     recognisers = [
         EmailRecognizer(),
         PhoneRecognizer(),
