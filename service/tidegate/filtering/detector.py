@@ -20,8 +20,12 @@ from tidegate.filtering import grammar
 GUARD_CONTEXT = 2
 """How far a guard may look to the left, in bytes of the view."""
 
-Accept = Callable[[re.Match[bytes]], int]
-Search = Callable[[bytes, int, int], int]
+Span = tuple[int, int]
+Accept = Callable[[re.Match[bytes]], Span | None]
+Match = Callable[[object, bytes, int, int], list[Span]]
+
+UNANCHORED: object = re2._re2.RE2.Anchor.UNANCHORED
+ANCHORED: object = re2._re2.RE2.Anchor.ANCHOR_BOTH
 
 
 class Hit(NamedTuple):
@@ -33,32 +37,34 @@ class Hit(NamedTuple):
     over: bool
 
 
-def whole(match: re.Match[bytes]) -> int:
-    """Accept what matched, to its end."""
-    return match.end()
+def whole(match: re.Match[bytes]) -> Span | None:
+    """Accept all that matched."""
+    return match.span()
 
 
 def options() -> re2.Options:
-    """RE2 on bytes, no captures, and room for the automata of all detectors together (64 MiB at most, shared)."""
+    """RE2 on bytes, no captures, and at most 16 MiB of states, shared by all who use the pattern."""
     chosen = re2.Options()
     chosen.encoding = re2.Options.Encoding.LATIN1
     chosen.never_capture = True
-    chosen.max_mem = 64 << 20
+    chosen.log_errors = False
+    chosen.max_mem = 16 << 20
     return chosen
 
 
-def searcher(pattern: str) -> Search:
-    """`search(view, start, end)` for the leftmost match's position, -1 when there is none.
+def matcher(pattern: str) -> Match:
+    """`match(UNANCHORED, view, start, end)[0][0]` is the position of the leftmost match, -1 when there is none.
 
-    This calls the binding beneath `re2.compile(...).search`, whose match objects triple the cost of a short call.
+    This is the binding beneath `re2.compile(...).search`, whose match objects triple the cost of a short call.
     """
-    match = re2.compile(pattern.encode("latin-1"), options())._regexp.Match
-    anchor = re2._re2.RE2.Anchor.UNANCHORED
+    match: Match = re2.compile(pattern.encode("latin-1"), options())._regexp.Match
+    return match
 
-    def search(view: bytes, start: int, end: int) -> int:
-        return int(match(anchor, view, start, end)[0][0])
 
-    return search
+def searcher(pattern: str) -> Callable[[bytes, int, int], int]:
+    """`search(view, start, end)` for the position of the leftmost match, -1 when there is none."""
+    match = matcher(pattern)
+    return lambda view, start, end: match(UNANCHORED, view, start, end)[0][0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +72,13 @@ class Detector:
     """One row.
 
     `body` is the shape of a value and `ahead` what must follow it (the end of the text always may), both in the syntax
-    of `tidegate.filtering.grammar`; a capture group in `body` narrows what is replaced. `guard` is a zero-width test at
-    the value's start in the syntax of `re`. `accept` has the last word on what matched: it returns the end of the value,
-    or -1 for none, and may look at nothing but the match. `run` is the character class that goes on with a value that
-    has no natural end; such a row names its `cap` in bytes of the view, and a `trigger` that every value begins with.
+    of `tidegate.filtering.grammar`. `guard` is a zero-width test where the body starts, in the syntax of `re`. `accept`
+    has the last word on what matched: it returns the span of the value in it, or None, and looks at nothing but the
+    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or at the letter or underscore just
+    before it; without one it follows from the body. `run` is the character class that goes on with a value that has no
+    natural end; such a row needs a trigger, and a `limit`, its cap in bytes of the view. `apart` gives a row an
+    automaton of its own, where its states would multiply with those of the others, and names a byte that every value
+    has.
     """
 
     entity: str
@@ -83,6 +92,7 @@ class Detector:
     trigger: str = ""
     run: str = ""
     limit: int = 0
+    apart: bytes = b""
 
     @cached_property
     def _node(self) -> grammar.Node:
@@ -105,7 +115,7 @@ class Detector:
 
     @cached_property
     def begins(self) -> str:
-        """A pattern, for RE2, that matches wherever a decided value starts."""
+        """The trigger, given or derived."""
         return self.trigger or grammar.render(grammar.parse(self.body)) + self._follows(r"\z")
 
     def _follows(self, end: str) -> str:
@@ -114,36 +124,37 @@ class Detector:
         return f"(?:{self.ahead}|(?:{grammar.prefixes(grammar.parse(self.ahead))}){end})"
 
     @cached_property
-    def _exact(self) -> re.Pattern[bytes]:
+    def exact(self) -> re.Pattern[bytes]:
+        """The pattern for `re`, to be matched at one position and no further than `cap` from it."""
         ahead = f"(?={self._follows(chr(92) + 'Z')})" if self.ahead else ""
         return re.compile(f"{self.guard}(?:{self.body}){ahead}".encode("latin-1"), re.DOTALL)
-
-    @cached_property
-    def _waiting(self) -> Search:
-        return searcher(rf"\A(?:{self.unfinished})\z")
 
     @cached_property
     def swallow(self) -> re.Pattern[bytes]:
         """What goes on with a value that passed the cap."""
         return re.compile(f"{self.run}*".encode("latin-1"), re.DOTALL)
 
+    @cached_property
+    def _guarded(self) -> re.Pattern[bytes]:
+        return re.compile(self.guard.encode("latin-1"))
+
+    @cached_property
+    def _prefix(self) -> Match:
+        return matcher(self.unfinished)
+
     def waits(self, view: bytes, at: int) -> bool:
         """Whether text that follows the view could change what is decided at this position."""
-        if self.run and len(view) - at >= self.cap:
+        if (self.run and len(view) - at >= self.cap) or not self._guarded.match(view, at):
             return False
-        return self._waiting(view[at:], 0, len(view) - at) == 0
+        return self._prefix(ANCHORED, view, at, len(view))[0][0] == at
 
-    def decide(self, view: bytes, at: int) -> Hit | None:
-        """The value that starts at this position, if one does; call it once nothing waits there, or at the end."""
-        end = len(view)
-        over = False
-        if self.run and end - at >= self.cap:
-            end = at + self.cap
-            over = self._waiting(view[at:end], 0, self.cap) == 0
-        match = self._exact.match(view, at, end)
-        if match is None:
+    def hit(self, view: bytes, at: int, found: re.Match[bytes]) -> Hit | None:
+        """The value, if what `exact` found here is one."""
+        span = self.accept(found)
+        if span is None:
             return None
-        stop = self.accept(match)
-        if stop < 0:
-            return None
-        return Hit(self, match.start(match.re.groups), stop, over)
+        return Hit(self, *span, bool(self.run) and self._over(view, at))
+
+    def _over(self, view: bytes, at: int) -> bool:
+        end = at + self.cap
+        return end <= len(view) and self._prefix(ANCHORED, view, at, end)[0][0] == at

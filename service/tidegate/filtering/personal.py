@@ -1,6 +1,6 @@
 """Detectors of personal data. Rows stand in order of precedence where two values start at the same place.
 
-In these patterns `\\xc0` is a letter outside ASCII and `\\xb7` the ideographic full stop (see `tidegate.filtering.view`).
+In these patterns `\\xc0` is a letter outside ASCII, `\\xb7` the ideographic full stop (`tidegate.filtering.view`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _V4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 _HEX = r"[0-9A-Fa-f]{1,4}"
 _V6_END = rf"(?:{_HEX}|{_V4})"
-_LOCAL_START = r"[0-9A-Za-z_\xc0]"
+_START = r"(?:\b|[A-Za-z_])"  # a run of digits, at most one letter early
+_AREA = r"\([2-9][0-9]{2}\)"
+_PLAIN = r"[2-9][0-9]{2}[ .\x2f-]{1,2}"
+_LINE = r"[2-9][0-9]{2}[ .-]{1,2}[0-9]{4}"
 _LOCAL = r"[0-9A-Za-z.!#$%&'*+_~^`{|}\x22\xc0-]"
 
 PERSONAL: tuple[Detector, ...] = (
@@ -22,7 +25,7 @@ PERSONAL: tuple[Detector, ...] = (
         name="iban",
         guard=r"(?<![0-9A-Za-z])",
         body=r"[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11,31}",
-        trigger=r"[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11}",
+        trigger=r"(?:\b|_)[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11}",
         accept=validators.iban,
         positives=(
             "GB82WEST12345698765432",
@@ -42,6 +45,7 @@ PERSONAL: tuple[Detector, ...] = (
         body=rf"[0-9]{{4}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}{_SEP}[0-9]{{4}}(?:{_SEP}[0-9]{{1,3}})?"
         rf"|[0-9]{{6}}{_SEP}[0-9]{{4,5}})|[0-9]{{13}}",
         ahead=r"[^0-9]",
+        trigger=rf"{_START}[2-68][0-9]{{3}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}|[0-9]{{6}}{_SEP}[0-9]{{4}}|[0-9]{{9}})",
         accept=validators.card,
         positives=(
             "4111111111111111",
@@ -86,7 +90,7 @@ PERSONAL: tuple[Detector, ...] = (
             "123-45-6789-1",
             "123456789",
         ),
-    ),  # fmt: skip
+    ),
     Detector(
         entity="IP_ADDRESS",
         name="ipv4",
@@ -136,9 +140,10 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="PHONE",
         name="nanp",
-        guard=r"(?<![0-9])(?<![0-9]\.)",
-        body=r"(?:1[ .-]{0,2})?(?:\([2-9][0-9]{2}\)[ .-]{0,2}|[2-9][0-9]{2}[ .\x2f-]{1,2})[2-9][0-9]{2}[ .-]{1,2}[0-9]{4}",
+        guard=r"(?:(?=\()|(?<![0-9])(?<![0-9]\.))",
+        body=rf"(?:1[ .-]{{0,2}})?(?:{_AREA}[ .-]{{0,2}}|{_PLAIN}){_LINE}",
         ahead=r"[^0-9.]|\.[^0-9]",
+        trigger=rf"{_START}(?:1[ .-]{{0,2}}(?:{_AREA}|{_PLAIN}{_LINE})|{_PLAIN}{_LINE})|{_AREA}",
         accept=validators.nanp,
         positives=(
             "(415) 555-0132",
@@ -162,12 +167,13 @@ PERSONAL: tuple[Detector, ...] = (
             "$1,234,567.89",
             "123-456-7890",
         ),
-    ),  # fmt: skip
+    ),
     Detector(
         entity="EMAIL",
         name="email",
-        body=rf"{_LOCAL_START}{_LOCAL}{{0,63}}@[0-9A-Za-z.\xc0\xb7-]{{1,255}}",
-        trigger=rf"{_LOCAL_START}{_LOCAL}{{0,63}}@[0-9A-Za-z\xc0]",
+        body=rf"{_LOCAL}{{1,64}}@[0-9A-Za-z.\xc0\xb7-]{{1,255}}",
+        trigger=rf"{_LOCAL}{{1,64}}@(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]*[.\xb7])+(?:xn--|[A-Za-z\xc0]{{2}})",
+        apart=b"@",
         accept=validators.email,
         positives=(
             "bob@example.com",

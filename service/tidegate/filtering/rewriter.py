@@ -28,11 +28,6 @@ class TextRewriter:
     Raises ValueError when the plan names an entity that no detector has.
     """
 
-    __slots__ = (
-        "_actions", "_base", "_done", "_finished", "_findings", "_invisible", "_key", "_ranks", "_scanner", "_swallowing",
-        "_text", "_view", "_where", "blocked", "scanned",
-    )  # fmt: skip
-
     def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
         self._scanner = scanner_for(plan)
         self._actions = plan.actions
@@ -45,7 +40,7 @@ class TextRewriter:
         self._invisible = 0
         self._swallowing: Detector | None = None
         self._finished = False
-        self._findings: dict[tuple[str, str], int] = {}
+        self._counts: dict[str, int] = {}
         self.blocked: Finding | None = None
         self.scanned = 0
 
@@ -57,7 +52,7 @@ class TextRewriter:
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
         """How often each entity was found, by entity and action."""
-        return self._findings
+        return {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
@@ -102,7 +97,8 @@ class TextRewriter:
         if self._swallowing is not None:
             at, done = self._swallow(self._swallowing, at, done)
         hold = size if final else scanner.hold(view, at)
-        while at < hold and (at := scanner.propose(view, at)) < hold:
+        known: list[int] = []
+        while at < hold and (at := scanner.propose(view, at, known)) < hold:
             hit = scanner.decide(view, at)
             if hit is None:
                 at += 1
@@ -140,19 +136,16 @@ class TextRewriter:
     def _count(self, hit: Hit) -> Action:
         entity = hit.detector.entity
         action = self._actions[entity]
-        label = (entity, action.label)
-        self._findings[label] = self._findings.get(label, 0) + 1
+        self._counts[entity] = self._counts.get(entity, 0) + 1
         if action is Action.BLOCK:
             self.blocked = Finding(entity, action.label, self._where)
         return action
 
     def _replace(self, hit: Hit, value: str) -> str:
         entity = hit.detector.entity
-        return (
-            actions.constant(entity)
-            if hit.over
-            else actions.replacement(self._actions[entity], entity, value, self._key)
-        )
+        if hit.over:
+            return actions.constant(entity)
+        return actions.replacement(self._actions[entity], entity, value, self._key)
 
     def _keep(self, hold: int, cut: int) -> None:
         """Drop what is released: the view before `hold` but for a guard's context, and the text before `cut`."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from tidegate.filtering.detector import Detector, Hit, searcher
+from tidegate.filtering.detector import UNANCHORED, Hit, matcher
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
 from tidegate.filtering.ruleset import FilterPlan
+
+_EARLY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
+"""What a trigger may begin with, one byte before the value."""
 
 
 class Scanner:
@@ -20,36 +23,65 @@ class Scanner:
 
     def __init__(self, entities: frozenset[str]) -> None:
         rows = tuple(row for row in DETECTORS if row.entity in entities)
-        self._rows = rows
-        self._by_byte = tuple(tuple(row for row in rows if byte in row.first) for byte in range(256))
-        self._proposals = searcher("|".join(row.begins for row in rows))
-        self._unfinished = searcher(rf"(?:{'|'.join(row.unfinished for row in rows)})\z")
+        groups = {needs: [row for row in rows if row.apart == needs] for needs in sorted({row.apart for row in rows})}
+        self._proposals = [
+            (number, needs, matcher("|".join(row.begins for row in group)))
+            for number, (needs, group) in enumerate(groups.items())
+        ]
+        self._unfinished = [matcher(rf"(?:{'|'.join(row.unfinished for row in group)})\z") for group in groups.values()]
+        self._by_byte = tuple(
+            tuple((row, row.exact.match, row.cap) for row in rows if byte in row.first) for byte in range(256)
+        )
         self._endless = min((row.cap for row in rows if row.run), default=0)
         self.cap = max(row.cap for row in rows)
 
-    def propose(self, view: bytes, start: int) -> int:
-        """The next position where a value may start, or the view's length."""
-        at = self._proposals(view, start, len(view))
-        return len(view) if at < 0 else at
+    def propose(self, view: bytes, at: int, known: list[int]) -> int:
+        """The first position from `at` where a value may start, or the view's length.
+
+        `known` is the caller's, empty at first and for one view: what was found ahead and need not be searched again.
+        """
+        nearest = end = len(view)
+        if not known:
+            known += [-1] * len(self._proposals)
+        for number, needs, search in self._proposals:
+            found = known[number]
+            if found < at:
+                early = at - 1 if at and view[at - 1] in _EARLY else at
+                found = search(UNANCHORED, view, early, end)[0][0] if needs in view else -1
+                found = known[number] = end if found < 0 else max(at, found)
+            if found < nearest:
+                nearest = found
+        return nearest
 
     def decide(self, view: bytes, at: int) -> Hit | None:
         """The value that starts here. The answer is final for every position before `hold`."""
-        for row in self._by_byte[view[at]]:
-            hit = row.decide(view, at)
-            if hit is not None:
+        for row, match, cap in self._by_byte[view[at]]:
+            found = match(view, at, at + cap)
+            if found is not None and (hit := row.hit(view, at, found)) is not None:
                 return hit
         return None
 
     def hold(self, view: bytes, start: int) -> int:
         """The leftmost position, from `start`, about which text to come can still change the answer."""
         end = len(view)
-        at = self._unfinished(view, max(start, end - self.cap), end)
-        while self._endless and end - at >= self._endless and not any(row.waits(view, at) for row in self._rows):
-            at = self._unfinished(view, at + 1, end)
+        at = self._leftmost(view, max(start, end - self.cap), end)
+        while self._endless and end - at >= self._endless and not self._waits(view, at):
+            at = self._leftmost(view, at + 1, end)
         return at
 
+    def _leftmost(self, view: bytes, start: int, end: int) -> int:
+        at = end
+        for search in self._unfinished:
+            found = search(UNANCHORED, view, start, end)[0][0]
+            if found < at:
+                at = found
+        return at
 
-@lru_cache(maxsize=256)
+    def _waits(self, view: bytes, at: int) -> bool:
+        return any(row.waits(view, at) for row, _, _ in self._by_byte[view[at]])
+
+
+@lru_cache(maxsize=64)
 def _scanner(entities: frozenset[str]) -> Scanner:
     return Scanner(entities)
 

@@ -10,9 +10,10 @@ from tidegate.filtering import validators
 from tidegate.filtering.detector import Detector
 
 _TOKEN_CAP = 512
-_JWT_CAP = 4096
+_JWT_CAP = 1024
 _PEM_CAP = 8192
 _NO_ALNUM = r"(?<![0-9A-Za-z])"
+_ALONE = r"(?<![0-9A-Za-z_-])"
 _JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq0q1yQ\nZk3vB8h1Yw==\n-----END RSA PRIVATE KEY-----"
 
@@ -21,7 +22,7 @@ SECRETS: tuple[Detector, ...] = (
         entity="PRIVATE_KEY",
         name="pem",
         body=r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:\r?\n[A-Za-z][0-9A-Za-z-]{1,40}: [ -~]{0,100}|[0-9A-Za-z+\x2f= \t\r\n\\]|-[0-9A-Za-z])*"
+        r"(?:\r?\n[A-Za-z][0-9A-Za-z-]*: [ -~]*|[0-9A-Za-z+\x2f= \t\r\n\\]|-[0-9A-Za-z])*"
         r"(?:-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
         trigger=r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY",
         run=r"[0-9A-Za-z+/=\s\\]",
@@ -32,7 +33,7 @@ SECRETS: tuple[Detector, ...] = (
             _PEM.replace("RSA ", ""),
             _PEM.replace("\n", "\\n"),
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIGTruncatedInTheMiddle",
-            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A1B\n\nMIIEowIBAAKCAQEA7bq0q1yQ",
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\nMIIEowIBAAKCAQEA7b",
             "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2.0.22 (GNU/Linux)\n\nlQOYBFqzXgEBCADK1s4V8Vn4\n",
         ),
         negatives=("-----BEGIN PRIVATE KEY----- opens it", "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOC"),
@@ -40,9 +41,9 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="JWT",
         name="jwt",
-        guard=_NO_ALNUM,
+        guard=_ALONE,
         body=r"eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*)?",
-        trigger=r"eyJ[0-9A-Za-z_-]{10,}\.eyJ",
+        trigger=r"\beyJ[0-9A-Za-z_-]{10,}\.eyJ",
         run=r"[0-9A-Za-z_.-]",
         limit=_JWT_CAP,
         accept=validators.jwt,
@@ -64,6 +65,7 @@ SECRETS: tuple[Detector, ...] = (
         body=r"(?i:aws[_ .-]?secret[_ .-]?(?:access[_ .-]?)?key|secret[_ .-]?access[_ .-]?key)"
         r"\\?[\x22']?[ \t]{0,4}(?:=>|[:=>]|is)[ \t]{0,4}\\?[\x22']?([0-9A-Za-z\x2f+]{40})",
         ahead=r"[^0-9A-Za-z\x2f+]",
+        accept=validators.secret_part,
         positives=(
             "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             'AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"',
@@ -94,9 +96,9 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="OPENAI_KEY",
         name="openai",
-        guard=r"(?<![0-9A-Za-z-])",
+        guard=_ALONE,
         body=r"sk-[0-9A-Za-z_-]{20,}",
-        trigger=r"sk-[0-9A-Za-z_-]{20}",
+        trigger=r"\bsk-[0-9A-Za-z_-]{20}",
         run=r"[0-9A-Za-z_-]",
         limit=_TOKEN_CAP,
         accept=validators.random_key,

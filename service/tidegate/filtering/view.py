@@ -111,7 +111,7 @@ def position(ranks: list[int], visible: int) -> int:
 
 
 def plain(text: str) -> str:
-    """What a reader sees in a matched value, as text: compatibility forms folded, dropped characters gone, letters kept."""
+    """What a reader sees in a matched value, as text: disguises undone and letters kept."""
     return "".join(_plain(char) for char in text)
 
 
