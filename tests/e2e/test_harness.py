@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
+from tidegate import server
+from tidegate.settings import Settings
 
+from tests.e2e.noop_policy import OPTIONS
 from tests.e2e.stack import Gate, until
 from tests.e2e.upstream import Answer, Hold, Reset, chat, chunked, delta, finish, gzip_answer, json_answer
 
@@ -68,3 +73,7 @@ def test_gzip_comes_as_the_model_sent_it(noop_gate: Gate) -> None:
 def test_trailers_reach_the_filters(noop_gate: Gate) -> None:
     answer = noop_gate.get(chunked([b"{}"], content_type="application/json", trailers=[("x-sum", "1")]))
     assert answer.json() == {}
+
+
+def test_the_stand_in_runs_under_the_options_of_the_real_server() -> None:
+    assert dict(OPTIONS) == dict(server._OPTIONS) | {"grpc.max_receive_message_length": Settings(Path()).max_message}

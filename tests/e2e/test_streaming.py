@@ -150,7 +150,7 @@ def test_keepalive_pings_do_not_end_a_silent_stream(pinging_gate: Gate) -> None:
     with pinging_gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
         attempts = "cluster.tidegate.health_check.attempt"
         before = pinging_gate.stat(attempts)
-        until(lambda: pinging_gate.stat(attempts) >= before + 3, what="three seconds of Envoy's clock")
+        until(lambda: pinging_gate.stat(attempts) >= before + 6, what="three seconds of Envoy's clock")
         hold.open()
         assert streamed_text(answer.read().decode()) == "Good morning, all. Good night. "
     assert pinging_gate.stat("cluster.tidegate.upstream_cx_destroy_with_active_rq") == 0

@@ -37,9 +37,9 @@ def policy_cluster(workers: Sequence[Address], tls: PolicyTls | None) -> Json:
     # NOT_SERVING counts at once; the threshold is for silence, so that one long answer does not cost a worker.
     health = {
         "timeout": "1s",
-        "interval": "1s",
-        "no_traffic_interval": "1s",
-        "unhealthy_threshold": 3,
+        "interval": "0.5s",  # a draining worker waits three of these, `--health-grace`
+        "no_traffic_interval": "0.5s",
+        "unhealthy_threshold": 4,
         "healthy_threshold": 1,
         "grpc_health_check": {},
     }
