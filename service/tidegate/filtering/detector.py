@@ -111,7 +111,8 @@ class Detector:
     @cached_property
     def unfinished(self) -> str:
         """A pattern of every text that more text could turn into a value, or into another value."""
-        return grammar.prefixes(self._node) or ""
+        edge = r"\b" if self.trigger.startswith(r"\b") else ""
+        return f"{edge}(?:{grammar.prefixes(self._node) or ''})"
 
     @cached_property
     def begins(self) -> str:

@@ -73,7 +73,7 @@ class Scanner:
         at = end
         for search in self._unfinished:
             found = search(UNANCHORED, view, start, end)[0][0]
-            if found < at:
+            if 0 <= found < at:
                 at = found
         return at
 

@@ -1,0 +1,113 @@
+"""What the tests of the text rewriter share: plans, hostile texts, ways of cutting, and the meaning of filtering."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import strategies as st
+from tidegate.filtering import actions
+from tidegate.filtering.detector import Detector, Hit
+from tidegate.filtering.detectors import DETECTORS, ENTITIES
+from tidegate.filtering.rewriter import TextRewriter
+from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.view import fold, position
+from tidegate.model import Finding
+
+KEY = b"k"
+PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action)) for action in Action}
+MIXED = FilterPlan(dict(zip(sorted(ENTITIES), [Action.REDACT, Action.HASH, Action.MASK, Action.DROP] * 4, strict=False)))
+SINGLE = {entity: FilterPlan({entity: Action.REDACT}) for entity in ENTITIES}
+
+VALUES = [value for row in DETECTORS for value in row.positives]
+NEAR_MISSES = [value for row in DETECTORS for value in row.negatives]
+PIECES = [
+    *"0123456789aAkGsX .-()+:@/_=,\n\"'[]{}|\\",
+    *"\u200b\u00ad\ufe0f\u0301\u00a0\u2013\u00e9\u7528\u3002\uff15\uff20\u0663\U0001f600\ud800",
+    *("eyJ", "sk-", "-----BEGIN ", "PRIVATE KEY-----", "ghp_", "AKIA", "aws_secret_access_key", "GB82", "+1", "4111"),
+    *("415", "::", "@a.co", ".com", "xoxb-"),
+]
+PROSE = (
+    "The model answered that the figures for 2024 rose by 3.5 percent, which is more than anyone expected; see 4.2.\n"
+    "- first, open the file and read line 12\n- then call `rewrite(plan, text)` twice, on 2024-01-15T10:00:00Z.\n\n"
+    "If that fails (it may), ask again: version 1.2.3.4.5 of the library costs $1,234.50 and has the id 1234567890123. "
+)
+LONG = [  # longer than the caps of the values without an end of their own
+    "see ghp_" + "a1B2" * 200 + " now",
+    "sk-proj-" + "a1B2" * 180 + "\u200b\u200bzz\u200b.",
+    "eyJhbGciOiJIUzI1NiJ9.eyJ" + "YWJj" * 300 + "." + "s1g_" * 30 + " and bob@example.com",
+    "-----BEGIN PRIVATE KEY-----\n" + ("MIIEow\u00ad" * 9 + "\n") * 180 + "-----END PRIVATE KEY-----\nbob@example.com",
+    "a" * 200 + "@example.com " + "b" * 70 + "@" + "c." * 150 + "com",
+    "1\u200b" * 60 + "4111" + "\u200b" * 40 + "1111 1111" + "\u0301" * 3 + "1111",
+]
+TEXTS = [*VALUES, *NEAR_MISSES, *(f"{one}{two}" for one, two in pairwise(VALUES)), PROSE]
+
+
+@st.composite
+def _damaged(draw: st.DrawFn) -> str:
+    """A value cut short, begun late, or with something put into it."""
+    value = draw(st.sampled_from(VALUES))
+    at = draw(st.integers(0, len(value)))
+    return draw(st.sampled_from([value[:at], value[at:], value[:at] + draw(st.sampled_from(PIECES)) + value[at:]]))
+
+
+texts = st.lists(
+    st.one_of(
+        st.sampled_from(VALUES),
+        st.sampled_from(NEAR_MISSES),
+        _damaged(),
+        st.sampled_from([" ", ", ", "\n", " and more prose "]),
+        st.lists(st.sampled_from(PIECES), max_size=10).map("".join),
+        st.builds(lambda char, count: char * count, st.sampled_from("a1 .-@A=\u00e9\u200b4("), st.integers(1, 90)),
+        st.sampled_from(LONG),
+    ),
+    max_size=6,
+).map("".join)
+
+
+@st.composite
+def cut_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A text and one way of cutting it."""
+    text = draw(texts)
+    at = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    return text, [text[start:end] for start, end in pairwise([0, *at, len(text)])]
+
+
+def run(plan: FilterPlan, chunks: list[str]) -> tuple[str, dict[tuple[str, str], int], Finding | None]:
+    """All that a rewriter makes of these chunks."""
+    rewriter = TextRewriter(plan, key=KEY, where="$.a")
+    out = "".join([rewriter.feed(chunk) for chunk in chunks] + [rewriter.finish()])
+    assert rewriter.held == 0
+    return out, dict(rewriter.findings), rewriter.blocked
+
+
+def meaning(plan: FilterPlan, text: str) -> str:
+    """What filtering means, without RE2, holding or streams: every position, every row in order, the first one wins."""
+    folded = fold(text)
+    text, view = folded.text, folded.view
+    rows = [row for row in DETECTORS if row.entity in plan.actions]
+    out, done, at = [], 0, 0
+    while at < len(view):
+        hit = next(filter(None, (_decide(row, view, at) for row in rows)), None)
+        if hit is None:
+            at += 1
+            continue
+        start, end = position(folded.ranks, hit.start), position(folded.ranks, hit.end - 1) + 1
+        entity, action = hit.detector.entity, plan.actions[hit.detector.entity]
+        out.append(text[done:start])
+        if action is Action.BLOCK:
+            return "".join(out)
+        done, at = end, hit.end
+        if hit.over:
+            out.append(actions.constant(entity))
+            run_on = hit.detector.swallow.match(view, at)
+            if run_on is not None and run_on.end() > at:
+                at = run_on.end()
+                done = position(folded.ranks, at - 1) + 1
+        else:
+            out.append(actions.replacement(action, entity, text[start:end], KEY))
+    return "".join([*out, text[done:]])
+
+
+def _decide(row: Detector, view: bytes, at: int) -> Hit | None:
+    found = row.exact.match(view, at, at + row.cap)
+    return row.hit(view, at, found) if found else None
