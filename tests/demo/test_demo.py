@@ -29,7 +29,7 @@ def test_every_row_is_as_expected(store, processes, tmp_path):
     assert "FAIL" not in done.stdout
     assert "retry-after: " in done.stdout
     assert re.search(r"first token: \d+ ms direct, \d+ ms gated", done.stdout)
-    assert list(tmp_path.iterdir()) == [], "temporary files are gone"
+    assert _left_behind(tmp_path) == []
 
 
 def test_keep_leaves_it_running_with_working_lines_until_ctrl_c(tmp_path):
@@ -52,7 +52,12 @@ def test_keep_leaves_it_running_with_working_lines_until_ctrl_c(tmp_path):
     assert scored.json()["label"] == "positive"
     assert "ada@example.com" not in scored.text
     assert refused.status_code == 403
-    assert list(tmp_path.iterdir()) == []
+    assert _left_behind(tmp_path) == []
+
+
+def _left_behind(tmp_path: Path) -> list[str]:
+    """All but the empty file through which parallel runs agree on ports: it must outlive each of them."""
+    return [path.name for path in tmp_path.iterdir() if not path.name.startswith("tidegate-ports-")]
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
