@@ -15,7 +15,9 @@ from tidegate.model import Finding
 
 KEY = b"k"
 PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action)) for action in Action}
-MIXED = FilterPlan(dict(zip(sorted(ENTITIES), [Action.REDACT, Action.HASH, Action.MASK, Action.DROP] * 4, strict=False)))
+MIXED = FilterPlan(
+    dict(zip(sorted(ENTITIES), [Action.REDACT, Action.HASH, Action.MASK, Action.DROP] * 4, strict=False))
+)
 SINGLE = {entity: FilterPlan({entity: Action.REDACT}) for entity in ENTITIES}
 
 VALUES = [value for row in DETECTORS for value in row.positives]
@@ -32,10 +34,10 @@ PROSE = (
     "If that fails (it may), ask again: version 1.2.3.4.5 of the library costs $1,234.50 and has the id 1234567890123. "
 )
 LONG = [  # longer than the caps of the values without an end of their own
+    "-----BEGIN PRIVATE KEY-----\n" + ("MIIEow\u00ad" * 9 + "\n") * 180 + "-----END PRIVATE KEY-----\nbob@example.com",
     "see ghp_" + "a1B2" * 200 + " now",
     "sk-proj-" + "a1B2" * 180 + "\u200b\u200bzz\u200b.",
     "eyJhbGciOiJIUzI1NiJ9.eyJ" + "YWJj" * 300 + "." + "s1g_" * 30 + " and bob@example.com",
-    "-----BEGIN PRIVATE KEY-----\n" + ("MIIEow\u00ad" * 9 + "\n") * 180 + "-----END PRIVATE KEY-----\nbob@example.com",
     "a" * 200 + "@example.com " + "b" * 70 + "@" + "c." * 150 + "com",
     "1\u200b" * 60 + "4111" + "\u200b" * 40 + "1111 1111" + "\u0301" * 3 + "1111",
 ]
@@ -58,7 +60,7 @@ texts = st.lists(
         st.sampled_from([" ", ", ", "\n", " and more prose "]),
         st.lists(st.sampled_from(PIECES), max_size=10).map("".join),
         st.builds(lambda char, count: char * count, st.sampled_from("a1 .-@A=\u00e9\u200b4("), st.integers(1, 90)),
-        st.sampled_from(LONG),
+        st.sampled_from(LONG[1:]),
     ),
     max_size=6,
 ).map("".join)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 _QUANTIFIER = re.compile(r"[?*+]|\{(\d+)(,?)(\d*)\}")
-_ATOM = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\\x[0-9a-f]{2}|\\.|[^\\()|?*+{}\[\]]", re.DOTALL)
+_ATOM = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\\x[0-9a-f]{2}|\\.|[^\\()|?*+{}\[\]^$]", re.DOTALL)
 _GROUP = re.compile(r"\((?:\?(i?):)?")
 
 

@@ -103,7 +103,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IP_ADDRESS",
         name="ipv6",
-        guard=r"(?<![0-9A-Za-z_:])",
+        guard=r"(?<![0-9A-Za-z_])(?<!::)",
         body=rf"(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{6}}{_V4}|(?:{_HEX}:){{1,6}}:(?:(?:{_HEX}:){{0,5}}{_V6_END})?"
         rf"|::(?:{_HEX}:){{0,5}}{_V6_END}",
         ahead=r"[^0-9A-Za-z_:.]|[.:][^0-9A-Za-z:]",
@@ -114,8 +114,9 @@ PERSONAL: tuple[Detector, ...] = (
             "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
             "::ffff:192.168.0.1",
             "2001:db8::",
+            "node:fe80::1",
         ),
-        negatives=("12:34:56", "aa:bb:cc:dd:ee:ff", "std::begin", "a[::2]", "::1", "1:2:3:4:5:6:7:8:9", "dead::beef"),
+        negatives=("12:34:56", "aa:bb:cc:dd:ee:ff", "std::begin", "a[::2]", "::1", "dead::beef", "a::b::c1"),
     ),
     Detector(
         entity="PHONE",

@@ -1,0 +1,85 @@
+"""Hostile text costs linear time and bounded memory. Bounds are generous: machines are shared and slow."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from random import Random
+from time import process_time
+
+import pytest
+from tidegate.filtering.rewriter import TextRewriter, rewrite
+from tidegate.filtering.ruleset import Action
+
+from tests.filtering.corpus import PLANS
+
+PLAN = PLANS[Action.REDACT]
+SIZE = 1 << 20
+
+
+def _random(alphabet: str) -> str:
+    return "".join(Random(7).choices(alphabet, k=SIZE))
+
+
+def _repeated(unit: str) -> str:
+    return (unit * (SIZE // len(unit) + 1))[:SIZE]
+
+
+HOSTILE = {
+    "e-mail characters": _repeated("a"),
+    "at signs": _repeated("a@a."),
+    "labels": _repeated("a@" + "a-" * 120 + " "),
+    "digits": _repeated("1"),
+    "digits and separators": _random("0123456789 -."),
+    "cards that fail": _repeated("4111 "),
+    "octets": _repeated("1.1.1.1.1 "),
+    "colons": _random("0123456789abcdef:"),
+    "phones that fail": _repeated("+99912345678 "),
+    "ibans that fail": _repeated("GB82WEST12345698765433 "),
+    "iban beginnings": _repeated("aa11 "),
+    "base64": _random("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
+    "token beginnings": _repeated("_sk-"),
+    "token run": _repeated("ghp_" + "a1" * 4000),
+    "jwt beginnings": _repeated("-eyJ" * 200 + "0123456789.eyJ" + "a" * 900),
+    "pem beginnings": _repeated("-----BEGIN PRIVATE KEY-----"),
+    "pem headers": _repeated("-----BEGIN PRIVATE KEY-----" + "\nabc: " * 2000),
+    "endless pem": "-----BEGIN PRIVATE KEY-----\n" + _repeated("A"),
+    "invisible": _repeated("1\u200b"),
+    "only invisible": _repeated("\u200b"),
+    "ideographs": _repeated("\u7528"),
+}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = process_time()
+    work()
+    return process_time() - start
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
+    text = HOSTILE[name]
+    small = min(_seconds(lambda: rewrite(PLAN, text[: SIZE // 8])) for _ in range(2))
+    large = _seconds(lambda: rewrite(PLAN, text))
+    assert large < 8
+    assert large / max(small, 0.02) < 8 * 4
+
+
+@pytest.mark.parametrize("name", ["e-mail characters", "digits", "base64", "endless pem", "token run", "invisible"])
+def test_a_stream_of_the_worst_takes_little_memory(name: str) -> None:
+    text = HOSTILE[name][: SIZE // 4]
+    rewriter = TextRewriter(PLAN)
+    rewriter.feed(text[:100])
+    tracemalloc.start()
+    for at in range(100, len(text), 200):
+        rewriter.feed(text[at : at + 200])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_small_deltas_are_cheap() -> None:
+    rewriter = TextRewriter(PLAN)
+    deltas = ["The ", "model", " answer", "ed that ", "2024 ", "was fine, ", "see ", "section 4.2", ".\n"] * 500
+    cost = _seconds(lambda: [rewriter.feed(delta) for delta in deltas])
+    assert cost / len(deltas) < 100e-6
