@@ -30,6 +30,9 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BREAK = re.compile(r"[\r\n\x00]")
 _MAX_TARGET = 8192
+# What is longer is no name, and must not fill the caches below: anybody can send it, with or without a credential.
+_MAX_NAME = 256
+_MAX_AUTHORITY = 262
 
 
 def canonical(
@@ -52,7 +55,7 @@ def canonical(
     """
     if method not in _METHODS and _METHOD.fullmatch(method) is None:
         return _malformed("The request method is not valid.", "method")
-    host = _canonical_host(authority)
+    host = _canonical_host(authority) if len(authority) <= _MAX_AUTHORITY else None
     if host is None:
         return _malformed("The request host is not valid.", "host")
     raw_path, _, query = target.partition("?")
@@ -61,7 +64,7 @@ def canonical(
         return _malformed("The request path is not in canonical form.", "path")
     fields: dict[str, str] = {}
     for raw_name, value in headers:
-        name = _field_name(raw_name)
+        name = _field_name(raw_name) if len(raw_name) <= _MAX_NAME else ""
         if name in fields:
             if name in _SINGLE_VALUED or name.replace("_", "-").startswith(IDENTITY_PREFIX):
                 return _malformed("A header that must appear once was repeated.", "duplicate header")
@@ -87,7 +90,7 @@ def canonical(
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def canonical_path(raw: str) -> str | None:
     """The path decoded once, or None when it has no single reading."""
     if _PLAIN_PATH.fullmatch(raw) is None:
@@ -115,7 +118,8 @@ def _field_name(raw: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _canonical_host(authority: str) -> str | None:
-    host = _PORT.sub("", authority.lower()).removesuffix(".")
+    """Lower-case, without port. A trailing dot is refused: Envoy takes it off, or routes by another name than this."""
+    host = _PORT.sub("", authority.lower())
     return host if _HOST.fullmatch(host) else None
 
 

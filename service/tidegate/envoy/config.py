@@ -104,6 +104,7 @@ class EnvoyConfig:
             "normalize_path": True,
             "merge_slashes": True,
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
+            "strip_trailing_host_dot": True,  # "a.example." is a.example to tidegate, and would be no route's domain
             # To a model behind WSGI, x_tidegate_tenant is x-tidegate-tenant.
             "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
             "request_headers_timeout": "10s",

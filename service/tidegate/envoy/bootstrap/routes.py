@@ -21,6 +21,7 @@ UNSCANNABLE: Final = ("accept-encoding", "range", "if-range")
 """Request headers not passed on: a compressed answer is unreadable, and a byte range can cut a value in two."""
 
 _DEFAULT_CLUSTER: Final = "model"
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~/-]*")  # what Envoy's path normalisation leaves no escapes of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,17 @@ def _specificity(endpoint: Endpoint) -> tuple[int, ...]:
 
 
 def _path_match(path: str) -> Json:
-    if not is_template(path):
+    if not is_template(path) and _UNRESERVED.fullmatch(path):
         return {"path": path}
-    parts = [".*" if part == REST else "[^/]+" if variable(part) else re.escape(part) for part in segments(path)]
+    parts = [".*" if part == REST else "[^/]+" if variable(part) else _literal(part) for part in segments(path)]
     return {"safe_regex": {"regex": "/" + "/".join(parts)}}
+
+
+def _literal(segment: str) -> str:
+    """A segment as it may arrive: tidegate decodes a path, Envoy matches it with the escapes that clients sent."""
+    return "".join([re.escape(char) if _UNRESERVED.fullmatch(char) else _spellings(char) for char in segment])
+
+
+def _spellings(char: str) -> str:
+    escaped = "(?i:" + "".join([f"%{byte:02x}" for byte in char.encode()]) + ")"
+    return f"(?:{re.escape(char)}|{escaped})" if char.isascii() else escaped
