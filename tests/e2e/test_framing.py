@@ -254,3 +254,11 @@ def test_one_megabyte_of_findings(tmp_path: Path, gate: Gate) -> None:
     text = " ".join(f"user{i}@example.org" for i in range(50_000))
     answer = gate.get(json_answer(chat(text)))
     assert content(answer) == " ".join(["[EMAIL]"] * 50_000)
+
+
+def test_the_state_of_limits_is_ours_whatever_the_model_says(tmp_path: Path, upstream: Upstream) -> None:
+    with running_gate(tmp_path, upstream) as gate:
+        names = ("ratelimit", "ratelimit-policy", "x-ratelimit-remaining-requests")
+        answer = gate.get(json_answer(chat("x"), headers=[(name, "999") for name in names]), key="metered-1")
+        assert answer.status_code == 200
+        assert all("999" not in answer.headers[name] for name in names)

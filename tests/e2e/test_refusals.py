@@ -200,3 +200,10 @@ def test_http2_clients_get_the_same(gate: Gate) -> None:
         answer = client.get("/predict/x", headers=gate.fields(json_answer(chat("mail bob@example.com"))))
     assert answer.http_version == "HTTP/2"
     assert answer.json() == chat("mail [EMAIL]")
+
+
+@pytest.mark.parametrize("headers", [{"x-odd": b"\xff"}, {"host": "-a"}])
+def test_a_malformed_request_is_refused_under_the_id_that_the_client_sees(gate: Gate, headers: dict[str, Any]) -> None:
+    answer = gate.get(json_answer(chat("hello")), headers=headers)
+    assert answer.status_code == 400
+    assert problem(answer)["code"] == "request_malformed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from google.protobuf.message import DecodeError
@@ -19,6 +20,9 @@ from tidegate.model import Admission, Allow, BodyState, Decision, Deny, Identity
 ADA = Identity("ada", "acme", "free", "api_key")
 HANDOFF = Handoff("r1", "v1", "ada", "acme", "free", "chat", "small", ("pii",), "openai", "withhold", 65536)
 LIMITED = Admission((LimitState(Limit("tier:free", "rpm", "token_bucket", 20, 60.0, 20), 19, 3.0),))
+
+
+OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
 def check_call(raw: bool = True, **fields: Any) -> external_auth_pb2.CheckRequest:
@@ -90,6 +94,14 @@ def test_any_bytes_that_parse_as_a_check_give_a_request_or_a_deny(data: bytes) -
     assert isinstance(translate.request_of(call, trusted_hops=1)[1], Deny | Request)
 
 
+@pytest.mark.parametrize(("sent", "expected"), [(b"abc-1", "abc-1"), (b"a b", "r1"), (b"\xff", "r1"), (b"", "r1")])
+def test_a_refused_request_keeps_the_id_that_the_client_sees(sent: bytes, expected: str) -> None:
+    call = check_call()
+    header = call.attributes.request.http.header_map.headers.add()
+    header.key, header.raw_value = "x-request-id", sent
+    assert translate.request_id_of(call) == expected
+
+
 def test_an_allow_says_so_explicitly_and_sets_ext_authz_headers_by_value() -> None:
     response = allowed()
     assert response.WhichOneof("http_response") == "ok_response"
@@ -98,6 +110,7 @@ def test_an_allow_says_so_explicitly_and_sets_ext_authz_headers_by_value() -> No
     assert all(not h.header.raw_value for h in response.ok_response.headers)
     shown = {h.header.key: h.header.value for h in response.ok_response.response_headers_to_add}
     assert shown["x-ratelimit-remaining-requests"] == "19"
+    assert all(h.append_action == OVERWRITE for h in response.ok_response.response_headers_to_add)
     assert Handoff.decode(response.dynamic_metadata.fields[FIELD].string_value) == HANDOFF
 
 

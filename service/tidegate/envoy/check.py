@@ -55,7 +55,7 @@ class CheckServicer:
         policy = self._policy()
         target, request = translate.request_of(call, trusted_hops=policy.trusted_hops)
         if isinstance(request, Deny):
-            blank = Request(call.attributes.request.http.id or uuid.uuid4().hex, "", "", "")
+            blank = Request(translate.request_id_of(call) or uuid.uuid4().hex, "", "", "")
             decision = Decision(blank, request, policy.version, dialect=dialect_of(target))
         else:
             decision = await self._pipeline.decide(request)

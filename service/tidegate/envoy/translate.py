@@ -20,6 +20,8 @@ _PARTIAL = "x-envoy-auth-partial-body"
 _REQUEST_ID = "x-request-id"
 _SOUND_ID = re.compile(r"[!-~]{1,128}")
 _ATTRIBUTES = "envoy.filters.http.ext_proc"
+_OURS = ("subject", "tenant", "tier", "endpoint")  # what the model learns of the caller, after IDENTITY_PREFIX
+_OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _GRPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 503: 14}  # google.rpc.Code of a denial, for logs; 7 otherwise
 
 
@@ -57,6 +59,14 @@ def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> t
     )
 
 
+def request_id_of(check: external_auth_pb2.CheckRequest) -> str:
+    """The id of a request that is no `Request`: what the client and the access log see, if it can be read."""
+    http = check.attributes.request.http
+    sent = [h.raw_value.decode("latin-1") or h.value for h in http.header_map.headers if h.key == _REQUEST_ID]
+    found: str = next(filter(_SOUND_ID.fullmatch, (*sent, http.headers.get(_REQUEST_ID, ""))), http.id)
+    return found
+
+
 def _headers(http: attribute_context_pb2.AttributeContext.HttpRequest) -> list[tuple[str, str]]:
     """`header_map` keeps duplicates (`encode_raw_headers`); without it the map has them joined by commas."""
     raw = http.header_map.headers
@@ -70,16 +80,15 @@ def allow_response(
 ) -> external_auth_pb2.CheckResponse:
     """Let the request pass as the caller that we established, without credential or spoofed identity."""
     identity = allow.identity
-    unwanted = [name for name in decision.request.headers if _is_unwanted(name)]
-    template = _allow_template(
-        identity.subject, identity.tenant, identity.tier, allow.endpoint, credential_headers, *unwanted
-    )
+    template = _allow_template(identity.subject, identity.tenant, identity.tier, allow.endpoint, credential_headers)
     response = external_auth_pb2.CheckResponse.FromString(template)
-    add = response.ok_response.response_headers_to_add.add
+    ok = response.ok_response
+    ok.headers_to_remove.extend([name for name in decision.request.headers if _is_unwanted(name)])
     for name, value in limit_headers(allow.admission):
-        header = add().header
-        header.key = name
-        header.value = value
+        option = ok.response_headers_to_add.add()
+        option.append_action = _OVERWRITE  # the model may not add a better number to ours
+        option.header.key = name
+        option.header.value = value
     response.dynamic_metadata.fields[FIELD].string_value = handoff.encode()
     return response
 
@@ -87,24 +96,22 @@ def allow_response(
 @lru_cache(maxsize=4096)
 def _is_unwanted(name: str) -> bool:
     """Identity that is not from us, and byte ranges, which let a client read a value in two halves."""
-    return name in ("range", "if-range") or name.replace("_", "-").startswith(IDENTITY_PREFIX)
+    if name.replace("_", "-").startswith(IDENTITY_PREFIX):
+        return name.removeprefix(IDENTITY_PREFIX) not in _OURS
+    return name in ("range", "if-range")
 
 
 @lru_cache(maxsize=8192)
-def _allow_template(
-    subject: str, tenant: str, tier: str, endpoint: str, credential_headers: tuple[str, ...], *unwanted: str
-) -> bytes:
+def _allow_template(subject: str, tenant: str, tier: str, endpoint: str, credential_headers: tuple[str, ...]) -> bytes:
     """The part of an allow that is the same for each request of a caller, serialized."""
-    ours = {"subject": subject, "tenant": tenant, "tier": tier, "endpoint": endpoint}
     response = external_auth_pb2.CheckResponse()
     response.status.code = 0
     ok = response.ok_response
-    for name, value in ours.items():
+    for name, value in zip(_OURS, (subject, tenant, tier, endpoint), strict=True):
         header = ok.headers.add().header
         header.key = IDENTITY_PREFIX + name
         header.value = value
     ok.headers_to_remove.extend(credential_headers)
-    ok.headers_to_remove.extend(name for name in unwanted if name.removeprefix(IDENTITY_PREFIX) not in ours)
     fields = response.dynamic_metadata.fields
     fields["subject"].string_value = subject
     fields["endpoint"].string_value = endpoint
@@ -187,4 +194,4 @@ def _set(mutation: ext_proc.HeaderMutation, name: str, value: str) -> None:
     option = mutation.set_headers.add()
     option.header.key = name
     option.header.raw_value = value.encode("latin-1", "replace")
-    option.append_action = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+    option.append_action = _OVERWRITE
