@@ -13,7 +13,8 @@ _RESTART_DELAY = 0.5  # seconds; a worker that dies at once must not spin
 async def supervise(arguments: Sequence[str], workers: int) -> int:
     """Run `workers` copies of `tidegate serve ARGUMENTS --worker-index i`; the exit status is 0 after a signal.
 
-    SIGTERM, SIGINT and SIGHUP are passed on. A worker that cannot start at all (exit status 2) ends the whole.
+    SIGTERM, SIGINT and SIGHUP are passed on. A worker that cannot start at first (exit status 2) ends the whole. One
+    that cannot be started again, because the policy went bad meanwhile, say, does not: the others serve.
     """
     stopping = asyncio.Event()
     running: dict[int, asyncio.subprocess.Process] = {}
@@ -30,6 +31,7 @@ async def supervise(arguments: Sequence[str], workers: int) -> int:
         loop.add_signal_handler(number, forward, number)
 
     async def keep(index: int) -> int:
+        restarted = False
         while True:
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tidegate", "serve", *arguments, "--worker-index", str(index)
@@ -40,9 +42,10 @@ async def supervise(arguments: Sequence[str], workers: int) -> int:
             status = await child.wait()
             if stopping.is_set():
                 return 0
-            if status == 2:
+            if status == 2 and not restarted:
                 forward(signal.SIGTERM)
                 return status
+            restarted = True
             await asyncio.sleep(_RESTART_DELAY)
 
     return max(await asyncio.gather(*(keep(index) for index in range(workers))))
