@@ -25,7 +25,7 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
-from tidegate.errors import PolicyError, UnsupportedBody
+from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
@@ -73,28 +73,29 @@ class Worker:
         self._settings = settings
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
-        self.source = PolicySource(
-            settings.policy, on_change=self._policy_changed, on_error=self.telemetry.policy_refused
-        )
         self._key_sets = KeySets(clock=self._clock)
         self._identifier = Identifier(
-            keys=self._load_keys(self.source.current),
+            keys=KeyStore({}, pepper=settings.pepper),
             verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
+        )
+        self.source = PolicySource(
+            settings.policy,
+            prepare=self._read_keys,
+            on_change=self.telemetry.policy,
+            on_error=self.telemetry.policy_refused,
         )
         self._health = health.aio.HealthServicer()
         self._stopping = asyncio.Event()
         self.telemetry.policy(self.source.current)
 
-    def _load_keys(self, policy: Policy) -> KeyStore:
-        path = policy.api_keys.file if policy.api_keys else None
-        return KeyStore.load(path, pepper=self._settings.pepper)
+    def _read_keys(self, policy: Policy) -> Callable[[], None]:
+        """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
+        keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
 
-    def _policy_changed(self, policy: Policy) -> None:
-        try:
-            self._identifier.keys = self._load_keys(policy)
-        except PolicyError as error:
-            self.telemetry.policy_refused(error)
-        self.telemetry.policy(policy)
+        def adopt() -> None:
+            self._identifier.keys = keys
+
+        return adopt
 
     def _policy(self) -> Policy:
         return self.source.current

@@ -72,3 +72,14 @@ def test_a_broken_policy_changes_nothing_and_is_counted(tmp_path: Path, upstream
         assert gate.get(json_answer(chat("mail bob@example.com"))).json() == chat("mail [EMAIL]")
         policy.write_text(POLICY.replace("EMAIL, ", ""))
         until(lambda: gate.get(json_answer(chat("mail bob@example.com"))).json() == chat("mail bob@example.com"))
+
+
+def test_keys_that_cannot_be_read_keep_the_policy_that_would_come_with_them(tmp_path: Path, upstream: Upstream) -> None:
+    with running_gate(tmp_path, upstream) as gate:
+        (tmp_path / "none.yaml").write_text("[" * 100_000)
+        policy = tmp_path / "policy.yaml"
+        policy.write_text(POLICY.replace("keys.yaml", "none.yaml").replace("EMAIL, ", ""))
+        until(lambda: gate.metric("tidegate_policy_reload_failures_total") == 1)
+        assert gate.get(json_answer(chat("mail bob@example.com"))).json() == chat("mail [EMAIL]")
+        policy.write_text(POLICY.replace("EMAIL, ", ""))
+        until(lambda: gate.get(json_answer(chat("mail bob@example.com"))).json() == chat("mail bob@example.com"))

@@ -107,3 +107,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PolicyError, match="cannot be read"):
         key_file.read(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, "keys: " + "{a: " * 9])
+def test_a_deep_file_is_a_fault_and_not_the_end_of_the_process(text: str) -> None:
+    assert [message for _, _, message in faults(text)] == ["is nested more than 8 deep"]

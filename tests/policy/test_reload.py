@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tidegate.errors import PolicyError
+from tidegate.errors import PolicyError, Problem
 from tidegate.policy import Policy, PolicySource
 from tidegate.policy import reload as reloading
 
@@ -251,3 +251,37 @@ async def test_cancelling_the_watch_leaves_the_stop_event_alone(file: Path) -> N
     with pytest.raises(asyncio.CancelledError):
         await watch
     assert not stop.is_set()
+
+
+def test_what_comes_with_a_policy_comes_into_force_with_it_or_neither_does(file: Path) -> None:
+    adopted: list[int] = []
+    bad = PolicyError((Problem("keys.yaml", 1, "", "cannot be read"),))
+
+    def prepare(policy: Policy) -> Callable[[], None]:
+        weight = policy.tiers["free"].weight
+        if weight == 2:
+            raise bad
+        return lambda: adopted.append(weight)
+
+    seen = Seen()
+    source = PolicySource(file, prepare=prepare, on_change=seen.on_change, on_error=seen.on_error)
+    file.write_text(document(2))
+    assert not source.reload()
+    assert (source.current.tiers["free"].weight, adopted) == (1, [1])
+    assert [error.problems for error in seen.errors] == [bad.problems]
+    file.write_text(document(3))
+    assert source.reload()
+    assert (source.current.tiers["free"].weight, adopted) == (3, [1, 3])
+    file.write_text(document(2))
+    with pytest.raises(PolicyError):
+        PolicySource(file, prepare=prepare)
+
+
+async def test_a_link_that_leads_to_itself_does_not_end_the_watch(file: Path) -> None:
+    async with watched(file) as (source, seen):
+        file.unlink()
+        file.symlink_to(file)
+        await seen.next()
+        assert seen.errors
+        replace(file, document(2))
+        await seen.weight(2, source)

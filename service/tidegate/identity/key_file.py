@@ -35,6 +35,7 @@ from pydantic import (
 from tidegate.errors import PolicyError, Problem
 
 ID_PATTERN = r"[a-z0-9]{12,64}"
+_MAX_DEPTH = 8
 
 
 def _iso(value: object) -> object:
@@ -121,6 +122,7 @@ def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     """The document as nodes, which know their lines, and as data. Duplicate keys of a mapping are faults."""
     loader = _Loader(text)
     try:
+        _refuse_deep(text, name)
         root = loader.get_single_node()
         duplicates = [] if root is None else list(_duplicates(root, (), name))
         data = None if root is None else loader.construct_document(root)
@@ -133,6 +135,16 @@ def _load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     if duplicates:
         raise PolicyError(tuple(duplicates))
     return root, data
+
+
+def _refuse_deep(text: str, name: str) -> None:
+    """Reading the nodes of a deep document needs more stack than the process has, which ends it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise PolicyError((Problem(name, line, "", f"is nested more than {_MAX_DEPTH} deep"),))
 
 
 def _duplicates(node: yaml.Node, path: tuple[str | int, ...], name: str) -> list[Problem]:

@@ -25,24 +25,29 @@ _Prints = dict[Path, _Stat]
 class PolicySource:
     """Holds the policy of one file. `current` is replaced whole, by a policy that compiled, or not at all.
 
-    `files` are the policy file and the files that it names. `on_change` gets every policy that replaces another, also
-    when only the API key file changed; `on_error` gets what is wrong with a file that could not be used. They are
-    called where `reload` is called, and in the event loop of `watch`; they must not raise.
+    `files` are the policy file and the files that it names. `prepare` makes ready what comes with a policy and returns
+    the step that puts it in force; it raises PolicyError to refuse the policy, and `watch` calls it on a thread.
+    `on_change` gets every policy that replaces another, also when only the API key file changed; `on_error` gets what
+    is wrong with a file that could not be used. They are called where `reload` is called, and in the event loop of
+    `watch`; they must not raise.
     """
 
     def __init__(
         self,
         path: Path,
         *,
+        prepare: Callable[[Policy], Callable[[], None]] | None = None,
         on_change: Callable[[Policy], None] | None = None,
         on_error: Callable[[PolicyError], None] | None = None,
     ) -> None:
         self._path = path
+        self._prepare = prepare
         self._on_change = on_change
         self._on_error = on_error
         self.files: tuple[Path, ...] = (path,)
-        outcome, self._seen = self._attempt()
+        outcome, self._seen, adopt = self._attempt()
         self.current: Policy = outcome.unwrap()
+        adopt()
         self.files = (path, *outcome.files)
 
     def reload(self) -> bool:
@@ -84,18 +89,24 @@ class PolicySource:
         if _look_at(self._seen) != self._seen:
             self._settle(*await asyncio.to_thread(self._attempt))
 
-    def _attempt(self) -> tuple[Outcome, _Prints]:
-        """Read the policy, and tell what all its files looked like before they were read."""
+    def _attempt(self) -> tuple[Outcome, _Prints, Callable[[], None]]:
+        """Read the policy, tell what all its files looked like before they were read, and prepare for it."""
         files = self.files
         while True:
             before = _look_at(files)
             outcome = examine_file(self._path)
             unseen = [file for file in outcome.files if file not in before]
             if not unseen:
-                return outcome, before
+                break
             files = (*files, *unseen)
+        if outcome.policy is None or self._prepare is None:
+            return outcome, before, _nothing
+        try:
+            return outcome, before, self._prepare(outcome.policy)
+        except PolicyError as error:
+            return Outcome(None, error.problems, outcome.files), before, _nothing
 
-    def _settle(self, outcome: Outcome, seen: _Prints) -> bool:
+    def _settle(self, outcome: Outcome, seen: _Prints, adopt: Callable[[], None]) -> bool:
         """Take over what came of an attempt. The files of a faulty document stay watched too: one may be missing."""
         self._seen = seen
         if outcome.policy is None:
@@ -104,13 +115,14 @@ class PolicySource:
             return False
         self.files = (self._path, *outcome.files)
         self.current = outcome.policy
+        adopt()
         if self._on_change is not None:
             self._on_change(outcome.policy)
         return True
 
     def _folders(self) -> tuple[Path, ...]:
         """The folders of the files, and those that links lead to, as far as they exist."""
-        folders = {folder for file in self._seen for folder in (file.parent.absolute(), file.resolve().parent)}
+        folders = {folder for file in self._seen for folder in (file.parent.absolute(), _real(file).parent)}
         return tuple(sorted(folder for folder in folders if folder.is_dir()))
 
 
@@ -123,6 +135,17 @@ class _StopOf(asyncio.Event):
 
     def is_set(self) -> bool:
         return super().is_set() or self._other.is_set()
+
+
+def _real(file: Path) -> Path:
+    try:
+        return file.resolve()
+    except (OSError, RuntimeError):  # a link that leads to itself, until somebody puts it right
+        return file
+
+
+def _nothing() -> None:
+    """What there is to do when nothing was prepared."""
 
 
 def _look_at(files: Iterable[Path]) -> _Prints:
