@@ -74,11 +74,11 @@ class Detector:
     `body` is the shape of a value and `ahead` what must follow it (the end of the text always may), both in the syntax
     of `tidegate.filtering.grammar`. `guard` is a zero-width test where the body starts, in the syntax of `re`. `accept`
     has the last word on what matched: it returns the span of the value in it, or None, and looks at nothing but the
-    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or at the letter or underscore just
-    before it; without one it follows from the body. `run` is the character class that goes on with a value that has no
-    natural end; such a row needs a trigger, and a `limit`, its cap in bytes of the view. `apart` gives a row an
-    automaton of its own, where its states would multiply with those of the others, and names a byte that every value
-    has.
+    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or just before it at an underscore or at
+    the letter before a digit; without one it follows from the body. `run` is the character class that goes on with a
+    value that has no natural end; such a row needs a trigger, and a `limit`, its cap in bytes of the view. `apart`
+    gives a row an automaton of its own, where its states would multiply with those of the others, and names a byte that
+    every value has.
     """
 
     entity: str
@@ -111,8 +111,7 @@ class Detector:
     @cached_property
     def unfinished(self) -> str:
         """A pattern of every text that more text could turn into a value, or into another value."""
-        edge = r"\b" if self.trigger.startswith(r"\b") else ""
-        return f"{edge}(?:{grammar.prefixes(self._node) or ''})"
+        return grammar.prefixes(self._node) or ""
 
     @cached_property
     def begins(self) -> str:

@@ -14,8 +14,9 @@ from tidegate.filtering.detector import UNANCHORED, Hit, matcher
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
 from tidegate.filtering.ruleset import FilterPlan
 
-_EARLY = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
-"""What a trigger may begin with, one byte before the value."""
+_DIGITS = frozenset(b"0123456789")
+_LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_UNDERSCORE = ord("_")
 
 
 class Scanner:
@@ -46,9 +47,13 @@ class Scanner:
         for number, needs, search in self._proposals:
             found = known[number]
             if found < at:
-                early = at - 1 if at and view[at - 1] in _EARLY else at
-                found = search(UNANCHORED, view, early, end)[0][0] if needs in view else -1
-                found = known[number] = end if found < 0 else max(at, found)
+                early = at > 0 and _early(view[at - 1], view[at])
+                if early and found == at - 1:  # what began there was not it: it may have been for this one
+                    found = at
+                else:
+                    found = search(UNANCHORED, view, at - 1 if early else at, end)[0][0] if needs in view else -1
+                    found = end if found < 0 else max(at, found)
+                known[number] = found
             if found < nearest:
                 nearest = found
         return nearest
@@ -79,6 +84,11 @@ class Scanner:
 
     def _waits(self, view: bytes, at: int) -> bool:
         return any(row.waits(view, at) for row, _, _ in self._by_byte[view[at]])
+
+
+def _early(before: int, byte: int) -> bool:
+    """Whether a trigger for a value at `byte` may begin at the one before it."""
+    return before == _UNDERSCORE or (byte in _DIGITS and before in _LETTERS)
 
 
 @lru_cache(maxsize=64)

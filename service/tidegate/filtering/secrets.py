@@ -9,11 +9,10 @@ from __future__ import annotations
 from tidegate.filtering import validators
 from tidegate.filtering.detector import Detector
 
-_TOKEN_CAP = 512
+_TOKEN_CAP = 256
 _JWT_CAP = 1024
 _PEM_CAP = 8192
 _NO_ALNUM = r"(?<![0-9A-Za-z])"
-_ALONE = r"(?<![0-9A-Za-z_-])"
 _JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq0q1yQ\nZk3vB8h1Yw==\n-----END RSA PRIVATE KEY-----"
 
@@ -41,9 +40,9 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="JWT",
         name="jwt",
-        guard=_ALONE,
+        guard=_NO_ALNUM,
         body=r"eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*)?",
-        trigger=r"\beyJ[0-9A-Za-z_-]{10,}\.eyJ",
+        trigger=r"(?:\b|_)eyJ[0-9A-Za-z_-]{10,}\.eyJ",
         run=r"[0-9A-Za-z_.-]",
         limit=_JWT_CAP,
         accept=validators.jwt,
@@ -96,9 +95,9 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="OPENAI_KEY",
         name="openai",
-        guard=_ALONE,
+        guard=_NO_ALNUM,
         body=r"sk-[0-9A-Za-z_-]{20,}",
-        trigger=r"\bsk-[0-9A-Za-z_-]{20}",
+        trigger=r"(?:\b|_)sk-[0-9A-Za-z_-]{20}",
         run=r"[0-9A-Za-z_-]",
         limit=_TOKEN_CAP,
         accept=validators.random_key,

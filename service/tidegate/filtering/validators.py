@@ -184,8 +184,11 @@ def pem(match: re.Match[bytes]) -> Span | None:
 
 def random_key(match: re.Match[bytes]) -> Span | None:
     """`sk-` before something no person writes: a digit, and a long stretch without a hyphen, early on."""
-    start = match[0][:80]
-    return match.span() if _DIGIT.search(start) and _ALNUM_WORD.search(start) else None
+    start, end = match.span()
+    early = min(end, start + 80)
+    if _DIGIT.search(match.string, start, early) and _ALNUM_WORD.search(match.string, start, early):
+        return start, end
+    return None
 
 
 def secret_part(match: re.Match[bytes]) -> Span | None:
