@@ -43,11 +43,17 @@ def test_a_missing_attribute_is_empty() -> None:
     assert _key(_per("tenant", "model"), tenant="acme") == "acme|"
 
 
+@pytest.mark.parametrize("per", [("subject",), ("model", "subject")])
+def test_one_name_in_two_tenants_is_two_callers(per: tuple[str, ...]) -> None:
+    assert _key(_per(*per), tenant="acme", subject="ada") != _key(_per(*per), tenant="beta", subject="ada")
+    assert _key(_per(*per), tenant="acme", subject="ada") == _key(_per(*per), tenant="acme", subject="ada", tier="free")
+
+
 def test_long_and_odd_values_are_hashed() -> None:
-    key = _key(_per("subject"), subject="x" * 1000)
+    key = _key(_per("model"), model="x" * 1000)
     assert key.startswith("~")
     assert len(key) == 33
-    assert _key(_per("subject"), subject="\ud800\n").startswith("~")
+    assert _key(_per("model"), model="\ud800\n").startswith("~")
 
 
 text = st.text() | st.text(alphabet="ab|~%:", max_size=4)

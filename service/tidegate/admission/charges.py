@@ -22,11 +22,12 @@ def charges_for(limits: Iterable[Limit], attributes: Mapping[str, str], cost: in
     Values are joined by "|". A value that is longer than 80 characters or holds anything but letters, digits and
     `_.:@/+=-` is replaced by "~" and 128 bits of its BLAKE2b hash, so different values cannot meet in one key. A
     client address is reduced to what one subscriber holds: an IPv4 address (also when it is mapped into IPv6), or
-    the /64 of an IPv6 one. An attribute that is missing counts as empty: such callers share one key.
+    the /64 of an IPv6 one. An attribute that is missing counts as empty: such callers share one key. A subject counts
+    within its tenant: two issuers may give one name to two callers, who must not spend each other's limits.
     """
     charges = []
     for limit in limits:
-        per = limit.per
+        per = _counted(limit.per)
         if len(per) == 1:
             key = render(per[0], attributes.get(per[0], ""))
         elif per:
@@ -35,6 +36,11 @@ def charges_for(limits: Iterable[Limit], attributes: Mapping[str, str], cost: in
             key = ""
         charges.append(Charge(limit, key, cost))
     return tuple(charges)
+
+
+@lru_cache(maxsize=1024)
+def _counted(per: tuple[str, ...]) -> tuple[str, ...]:
+    return ("tenant", *per) if "subject" in per and "tenant" not in per else per
 
 
 @lru_cache(maxsize=32_768)

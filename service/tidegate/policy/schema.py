@@ -24,7 +24,9 @@ class Strict(BaseModel):
 class _Limit(Strict):
     name: words.Name = Field(description="What the limit is called in answers, logs and metrics; unique in its list.")
     per: words.Set[Attribute] = Field(
-        default=[], description="The attributes of a request that are counted apart; none means one count for all."
+        default=[],
+        description="The attributes of a request that are counted apart; none means one count for all. "
+        "A subject counts within its tenant.",
     )
     cost: Literal["requests"] = Field(default="requests", description="What is counted. A request costs 1.")
 
