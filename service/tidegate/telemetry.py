@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
+from tidegate.admission.outage import State
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
@@ -62,7 +63,7 @@ class Telemetry:
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
         self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
-        self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while replicas stand in", ())
+        self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
         self._outcomes: dict[tuple[str, ...], Any] = {}
 
@@ -85,10 +86,6 @@ class Telemetry:
             counter = self._outcomes[labels] = self._decisions.labels(*labels)
         counter.inc()
         self._decision_seconds.observe(seconds)
-        exact = enforcement != "share"
-        if admission is not None and exact is not self._exact:
-            self._exact = exact
-            self._store.set(exact)
         if not self._verbose:
             return
         self._line(
@@ -135,6 +132,22 @@ class Telemetry:
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""
         self._streams.inc(change)
+
+    def store(self, state: State) -> None:
+        """The limit store is out, or counts again. What a probe finds in between is not told."""
+        exact = state == "closed"
+        if state == "half_open" or exact is self._exact:
+            return
+        self._exact = exact
+        self._store.set(exact)
+        if exact:
+            self.log.info("the limit store counts again")
+        else:
+            self.log.warning("the limit store is out, the policy's on_outage holds")
+
+    def store_silent(self) -> None:
+        """The limit store does not answer when the process starts."""
+        self.log.warning("the limit store does not answer yet")
 
     def error(self, failure: Exception) -> None:
         """An unexpected exception that became a deny. Its type and place, not its text: text may quote input."""

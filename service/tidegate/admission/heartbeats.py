@@ -42,10 +42,13 @@ class Heartbeats:
         """The number of live replicas, at least 1."""
         return max(self._counts)
 
-    async def beat(self) -> None:
-        """Count this replica and learn how many there are; when Redis is out, nothing changes."""
-        with suppress(StoreUnavailable):
+    async def beat(self) -> bool:
+        """Count this replica and learn how many there are; False, and nothing changes, when Redis is out."""
+        try:
             self._counts.append(max(1, await self._store.beat(self._name, self._lasts)))
+        except StoreUnavailable:
+            return False
+        return True
 
     def start(self) -> None:
         """Beat in the background, on the running loop, from now on."""

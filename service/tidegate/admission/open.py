@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+from redis.asyncio.connection import ConnectionPool
 
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Ledger
@@ -10,6 +13,21 @@ from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.outage import OnOutage, OutageLedger, State
 from tidegate.admission.redis import RedisLedger
 from tidegate.clock import Clock
+
+MEMORY: Final = "memory://"
+_REDIS: Final = ("redis://", "rediss://", "unix://")
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError, with words for who wrote it, when no ledger can be at `url`. Connects to nothing."""
+    if url == MEMORY:
+        return
+    if not url.startswith(_REDIS):
+        raise ValueError(f"must be {MEMORY}, or begin with {', '.join(_REDIS)}")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+    except TypeError as error:  # an option after "?" that its connections do not have
+        raise ValueError(str(error).partition("() ")[2] or str(error)) from None
 
 
 async def open_ledger(
@@ -20,18 +38,21 @@ async def open_ledger(
     replicas: int = 1,
     on_outage: Callable[[], OnOutage] = lambda: "share",
     on_state: Callable[[State], None] = lambda _: None,
+    on_silence: Callable[[], None] = lambda: None,
 ) -> Ledger:
     """The ledger at `url`: "memory://", or a Redis as "redis://", "rediss://" or "unix://". Raises ValueError.
 
     A Redis need not be there yet: until it is, an outage is what there is. `timeout` is how long a decision waits for
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
-    ("open") and ends ("closed").
+    ("open") and ends ("closed"), and `on_silence` when the store does not answer now.
     """
-    if url.startswith("memory:"):
+    check_url(url)
+    if url == MEMORY:
         return MemoryLedger(clock)
     store = RedisLedger(url, timeout=timeout)
     heartbeats = Heartbeats(store, assumed=replicas)
-    await heartbeats.beat()
+    if not await heartbeats.beat():
+        on_silence()
     heartbeats.start()
     return OutageLedger(store, MemoryLedger(clock), replicas=heartbeats, on_outage=on_outage, on_state=on_state)
