@@ -11,7 +11,7 @@ class TidegateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault in a policy document: where it stands and what is wrong with it."""
+    """One fault in a policy document: where it stands and what is wrong with it. Line 0: the file as a whole."""
 
     file: str
     line: int
@@ -19,7 +19,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.message}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
 class PolicyError(TidegateError):

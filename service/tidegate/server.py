@@ -8,31 +8,32 @@ import gc
 import hashlib
 import hmac
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import grpc
+import grpc.aio
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from tidegate.admission.ledger import Ledger
-from tidegate.admission.open import open_ledger
+from tidegate.admission.open import check_url, open_ledger
 from tidegate.api.servicer import SERVICE as API_SERVICE
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
-from tidegate.errors import UnsupportedBody
+from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.listening import bind, serve_metrics, server_credentials
 from tidegate.pipeline import Pipeline
-from tidegate.policy import PolicySource
+from tidegate.policy import PolicySource, load_policy
 from tidegate.policy.compiled import Policy
-from tidegate.settings import Settings
+from tidegate.settings import Settings, SettingsError
 from tidegate.telemetry import Telemetry
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
@@ -90,6 +91,7 @@ class Worker:
 
     def _read_keys(self, policy: Policy) -> Callable[[], None]:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
+        _check_pepper(policy, self._settings.pepper)
         keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
 
         def adopt() -> None:
@@ -110,18 +112,33 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
+        ledger = await self._open_ledger()
+        try:
+            await self._serve(ledger)
+        finally:
+            await ledger.close()
+            await self._key_sets.aclose()
+        self.telemetry.flush()
+        self.telemetry.log.info("stopped")
+
+    async def _open_ledger(self) -> Ledger:
         settings = self._settings
-        ledger = await open_ledger(
-            settings.store,
-            clock=self._clock,
-            timeout=settings.store_timeout,
-            replicas=settings.replicas,
-            on_outage=lambda: self.source.current.store.on_outage,
-        )
+        with _naming_the_store():
+            return await open_ledger(
+                settings.store,
+                clock=self._clock,
+                timeout=settings.store_timeout,
+                replicas=settings.replicas,
+                on_outage=lambda: self.source.current.store.on_outage,
+                on_state=self.telemetry.store,
+                on_silence=self.telemetry.store_silent,
+            )
+
+    async def _serve(self, ledger: Ledger) -> None:
+        settings = self._settings
         server = self._server(ledger)
-        address = _bind(server, settings)
-        metrics_host, _, metrics_port = settings.metrics.rpartition(":")
-        metrics, _thread = start_http_server(int(metrics_port), metrics_host, self.telemetry.registry)
+        bind(server, settings)
+        close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()
         # What was built so far lives as long as the process: the collector need not walk it again and again.
@@ -129,7 +146,7 @@ class Worker:
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        self.telemetry.log.info("serving", address=address, policy=self.source.current.version)
+        self.telemetry.log.info("serving", address=settings.listen, policy=self.source.current.version)
         await self._stopping.wait()
         await self._health.enter_graceful_shutdown()
         self.telemetry.log.info("draining", seconds=settings.drain)
@@ -137,12 +154,7 @@ class Worker:
         await server.stop(settings.drain)
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
-        await ledger.close()
-        await self._key_sets.aclose()
-        metrics.shutdown()
-        metrics.server_close()
-        self.telemetry.flush()
-        self.telemetry.log.info("stopped")
+        close_metrics()
 
     def _server(self, ledger: Ledger) -> grpc.aio.Server:
         pipeline = Pipeline(
@@ -184,18 +196,27 @@ class Worker:
         return server
 
 
-def _bind(server: grpc.aio.Server, settings: Settings) -> str:
-    if settings.tls is None:
-        server.add_insecure_port(settings.listen)
-        return settings.listen
-    tls = settings.tls
-    credentials = grpc.ssl_server_credentials(
-        [(tls.key.read_bytes(), tls.cert.read_bytes())],
-        root_certificates=tls.client_ca.read_bytes() if tls.client_ca else None,
-        require_client_auth=tls.client_ca is not None,
-    )
-    server.add_secure_port(settings.listen, credentials)
-    return settings.listen
+def _check_pepper(policy: Policy, pepper: bytes) -> None:
+    if policy.api_keys and not pepper:
+        message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
+        raise PolicyError((Problem(str(policy.api_keys.file), 0, "", message),))
+
+
+@contextlib.contextmanager
+def _naming_the_store() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(f"--store: {error}") from None
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises `PolicyError` or `SettingsError` for what no worker could start with: said once, not by each of them."""
+    _check_pepper(load_policy(settings.policy), settings.pepper)
+    with _naming_the_store():
+        check_url(settings.store)
+    if settings.tls:
+        server_credentials(settings.tls)
 
 
 def serve(settings: Settings) -> None:

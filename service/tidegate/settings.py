@@ -48,20 +48,26 @@ class Settings:
 
     def for_worker(self, index: int) -> Settings:
         """The settings of worker `index` (0-based)."""
+        listen = offset(self.listen, index, flag="--listen", unix=True)
+        metrics = offset(self.metrics, index, flag="--metrics")
         replicas = max(self.replicas, self.workers)
-        return replace(
-            self, workers=1, replicas=replicas, listen=offset(self.listen, index), metrics=offset(self.metrics, index)
-        )
+        return replace(self, workers=1, replicas=replicas, listen=listen, metrics=metrics)
 
 
-def offset(address: str, index: int) -> str:
+def offset(address: str, index: int, *, flag: str, unix: bool = False) -> str:
     """`address` for worker `index`: port + index, or path.index. Raises `SettingsError` for what is no address."""
-    if address.startswith("unix:"):
+    if unix and address.startswith("unix:") and address != "unix:":
         return address if index == 0 else f"{address}.{index}"
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdigit() and 0 < int(port) + index < 65536):
-        raise SettingsError(f"'{address}' is not host:port or unix:/path")
-    return f"{host}:{int(port) + index}"
+    host, _, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not (host and (bracketed or ":" not in host) and port.isascii() and port.isdigit() and len(port) < 6):
+        raise SettingsError(
+            f"{flag}: '{address}' is not host:port{', [v6]:port or unix:/path' if unix else ' or [v6]:port'}"
+        )
+    last = int(port) + index
+    if not 0 < int(port) <= last < 65536:
+        raise SettingsError(f"{flag}: port {last} is not in 1 to 65535" + (f" (worker {index})" if index else ""))
+    return f"{host}:{last}"
 
 
 def read_pepper(path: Path | None, value: str) -> bytes:
@@ -70,7 +76,7 @@ def read_pepper(path: Path | None, value: str) -> bytes:
         try:
             pepper = path.read_bytes().strip()
         except OSError as error:
-            raise SettingsError(f"key pepper file: {error.strerror}: {path}") from error
+            raise SettingsError(f"key pepper file: {path}: cannot be read: {error.strerror}") from error
     else:
         pepper = value.encode()
     if pepper and len(pepper) < MIN_PEPPER:

@@ -16,25 +16,58 @@ from tidegate.supervisor import supervise
 
 def serve(
     policy: Annotated[Path, typer.Option(envvar="TIDEGATE_POLICY", help="Policy document (YAML).")],
-    listen: Annotated[str, typer.Option(envvar="TIDEGATE_LISTEN", help="host:port or unix:/path.")] = "127.0.0.1:9401",
-    metrics: Annotated[str, typer.Option(envvar="TIDEGATE_METRICS", help="host:port.")] = "127.0.0.1:9501",
-    store: Annotated[str, typer.Option(envvar="TIDEGATE_STORE", help="memory:// or redis://…")] = "memory://",
-    workers: Annotated[int, typer.Option(envvar="TIDEGATE_WORKERS", min=1, max=64, help="Processes.")] = 1,
-    replicas: Annotated[int, typer.Option(envvar="TIDEGATE_REPLICAS", min=1, help="Processes that share limits.")] = 1,
-    key_pepper_file: Annotated[Path | None, typer.Option(envvar="TIDEGATE_KEY_PEPPER_FILE")] = None,
-    tls_cert: Annotated[Path | None, typer.Option(envvar="TIDEGATE_TLS_CERT", help="PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(envvar="TIDEGATE_TLS_KEY", help="PEM.")] = None,
-    tls_client_ca: Annotated[Path | None, typer.Option(envvar="TIDEGATE_TLS_CLIENT_CA", help="Makes it mTLS.")] = None,
-    drain: Annotated[float, typer.Option(envvar="TIDEGATE_DRAIN", help="Seconds for streams to finish.")] = 10.0,
+    listen: Annotated[
+        str, typer.Option(envvar="TIDEGATE_LISTEN", help="gRPC: host:port, [v6]:port or unix:/path.")
+    ] = "127.0.0.1:9401",
+    metrics: Annotated[
+        str, typer.Option(envvar="TIDEGATE_METRICS", help="Prometheus metrics: host:port or [v6]:port.")
+    ] = "127.0.0.1:9501",
+    store: Annotated[
+        str,
+        typer.Option(envvar="TIDEGATE_STORE", help="Where limits are counted: memory://, redis://, rediss://, unix://"),
+    ] = "memory://",
+    workers: Annotated[
+        int, typer.Option(envvar="TIDEGATE_WORKERS", min=1, max=64, help="Processes; worker i listens on port + i.")
+    ] = 1,
+    replicas: Annotated[
+        int,
+        typer.Option(envvar="TIDEGATE_REPLICAS", min=1, help="Processes that share the limits, until the store knows."),
+    ] = 1,
+    key_pepper_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TIDEGATE_KEY_PEPPER_FILE", help="The pepper that API keys were made with, 16 bytes or more."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(envvar="TIDEGATE_TLS_CERT", help="Serve TLS: certificate (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar="TIDEGATE_TLS_KEY", help="Its key (PEM).")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(envvar="TIDEGATE_TLS_CLIENT_CA", help="Ask for client certificates of this CA (PEM).")
+    ] = None,
+    drain: Annotated[
+        float, typer.Option(envvar="TIDEGATE_DRAIN", min=0, help="Seconds that streams get to finish on SIGTERM.")
+    ] = 10.0,
     health_grace: Annotated[
-        float, typer.Option(envvar="TIDEGATE_HEALTH_GRACE", help="Seconds of NOT_SERVING before refusing new calls.")
+        float,
+        typer.Option(
+            envvar="TIDEGATE_HEALTH_GRACE", min=0, help="Seconds of NOT_SERVING before new calls are refused."
+        ),
     ] = 1.5,
-    store_timeout: Annotated[float, typer.Option(envvar="TIDEGATE_STORE_TIMEOUT", help="Seconds.")] = 0.05,
+    store_timeout: Annotated[
+        float,
+        typer.Option(envvar="TIDEGATE_STORE_TIMEOUT", min=0.001, help="Seconds that a decision waits for the store."),
+    ] = 0.05,
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
 ) -> None:
-    """Serve Check, Process and tidegate.v1 until SIGTERM; SIGHUP reloads the policy."""
+    """Run the policy service until SIGTERM; SIGHUP reloads.
+
+    It answers Envoy (ext_authz, ext_proc) and clients (tidegate.v1) on one gRPC address, with health and reflection.
+    """
+    from tidegate.server import check_settings
     from tidegate.server import serve as run
 
     try:
@@ -58,6 +91,7 @@ def serve(
         )
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)
+            check_settings(settings)
             arguments = sys.argv[sys.argv.index("serve") + 1 :]
             raise typer.Exit(asyncio.run(supervise(arguments, workers)))
         run(settings.for_worker(worker_index or 0))
