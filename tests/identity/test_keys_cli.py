@@ -65,8 +65,8 @@ def test_a_pepper_file(tmp_path: Path) -> None:
     [
         ([], "", "a pepper is needed"),
         ([], "short", "at least 16 bytes"),
-        (["--expires", "2030-01-01"], PEPPER, "timezone"),
-        (["--expires", "soon"], PEPPER, "isoformat"),
+        (["--expires", "2030-01-01"], PEPPER, "--expires: '2030-01-01' is not ISO 8601 with a zone"),
+        (["--expires", "soon"], PEPPER, "--expires: 'soon' is not ISO 8601"),
         (["--role", ""], PEPPER, "at least 1 character"),
         (["--subject", "a\nb"], PEPPER, "match pattern"),
     ],
@@ -88,8 +88,8 @@ def test_a_bad_file_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    code, out, _ = create(tmp_path / "none" / "keys.yaml")
-    assert (code, out) == (2, "")
+    code, out, err = create(tmp_path / "none" / "keys.yaml")
+    assert (code, out, err) == (2, "", f"{tmp_path / 'none'}: No such file or directory\n")
 
 
 def record(key_id: str) -> dict[str, str]:

@@ -6,9 +6,16 @@ import typer
 
 from tidegate.cli import demo, envoy_config, keys, policy, serve
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    name="tidegate",
+    help="Policy beside Envoy, in front of model-serving endpoints: who may call, how much, and what may leave.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: "[v6]:port" stays as it is written, nothing is cut off, and it pipes
+)
 app.command("serve")(serve.serve)
 app.command("envoy-config")(envoy_config.envoy_config)
 app.command("demo")(demo.demo)
-app.add_typer(policy.app, name="policy", help="Check a policy document; print its JSON Schema.")
-app.add_typer(keys.app, name="keys", help="Create API keys.")
+app.add_typer(policy.app, name="policy")
+app.add_typer(keys.app, name="keys")

@@ -21,7 +21,9 @@ def envoy_config(
     tidegate: Annotated[str, typer.Option(help=f"The workers, one address each, separated by commas: {_AT}.")],
     listen: Annotated[str, typer.Option(help="Where Envoy takes requests.")] = "127.0.0.1:8080",
     admin: Annotated[str, typer.Option(help='Envoy\'s admin page; "" for none.')] = "127.0.0.1:9901",
-    filters_only: Annotated[bool, typer.Option(help="Only what an existing Envoy has to take over.")] = False,
+    filters_only: Annotated[
+        bool, typer.Option("--filters-only", help="Only what an Envoy that you already run has to take over.")
+    ] = False,
     max_request_bytes: Annotated[
         int, typer.Option(min=1024, help="Longer request bodies get 413, where the policy has to read them.")
     ] = 4 * 1024 * 1024,

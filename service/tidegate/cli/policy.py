@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tidegate.errors import PolicyError
-from tidegate.policy import Policy, load_policy
-from tidegate.policy.schema import json_schema
 
-app = typer.Typer(help="Check policy files, and print the schema of the policy document.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from tidegate.policy import Policy
+
+app = typer.Typer(help="Check policy files; print the document's JSON Schema.", no_args_is_help=True)
 
 
 @app.command()
 def check(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Policy files to check.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Policy files to check.", show_default=False)],
 ) -> None:
-    """Check policy files as the service would on start: print one line for each that is good, or every problem."""
+    """Check policy files, and print every problem.
+
+    A good file gets a line that sums it up. Key sets (jwks_file) are read too; the API key file is not, which may be
+    elsewhere than where policies are checked. The exit status is 1 when a file has problems.
+    """
+    from tidegate.policy import load_policy
+
     good = True
     for file in files:
         try:
@@ -34,6 +41,8 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema (draft 2020-12) of the policy document."""
+    from tidegate.policy.schema import json_schema
+
     typer.echo(json.dumps(json_schema(), indent=2))
 
 

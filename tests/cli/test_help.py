@@ -1,0 +1,55 @@
+"""What a person reads first: every command and every flag says what it is for, as it is written, and quickly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import typer
+from tidegate.cli import app
+from typer.testing import CliRunner
+
+COMMANDS = [
+    [],
+    ["serve"],
+    ["envoy-config"],
+    ["demo"],
+    ["policy"],
+    ["policy", "check"],
+    ["policy", "schema"],
+    ["keys"],
+    ["keys", "create"],
+]
+HEAVY = ("grpc", "pydantic", "redis", "re2", "uvloop", "structlog", "phonenumbers", "httpx")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help_that_is_not_cut_off(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0
+    assert "..." not in result.stdout.replace("[ARGS]...", "").replace("{FILE}...", "")
+    assert "…" not in result.stdout
+
+
+def test_every_flag_says_what_it_is_for() -> None:
+    group = typer.main.get_command(app)
+    silent = [f"{path} {flag.name}" for path, flag in _flags(group, "tidegate") if not flag.help and not flag.hidden]
+    assert silent == []
+
+
+def test_brackets_stay() -> None:
+    assert "[v6]:port" in CliRunner().invoke(app, ["envoy-config", "--help"]).stdout
+
+
+def test_help_waits_for_no_library() -> None:
+    program = f"import sys, tidegate.cli; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def _flags(command, path):
+    for child in getattr(command, "commands", {}).values():
+        yield from _flags(child, f"{path} {child.name}")
+    if not hasattr(command, "commands"):
+        yield from ((path, parameter) for parameter in command.params if parameter.name != "help")
