@@ -29,9 +29,10 @@ def house(monkeypatch, tmp_path) -> Iterator[Path]:
 
     monkeypatch.setattr(module, "open_house", open_house)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_all_rows_right(house, capsys):
@@ -61,9 +62,13 @@ def test_a_stack_that_does_not_start_fails_the_run(house, capsys, monkeypatch):
     assert len(list(house.iterdir())) == 1
 
 
-def test_sigterm_ends_the_run_in_good_order(house):
-    killed = Scenario("g", "killed", "", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_in_good_order(house, number):
+    """Also SIGINT in a background job, whose shell has it ignored; and a second one does not end the ending."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    killed = Scenario("g", "killed", "", lambda _: os.kill(os.getpid(), number))
     assert show("memory", scenarios=[killed, GOOD]) == 130
+    os.kill(os.getpid(), number)
     assert list(house.iterdir()) == []
 
 

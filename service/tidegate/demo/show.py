@@ -21,6 +21,7 @@ from tidegate.demo.stack import StackError
 
 FAILED = 1
 INTERRUPTED = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def show(store: Store, *, keep: bool = False, scenarios: Sequence[Scenario] | None = None) -> int:
@@ -28,7 +29,8 @@ def show(store: Store, *, keep: bool = False, scenarios: Sequence[Scenario] | No
     console = report.console()
     rows = all_scenarios(processes_for(store), to_the_end=not keep) if scenarios is None else scenarios
     directory = Path(tempfile.mkdtemp(prefix="tidegate-demo-"))
-    signal.signal(signal.SIGTERM, _leave)
+    for number in _ENDING:
+        signal.signal(number, _leave)
     status = FAILED
     try:
         status = 0 if _perform(console, store, directory, rows, keep=keep) else FAILED
@@ -81,7 +83,11 @@ def _stay(console: Console, house: House) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """SIGTERM takes the way of Ctrl-C, so that everything started is stopped."""
+    """The first signal stops everything that was started; a second does not stop the stopping.
+
+    A shell starts its background jobs with SIGINT ignored: that one is taken, too.
+    """
     del number, frame
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for ending in _ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
