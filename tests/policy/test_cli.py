@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tidegate.cli.policy import app
-from tidegate.policy.schema import json_schema
+from tidegate.policy.json_schema import json_schema
 from typer.testing import CliRunner
 
 from tests.policy.cases import valid

@@ -12,7 +12,8 @@ import yaml
 from tidegate.errors import PolicyError
 from tidegate.policy import parse_policy
 from tidegate.policy.document import read
-from tidegate.policy.schema import json_schema
+from tidegate.policy.durations import duration_text, parse_duration
+from tidegate.policy.json_schema import json_schema
 from tidegate.policy.words import entities
 
 from tests.policy.cases import cases, valid
@@ -71,6 +72,18 @@ def objects(node: Any) -> Iterator[dict[str, Any]]:
             yield from objects(child)
 
 
+def test_every_default_may_be_written() -> None:
+    defaults = [
+        (value["default"], {**value, "$defs": SCHEMA["$defs"]})
+        for part in objects(SCHEMA)
+        for value in part["properties"].values()
+        if "default" in value
+    ]
+    assert len(defaults) > 30
+    for default, schema in defaults:
+        jsonschema.Draft202012Validator(schema).validate(default)
+
+
 def test_every_key_is_described() -> None:
     found = list(objects(SCHEMA))
     assert len(found) >= 18
@@ -89,3 +102,11 @@ def test_no_key_may_be_null() -> None:
     assert '"null"' not in str(SCHEMA).replace("'", '"')
     with pytest.raises(PolicyError):
         parse_policy(valid("the smallest") + "tiers:\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(30.0, "30s"), (90.0, "90s"), (120.0, "2m"), (3600.0, "1h"), (86400.0, "1d")]
+)
+def test_a_duration_is_written_as_it_is_read(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+    assert parse_duration(text) == seconds

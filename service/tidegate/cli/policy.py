@@ -41,7 +41,7 @@ def check(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema (draft 2020-12) of the policy document."""
-    from tidegate.policy.schema import json_schema
+    from tidegate.policy.json_schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
 

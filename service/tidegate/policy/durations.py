@@ -28,6 +28,12 @@ def parse_duration(value: object) -> float:
     return number / 1000 if unit == "ms" else float(number * _SECONDS[unit])
 
 
+def duration_text(seconds: float) -> str:
+    """The shortest notation of a whole number of seconds: what `parse_duration` reads as the same."""
+    unit, length = next((unit, length) for unit, length in reversed(_SECONDS.items()) if seconds % length == 0)
+    return f"{seconds / length:.0f}{unit}"
+
+
 def parse_refill(value: object) -> tuple[int, float]:
     """Tokens and seconds in "20/60s"; ValueError for anything else, or out of bounds."""
     found = _REFILL.fullmatch(value) if isinstance(value, str) else None

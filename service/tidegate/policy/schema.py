@@ -1,16 +1,12 @@
-"""The shape of the policy document. The reference page and the published JSON Schema are made from these classes."""
+"""The shape of the policy document. docs/policy.md and the published JSON Schema are made from these classes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import DictSchema, NullableSchema, WithDefaultSchema
 
 from tidegate.policy import words
-
-SCHEMA_ID = "urn:tidegate:policy:1"
 
 Attribute = Literal["tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"]
 
@@ -95,7 +91,7 @@ class Issuer(Strict):
     )
     leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
     max_lifetime: words.Lifetime = Field(
-        default=86_400.0, description="A token whose `exp` lies further ahead than this is refused."
+        default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
     )
     types: words.Some[words.TokenType] = Field(
         default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
@@ -152,9 +148,11 @@ class Platform(Strict):
 class Tier(Strict):
     """A service tier, such as free or premium."""
 
-    weight: int = Field(default=1, ge=1, le=1_000_000, description="Its share under pressure, against other tiers.")
+    weight: int = Field(
+        default=1, ge=1, le=1_000_000, description="Reserved: its share against other tiers. Nothing reads it yet."
+    )
     priority: Literal["critical", "standard", "sheddable"] = Field(
-        default="standard", description="What is shed first under pressure: sheddable, then standard."
+        default="standard", description="Reserved: what would be shed first under pressure. Nothing is shed yet."
     )
     limits: Limits = Field(default=[], description="Limits of every caller in the tier.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets for responses to callers in the tier.")
@@ -259,28 +257,3 @@ class Document(Strict):
     rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")
-
-
-class _Schema(GenerateJsonSchema):
-    """Two departures: an optional key may be left out but not be null, and a name that breaks its pattern is wrong."""
-
-    def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def dict_schema(self, schema: DictSchema) -> JsonSchemaValue:
-        written = super().dict_schema(schema)
-        for pattern, value in written.pop("patternProperties", {}).items():
-            written["propertyNames"] = {"pattern": pattern, **written.get("propertyNames", {})}
-            written["additionalProperties"] = value
-        return written
-
-    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default") is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the document, for editors and for other checkers."""
-    schema = Document.model_json_schema(by_alias=True, schema_generator=_Schema)
-    return {"$schema": _Schema.schema_dialect, "$id": SCHEMA_ID, **schema}

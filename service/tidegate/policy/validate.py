@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 from tidegate.errors import Problem
 from tidegate.policy.document import Path, Tree, dotted
 from tidegate.policy.durations import shown
-from tidegate.policy.schema import Document, json_schema
+from tidegate.policy.json_schema import json_schema
+from tidegate.policy.schema import Document
 from tidegate.policy.words import PATTERNS
 
 MAX_PROBLEMS = 500
