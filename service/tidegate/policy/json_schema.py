@@ -14,7 +14,7 @@ SCHEMA_ID = "urn:tidegate:policy:1"
 
 
 class _Schema(GenerateJsonSchema):
-    """Optional keys may be left out but not be null; a name that breaks its pattern is wrong; defaults are notations."""
+    """Optional keys may be left out, never null; a name that breaks its pattern is wrong; defaults are notations."""
 
     def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
