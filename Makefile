@@ -23,6 +23,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.check_proto
+	$(BIN)/python -m tests.policy_reference
 
 bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
 	$(BIN)/python -m tests.bench
@@ -42,6 +43,7 @@ $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: service/demo.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/pip
+	@echo 'installing into $(VENV), once: a minute or three, without a word'
 	$(PIP) install --require-hashes -r service/demo.lock
 	$(PIP) install --no-deps --no-build-isolation -e . -e clients/python
 	touch $@
