@@ -37,7 +37,8 @@ HEADER_ONLY = policy("x-api-key")
 TOKENS_ONLY = policy("", (forge.issuer(),))
 NOTHING = policy()
 
-KEY, KEY_ID, DIGEST = mint_key(PEPPER, rng=b"\x5a".__mul__)  # one for all test processes, whose names for tests must agree
+# One for all test processes, whose names for tests must agree.
+KEY, KEY_ID, DIGEST = mint_key(PEPPER, rng=b"\x5a".__mul__)
 
 
 @pytest.fixture
