@@ -15,8 +15,9 @@ class Coverage:
     """What was read of one response. Every byte of the input is either scanned or skipped.
 
     Fields are string values, numbers and lines. Punctuation, white space and literals are skipped bytes and no field.
-    `skipped` says why fields were not read; its `not_incremental` and `nesting` qualify fields that were read, but only
-    within their own event and only on the surface, and are therefore not part of `skipped_fields`.
+    `skipped` says why fields were not read. Its `not_incremental` are strings that no known dialect sends whole: they
+    were rewritten each within its event, which says nothing of a value that two events share. Its `nesting` qualifies
+    fields that were read, but only on the surface, and is therefore not part of `skipped_fields`.
     """
 
     format: str

@@ -1,14 +1,18 @@
 """What the fields of a streamed event mean, in the dialects of OpenAI (chat, completions, responses) and Anthropic.
 
+Those of others are in `dialect_others`.
+
 `read` says where an event carries the next piece of a text, which channel that text is, and which channels end with it.
 A channel is named by what the client joins by: the choice's index, the tool call's index, the item's id.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tidegate.filtering.formats import dialect_others
 from tidegate.filtering.formats.json_text import Path
 
 Channel = tuple[str | int, ...]
@@ -36,9 +40,11 @@ _WHOLE = frozenset(
     {"id", "object", "created", "model", "role", "name", "type", "index", "finish_reason", "stop_reason", "item_id"}
     | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
 )
+_OPAQUE = frozenset({"signature", "encrypted_content", "data", "format", "channel", "recipient"})
 _NAMES = _PIECES | _HOLDERS | _JSON_PIECES | _WHOLE | {"choices", "delta", "message", "output", "error"}
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _MAX_DEPTH = 8
+_NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so that it leaves as it came
 
 
 @dataclass(slots=True)
@@ -86,12 +92,14 @@ def read(event: Any) -> Reading:
         for place, choice in enumerate(choices):
             if isinstance(choice, dict):
                 _choice(reading, choice, place)
-    elif not isinstance(kind, str):
-        pass
-    elif kind.startswith("response."):
+    elif isinstance(kind, str) and kind.startswith("response."):
         _response(reading, event, kind)
-    elif kind.startswith(("content_block_", "message_")):
+    elif isinstance(kind, str) and kind.startswith(("content_block_", "message_")):
         _block(reading, event, kind)
+    else:
+        reading.pieces = {path: ("other", *channel) for path, channel in dialect_others.pieces(event)}
+        if dialect_others.ends(event):
+            reading.ends.append(("other",))
     return reading
 
 
@@ -99,7 +107,11 @@ def _choice(reading: Reading, choice: dict[str, Any], place: int) -> None:
     channel: Channel = ("choice", _ident(choice, "index", place))
     if isinstance(choice.get("text"), str):
         reading.pieces["choices", place, "text"] = (*channel, "text")
-    _pieces(reading, choice.get("delta"), ("choices", place, "delta"), (*channel, "delta"))
+    delta = choice.get("delta")
+    _pieces(reading, delta, ("choices", place, "delta"), (*channel, "delta"))
+    _pieces(reading, choice.get("message"), ("choices", place, "message"), (*channel, "message"))
+    if isinstance(delta, dict):
+        _strings(reading, delta, ("choices", place, "delta"), (*channel, "delta"))
     if choice.get("finish_reason"):
         reading.ends.append(channel)
 
@@ -120,16 +132,26 @@ def _pieces(reading: Reading, node: Any, path: Path, channel: Channel) -> None:
                 _pieces(reading, value, (*path, place), (*channel, _ident(value, "index", place)))
 
 
+def _strings(reading: Reading, delta: dict[str, Any], path: Path, channel: Channel) -> None:
+    """What a delta holds in a field that no dialect here names is a piece too: that is what a delta is."""
+    for name, value in delta.items():
+        if isinstance(value, str) and name not in _WHOLE | _OPAQUE and _NAME.fullmatch(name):
+            reading.pieces[*path, name] = (*channel, name)
+
+
 def _response(reading: Reading, event: dict[str, Any], kind: str) -> None:
     reading.whole = True
     base, _, verb = kind.rpartition(".")
-    item = _ident(event, "item_id", _ident(event, "output_index", 0))
+    item = _ident(event, "output_index", _ident(event, "item_id", 0))  # some gateways give every event an id of its own
     part = _ident(event, "content_index", _ident(event, "summary_index", 0))
     channel: Channel = ("item", item, part, base)
     if base.endswith("_arguments"):
         channel = (*channel, "arguments")
-    if verb == "delta" and isinstance(event.get("delta"), str):
+    delta = event.get("delta")
+    if verb == "delta" and isinstance(delta, str):
         reading.pieces["delta",] = channel
+    elif verb == "delta" and isinstance(delta, dict):
+        _strings(reading, delta, ("delta",), channel)
     elif kind in _ENDS:
         reading.ends.append(("item",))
     elif kind == "response.output_item.done":
@@ -146,9 +168,7 @@ def _block(reading: Reading, event: dict[str, Any], kind: str) -> None:
     channel: Channel = ("block", _ident(event, "index", 0))
     delta = event.get("delta")
     if kind == "content_block_delta" and isinstance(delta, dict):
-        for name in ("text", "thinking", "partial_json"):
-            if isinstance(delta.get(name), str):
-                reading.pieces["delta", name] = (*channel, name)
+        _strings(reading, delta, ("delta",), channel)
     elif kind == "content_block_stop":
         reading.ends.append(channel)
     elif kind in ("message_delta", "message_stop"):

@@ -32,11 +32,12 @@ class Counts:
             self.numbers += 1
 
     def string(self, kind: str, token: str, *, complete: bool = True) -> None:
-        """Count a string or a key. One that is not known to be complete may go on in another event."""
+        """Count a string or a key. A string that may go on in another event is not said to be scanned."""
+        if kind == "string" and not complete:
+            self.loose += 1
+            return
         self.scanned += size(token)
-        if kind == "string":
-            self.fields += 1
-            self.loose += not complete
+        self.fields += kind == "string"
 
     def add_to(self, tally: Tally) -> None:
         """Write it all into the receipt."""
@@ -44,8 +45,7 @@ class Counts:
         tally.scanned_fields += self.fields
         tally.skip("number", self.numbers)
         tally.skip("dropped_logprobs", self.dropped)
-        if self.loose:
-            tally.notes["not_incremental"] += self.loose
+        tally.skip("not_incremental", self.loose)
 
 
 @dataclass(frozen=True, slots=True)
