@@ -100,7 +100,7 @@ def tidegate(world: World, *, store: str = "memory://", workers: int = 1, log: s
     ]
     addresses = [f"127.0.0.1:{first + index}" for index in range(workers)]
     name = f"tidegate-{first}.log"
-    with running(command, world.directory / name, ready=lambda: all(serving(a) for a in addresses)):
+    with running(command, world.directory / "logs" / name, ready=lambda: all(serving(a) for a in addresses)):
         yield addresses
 
 
@@ -110,7 +110,7 @@ def noop(world: World) -> Iterator[str]:
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "tests.e2e.noop_policy", address]
-    with running(command, world.directory / f"noop-{port}.log", ready=lambda: serving(address)):
+    with running(command, world.directory / "logs" / f"noop-{port}.log", ready=lambda: serving(address)):
         yield address
 
 

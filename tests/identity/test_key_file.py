@@ -6,7 +6,7 @@ import pytest
 from tidegate.errors import PolicyError
 from tidegate.identity import key_file
 
-HASH = "hmac-sha256:" + "ab" * 32
+HASH = "blake2b:" + "ab" * 32
 GOOD = f"""\
 # who may call
 version: 1

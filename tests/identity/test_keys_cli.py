@@ -109,7 +109,7 @@ def record(key_id: str) -> dict[str, str]:
 )
 def test_files_of_every_layout_grow(text: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.yaml"
-    file.write_text(text.replace("HASH", "hmac-sha256:" + "00" * 32))
+    file.write_text(text.replace("HASH", "blake2b:" + "00" * 32))
     before = len(KeyStore.load(file, pepper=PEPPER.encode()))
     append(file, record("123456789012"))
     append(file, record("1e1000000000"))

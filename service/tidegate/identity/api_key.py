@@ -1,6 +1,6 @@
 """API keys: `tg_<id>_<secret>`. Found by id, proved by a keyed hash in constant time; no secret is ever stored.
 
-A secret is 32 random bytes, so a fast keyed hash (HMAC-SHA-256, RFC 2104) is enough: there is nothing to guess. The
+A secret is 32 random bytes, so a fast keyed hash (BLAKE2b, RFC 7693) is enough: there is nothing to guess. The
 pepper keeps a stolen key file from being used to forge entries of its own, and belongs elsewhere than the file.
 """
 
@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -76,7 +77,7 @@ class KeyStore:
     def prove(self, credential: str, *, now: float) -> Identity | Deny:
         """Whom `credential` proves at `now` (Unix seconds).
 
-        A well-formed credential costs one HMAC and two comparisons, whether its id exists or not.
+        A well-formed credential costs one keyed hash and two comparisons, whether its id exists or not.
         """
         match = _CREDENTIAL.fullmatch(credential)
         if match is None:
@@ -84,7 +85,7 @@ class KeyStore:
         key_id, secret = match.groups()
         known = self._records.get(key_id)
         record = self._nobody if known is None else known
-        digest = hmac.digest(self._pepper, secret.encode("ascii"), "sha256")
+        digest = keyed_hash(self._pepper, secret.encode("ascii"))
         first, second = record.digests
         good = hmac.compare_digest(digest, first) | hmac.compare_digest(digest, second)
         if known is None:
@@ -109,8 +110,14 @@ def mint_key(
     if not re.fullmatch(ID_PATTERN, key_id):
         raise ValueError("a key id is 12 to 64 lower-case letters and digits")
     secret = base64.urlsafe_b64encode(rng(_SECRET_BYTES)).rstrip(b"=")
-    digest = hmac.digest(pepper, secret, "sha256").hex()
-    return f"{PREFIX}{key_id}_{secret.decode('ascii')}", key_id, f"hmac-sha256:{digest}"
+    digest = keyed_hash(pepper, secret).hex()
+    return f"{PREFIX}{key_id}_{secret.decode('ascii')}", key_id, f"blake2b:{digest}"
+
+
+def keyed_hash(pepper: bytes, secret: bytes) -> bytes:
+    """BLAKE2b in its keyed mode (RFC 7693 section 2.9), 32 bytes: a MAC, at half the time of HMAC through OpenSSL."""
+    key = pepper if len(pepper) <= blake2b.MAX_KEY_SIZE else blake2b(pepper).digest()
+    return blake2b(secret, key=key, digest_size=32).digest()
 
 
 def check_pepper(pepper: bytes) -> None:

@@ -4,7 +4,7 @@
 version: 1
 keys:
   - id: acme0prod0001
-    hash: hmac-sha256:9f2c…          # of the secret, under the pepper; `hashes: [old, new]` while rotating
+    hash: blake2b:9f2c…          # of the secret, under the pepper; `hashes: [old, new]` while rotating
     subject: svc-batch
     tenant: acme
     tier: premium
@@ -43,7 +43,7 @@ def _iso(value: object) -> object:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-_Hash = Annotated[str, StringConstraints(pattern=r"^hmac-sha256:[0-9a-f]{64}\z")]
+_Hash = Annotated[str, StringConstraints(pattern=r"^blake2b:[0-9a-f]{64}\z")]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[!-~]([ -~]*[!-~])?\z")]
 _Moment = Annotated[AwareDatetime, BeforeValidator(_iso)]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from tidegate.errors import PolicyError
 from tidegate.policy.compiled import Policy
@@ -70,9 +70,16 @@ class PolicySource:
 
     async def _watch_folders(self, folders: tuple[Path, ...], stop: asyncio.Event) -> None:
         """Reload on changes until `stop` is set or other folders matter."""
+        names = {path.name for file in self._seen for path in (file, _real(file))}
+
+        def matters(_: Change, path: str) -> bool:
+            """Not so for what is a plain file of another name: a log that grows beside the policy, say."""
+            changed = Path(path)
+            return changed.name in names or changed.is_symlink() or not changed.is_file()
+
         changes = awatch(
             *folders,
-            watch_filter=None,
+            watch_filter=matters,
             debounce=DEBOUNCE,
             stop_event=_StopOf(stop),
             rust_timeout=LOOK_AGAIN,
