@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -84,6 +85,9 @@ class Reason(StrEnum):
 
 
 Algorithm = Literal["token_bucket", "sliding_window"]
+Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""Everything that a limit may count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Limit:
     token_bucket: holds at most `capacity` tokens and gains `refill` tokens every `period` seconds.
     sliding_window: at most `capacity` cost in any `period` seconds (exact log); `refill` is unused (0).
     `per` names the request attributes that make the key; `name` is unique within its `scope`
-    ("platform", "tier:free", "tenant:acme", "endpoint:chat").
+    ("platform", "tier:free", "tenant:acme", "endpoint:chat"). `cost` is the unit in which `capacity` and charges are
+    counted. A `shadow` limit counts, and tells when it would have refused, but never refuses.
     """
 
     scope: str
@@ -103,11 +108,20 @@ class Limit:
     period: float
     refill: int = 0
     per: tuple[str, ...] = ()
+    cost: Unit = "requests"
+    shadow: bool = False
+
+
+def window_seconds(limit: Limit) -> int:
+    """The time to which `capacity` applies, whole seconds, rounded up; of a bucket, how long it takes to fill."""
+    if limit.algorithm == "token_bucket":
+        return math.ceil(limit.capacity * limit.period / limit.refill)
+    return math.ceil(limit.period)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A demand on one limit: `cost` units under `key` (the rendered, unambiguous values of `limit.per`)."""
+    """A demand on one limit: `cost` in its unit, under `key` (the rendered, unambiguous values of `limit.per`)."""
 
     limit: Limit
     key: str

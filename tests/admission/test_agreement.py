@@ -14,11 +14,11 @@ from tidegate.model import Algorithm, Charge, Limit
 from tests.admission.world import SECOND, Book, book, limit
 
 LIMITS = (
-    limit("token_bucket", 10, refill=7, period=3.0, name="bucket"),
+    limit("token_bucket", 10, refill=7, period=3.0, name="bucket", cost="tokens"),
     limit("token_bucket", 1000, refill=999_983, period=86_400.0, name="prime"),
     limit("token_bucket", 3, refill=1, period=0.000001, name="quick"),
     limit("sliding_window", 10, period=3.0, name="window"),
-    limit("sliding_window", 400, period=20.0, name="long"),
+    limit("sliding_window", 400, period=20.0, name="long", cost="tokens"),
 )
 LOWERED = tuple(replace(one, capacity=one.capacity // 2) for one in LIMITS)
 SLOWED = tuple(replace(one, period=one.period * 3, refill=one.refill and one.refill + 1) for one in LIMITS)
@@ -33,7 +33,7 @@ class Decide:
 @dataclass(frozen=True)
 class Settle:
     which: int
-    cost: int
+    costs: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,11 @@ def decisions(generations: tuple[tuple[Limit, ...], ...], holds: tuple[float, ..
     return st.builds(Decide, st.one_of(*lists).map(tuple), st.none() | st.sampled_from(holds))
 
 
-settlement = st.builds(Settle, st.integers(0, 3), st.integers(0, 15) | st.just(2**50))
+settlement = st.builds(
+    Settle,
+    st.integers(0, 3),
+    st.dictionaries(st.sampled_from(["requests", "tokens"]), st.integers(0, 15) | st.just(2**50)),
+)
 forward = st.builds(Pass, st.integers(0, 4 * SECOND) | st.sampled_from([1, 3 * SECOND, 100 * SECOND]))
 backward = st.builds(Pass, st.integers(-5 * SECOND, -1))
 
@@ -64,7 +68,7 @@ async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[objec
             played.clock.us += one.us
         elif isinstance(one, Settle):
             if held:
-                seen.append(await played.ledger.settle(held[one.which % len(held)], one.cost))
+                seen.append(await played.ledger.settle(held[one.which % len(held)], one.costs))
         else:
             admission = await played.take(*one.charges, hold=one.hold)
             if admission.reservation:

@@ -180,7 +180,7 @@ async def test_settling_gives_back_what_was_not_used(book: Book, algorithm: Algo
     charged = limit(algorithm, 100)
     held = await book.take(Charge(charged, "k", 80), hold=60)
     assert held.reservation
-    assert await book.ledger.settle(held.reservation, 10)
+    assert await book.ledger.settle(held.reservation, {"requests": 10})
     assert await book.left(charged) == 90
 
 
@@ -188,7 +188,7 @@ async def test_settling_gives_back_what_was_not_used(book: Book, algorithm: Algo
 async def test_settling_may_pass_the_limit(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10, refill=10, period=10.0)
     held = await book.take(Charge(charged, "k", 1), hold=60)
-    assert await book.ledger.settle(held.reservation, 25)
+    assert await book.ledger.settle(held.reservation, {"requests": 25})
     assert await book.left(charged) == 0
     assert await book.left(replace(charged, capacity=30)) == 5
     book.advance(10)
@@ -199,10 +199,10 @@ async def test_settling_may_pass_the_limit(book: Book, algorithm: Algorithm) -> 
 async def test_settling_happens_once(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 5), hold=60)
-    assert await book.ledger.settle(held.reservation, 4)
-    assert not await book.ledger.settle(held.reservation, 0)
-    assert not await book.ledger.settle("r-unknown", 0)
-    assert not await book.ledger.settle("", 0)
+    assert await book.ledger.settle(held.reservation, {"requests": 4})
+    assert not await book.ledger.settle(held.reservation, {"requests": 0})
+    assert not await book.ledger.settle("r-unknown", {"requests": 0})
+    assert not await book.ledger.settle("", {"requests": 0})
     assert await book.left(charged) == 6
 
 
@@ -211,7 +211,7 @@ async def test_settling_changes_the_entry_of_a_window_in_its_place(book: Book) -
     held = await book.take(Charge(window, "k", 5), hold=60)
     book.advance(4)
     await book.take(Charge(window, "k", 3))
-    await book.ledger.settle(held.reservation, 2)
+    await book.ledger.settle(held.reservation, {"requests": 2})
     assert await book.left(window) == 5
     book.advance(6)
     assert await book.left(window) == 7
@@ -222,7 +222,7 @@ async def test_settling_after_the_window_has_passed_changes_nothing(book: Book) 
     held = await book.take(Charge(window, "k", 5), hold=60)
     book.advance(10)
     await book.take(Charge(window, "k", 1))
-    assert await book.ledger.settle(held.reservation, 9)
+    assert await book.ledger.settle(held.reservation, {"requests": 9})
     assert await book.left(window) == 9
 
 
@@ -230,7 +230,7 @@ async def test_settling_after_the_window_has_passed_changes_nothing(book: Book) 
 async def test_a_hold_on_nothing_is_charged_when_it_is_settled(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 0), hold=60)
-    assert await book.ledger.settle(held.reservation, 4)
+    assert await book.ledger.settle(held.reservation, {"requests": 4})
     assert await book.left(charged) == 6
 
 
@@ -238,7 +238,7 @@ async def test_a_hold_on_nothing_is_charged_when_it_is_settled(book: Book, algor
 async def test_settling_reaches_every_limit_of_the_decision(book: Book, algorithm: Algorithm) -> None:
     one, two = limit(algorithm, 10, name="one"), limit(algorithm, 20, name="two")
     held = await book.take(Charge(one, "k", 5), Charge(two, "k", 5), hold=60)
-    assert await book.ledger.settle(held.reservation, 0)
+    assert await book.ledger.settle(held.reservation, {"requests": 0})
     assert (await book.left(one), await book.left(two)) == (10, 20)
 
 
@@ -252,3 +252,21 @@ async def test_names_and_keys_of_any_text(book: Book) -> None:
     other = limit("token_bucket", 1, name="b", scope="c%|d|a")
     assert await book.admits(Charge(odd, "é|\x00\ud800\r\n"), Charge(other, "é|\x00\ud800\r\n"))
     assert not await book.admits(Charge(odd, "é|\x00\ud800\r\n"))
+
+
+@BOTH
+async def test_settling_reaches_only_the_units_it_names(book: Book, algorithm: Algorithm) -> None:
+    calls = limit(algorithm, 10, name="calls")
+    tokens = limit(algorithm, 1000, name="tokens", cost="tokens")
+    prompt = limit(algorithm, 1000, name="prompt", cost="prompt_tokens")
+    held = await book.take(Charge(calls, "k"), Charge(tokens, "k", 600), Charge(prompt, "k", 100), hold=60)
+    assert await book.ledger.settle(held.reservation, {"tokens": 150, "completion_tokens": 7})
+    assert [await book.left(one) for one in (calls, tokens, prompt)] == [9, 850, 900]
+    assert not await book.ledger.settle(held.reservation, {"prompt_tokens": 1})
+
+
+@BOTH
+async def test_a_changed_unit_starts_afresh(book: Book, algorithm: Algorithm) -> None:
+    tokens = limit(algorithm, 1000, cost="tokens")
+    await book.take(Charge(tokens, "k", 1000))
+    assert await book.left(replace(tokens, cost="requests", capacity=10)) == 10

@@ -68,7 +68,7 @@ async def test_reservations_are_bounded_and_expire() -> None:
         await ledger.reserve([Charge(charged, "k")], hold=5)
     assert (await ledger.reserve([Charge(charged, "k", 0)])).states[0].remaining == 990
     clock.us += 5_000_000
-    assert not await ledger.settle(held[0], 0)
+    assert not await ledger.settle(held[0], {"requests": 0})
     assert (await ledger.reserve([Charge(charged, "k")], hold=5)).reservation
 
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,7 @@ class Switchboard:
         self.asked = 0
         self.entered: list[Charge] = []
         self.names: list[str] = []
-        self.settled: dict[str, int] = {}
+        self.settled: dict[str, Mapping[str, int]] = {}
         self.entry_errors: list[Exception] = []
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
@@ -47,10 +47,10 @@ class Switchboard:
             raise self.error
         return Admission((), reservation="r1" if hold else "")
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         if self.error is not None:
             raise self.error
-        self.settled[reservation] = cost
+        self.settled[reservation] = costs
         return True
 
     async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
@@ -242,19 +242,19 @@ async def test_an_entry_that_met_the_next_outage_keeps_its_name_and_the_rest_cou
 async def test_settlements_are_made_up_for_once(desk: Desk) -> None:
     held = await desk.ledger.reserve(BOTH, hold=60)
     desk.store.error = StoreTimedOut("late")
-    assert await desk.ledger.settle(held.reservation, 7)
-    assert not await desk.ledger.settle(held.reservation, 8)
+    assert await desk.ledger.settle(held.reservation, {"requests": 7})
+    assert not await desk.ledger.settle(held.reservation, {"requests": 8})
     assert desk.ledger.state == "open"
     desk.store.error = None
     await desk.probe()
-    assert desk.store.settled == {held.reservation: 7}
+    assert desk.store.settled == {held.reservation: {"requests": 7}}
 
 
 async def test_a_reservation_of_the_outage_is_settled_in_it(desk: Desk) -> None:
     desk.store.error = StoreTimedOut("late")
     held = await desk.ledger.reserve([Charge(BUCKET, "k", 9)], hold=60)
-    assert await desk.ledger.settle(held.reservation, 2)
-    assert not await desk.ledger.settle(held.reservation, 2)
+    assert await desk.ledger.settle(held.reservation, {"requests": 2})
+    assert not await desk.ledger.settle(held.reservation, {"requests": 2})
     assert (await desk.ledger.reserve([Charge(BUCKET, "k", 8)])).refused is None
 
 

@@ -57,7 +57,9 @@ async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: red
         await client.script_flush()
         held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
         await client.script_flush()
-        both = await asyncio.gather(ledger.settle(held.reservation, 1), ledger.reserve([Charge(FEW, "other")]))
+        both = await asyncio.gather(
+            ledger.settle(held.reservation, {"requests": 1}), ledger.reserve([Charge(FEW, "other")])
+        )
         assert both[0] is True
         assert both[1].refused is None
     assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 97

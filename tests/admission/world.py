@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -12,7 +12,7 @@ from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.reference import Key, Log, State, decide, fresh, key_of, settle
-from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState
+from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState, Unit
 
 SECOND = 1_000_000
 
@@ -24,9 +24,12 @@ def limit(
     period: float = 60.0,
     name: str = "rpm",
     scope: str = "tier:free",
+    cost: Unit = "requests",
+    shadow: bool = False,
 ) -> Limit:
     """A limit of which a test names only what matters to it."""
-    return Limit(scope, name, algorithm, capacity, period, refill if algorithm == "token_bucket" else 0)
+    refill = refill if algorithm == "token_bucket" else 0
+    return Limit(scope, name, algorithm, capacity, period, refill, cost=cost, shadow=shadow)
 
 
 class HandClock:
@@ -81,11 +84,14 @@ class ReferenceLedger:
         self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
         return Admission(states, None, name)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         held = self.held.pop(reservation, None)
         if held is None or self.clock.us >= held.expiry:
             return False
         for charge, taken in held.charges:
+            if charge.limit.cost not in costs:
+                continue
+            cost = costs[charge.limit.cost]
             state = self.states.get(key_of(charge), fresh(charge.limit))
             self.states[key_of(charge)] = settle(charge.limit, state, self.clock.us, taken, cost)
         return True

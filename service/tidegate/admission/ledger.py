@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tidegate.model import Admission, Charge
@@ -19,11 +19,12 @@ class Ledger(Protocol):
         """
         ...
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost of every charge of `reservation` by the actual `cost` (units, >= 0), once.
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs of `reservation` by actual ones (>= 0, by the unit that the limit counts), once.
 
-        A second call, or one after expiry, changes nothing and returns False. A settled cost may exceed the limit:
-        what was used was used. Raises `StoreUnavailable`.
+        Charges in units that are not in `costs` keep what was reserved. A second call, or one after expiry, changes
+        nothing and returns False. A settled cost may exceed the limit: what was used was used. Raises
+        `StoreUnavailable`.
         """
         ...
 

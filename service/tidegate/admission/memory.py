@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from tidegate.admission.counters import NEVER, Counter, Plan, Table, WindowCounter, new_counter
@@ -36,7 +36,7 @@ class MemoryLedger:
         self._max_keys = max_keys
         self._now = 0
         self._plans: dict[int, Plan] = {}
-        self._tables: dict[tuple[str, str, str], Table] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
         self._keys: deque[tuple[Table, str]] = deque()
         self._holds: dict[str, tuple[int, list[_Taken]]] = {}
 
@@ -82,14 +82,17 @@ class MemoryLedger:
             self._sweep(now, _LOOK * (len(self._keys) - known))
         return Admission(tuple(states), max(states, key=_longest) if worst else None, reservation)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost by the actual one, once; False when the reservation is unknown or expired."""
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once; False when the reservation is unknown or expired."""
         held = self._holds.pop(reservation, None)
         now = self._time()
         if held is None or now >= held[0]:
             return False
-        cost = min(max(0, cost), MAX_COST)
         for plan, key, charged, counter, mark in held[1]:
+            unit = plan.limit.cost
+            if unit not in costs:
+                continue
+            cost = min(max(0, costs[unit]), MAX_COST)
             current = plan.table.get(key)
             if current is not counter and charged and isinstance(counter, WindowCounter):
                 continue  # the counter was dropped because its entries had left the window
@@ -129,7 +132,7 @@ class MemoryLedger:
         # id cannot be given to another. Two limits that differ only in numbers (a reload) share a table.
         if len(self._plans) >= _PLANS:
             self._plans.clear()
-        name = (limit.scope, limit.name, limit.algorithm)
+        name = (limit.scope, limit.name, limit.algorithm, limit.cost)
         plan = Plan(limit, self._tables.setdefault(name, Table()))
         self._plans[id(limit)] = plan
         return plan

@@ -1,10 +1,10 @@
 """Limits in Redis, shared by every replica: one Lua script decides, with the server's clock, on all charges at once.
 
-**Keys** are `prefix|scope|name|t or w|key`, with "|" and "%" in scope and name percent-encoded. The numbers of a limit
-are not in the key, and what is stored does not know the capacity (see `reference`), so a changed capacity or rate
-takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened window counts only
-what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding window: at most
-one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
+**Keys** are `prefix|scope|name|t or w|unit|key`, the unit a letter, with "|" and "%" in scope and name percent-encoded.
+The numbers of a limit are not in the key, and what is stored does not know the capacity (see `reference`), so a changed
+capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened
+window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding
+window: at most one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
 
 **Memory** in Redis: about 0.1 KiB a bucket. A sliding window holds one hash field of 20 to 70 bytes for each charge of
 the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from tidegate.admission.reference import MAX_COST, microseconds, rate
@@ -30,6 +30,7 @@ from tidegate.model import Admission, Charge, Limit, LimitState
 _CHARGE = load_script("limit.lua", "charge.lua")
 _SETTLE = load_script("limit.lua", "settle.lua")
 _HEARTBEAT = load_script("heartbeat.lua")
+_UNITS = {"requests": "r", "request_bytes": "b", "tokens": "t", "prompt_tokens": "p", "completion_tokens": "c"}
 _PLANS = 10_000
 _MAX_HOLD_MS = 10 * 365 * 86_400_000
 
@@ -41,8 +42,9 @@ class _Plan:
         self.limit = limit
         kind = "t" if limit.algorithm == "token_bucket" else "w"
         a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
-        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|"
-        self.text = f"{kind} {limit.capacity} {a} {b}".encode()
+        unit = _UNITS[limit.cost]
+        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|{unit}|"
+        self.text = f"{kind}{unit} {limit.capacity} {a} {b}".encode()
 
 
 class RedisLedger:
@@ -93,9 +95,9 @@ class RedisLedger:
                 refused = state
         return Admission(tuple(states), refused, "" if refused is not None else reservation)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost by the actual one, once, in one script call."""
-        args = (_integer(min(max(0, cost), MAX_COST)),)
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once, in one script call."""
+        args = (" ".join([f"{_UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode(),)
         reply: int = await self._runner.run(_SETTLE, (self._hold_key(reservation),), args, self._now())
         return reply == 1
 

@@ -62,7 +62,7 @@ class Log:
 
 
 State = Bucket | Log
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, str]
 
 
 def microseconds(seconds: float) -> int:
@@ -178,8 +178,8 @@ def settle(limit: Limit, state: State, now_us: int, taken: tuple[int, int, int],
 
 
 def key_of(charge: Charge) -> Key:
-    """What names the state that a charge falls on. The limit's numbers are not part of it."""
-    return charge.limit.scope, charge.limit.name, charge.limit.algorithm, charge.key
+    """What names the state that a charge falls on. The limit's unit is part of it, its numbers are not."""
+    return charge.limit.scope, charge.limit.name, charge.limit.algorithm, charge.limit.cost, charge.key
 
 
 def fresh(limit: Limit) -> State:
