@@ -146,6 +146,8 @@ class LimitState:
 class Admission:
     """The answer of a ledger. `refused` is None when every charge was taken; nothing is charged otherwise.
 
+    `states` are the limits that bind, in the order of the charges. `shadowed` are the shadow limits that would have
+    refused, and so were not charged; whether they would have has no bearing on anything else.
     `reservation` names the charge for a later `settle`; "" when the caller asked for none. `enforcement` says who
     counted: "exact", or "share" while each replica enforces its part because the store is out, or "none".
     """
@@ -154,6 +156,7 @@ class Admission:
     refused: LimitState | None = None
     reservation: str = ""
     enforcement: Literal["exact", "share", "none"] = "exact"
+    shadowed: tuple[LimitState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,8 @@ class Allow:
     """A permission, and what the response phase needs to carry it out.
 
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
-    to a body that no format reads; `max_response` is how many bytes of it may be held whole.
+    to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what was
+    reserved for the prompt, 0 when no limit is priced by it.
     """
 
     identity: Identity
@@ -182,6 +186,7 @@ class Allow:
     admission: Admission
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

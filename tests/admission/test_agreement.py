@@ -21,6 +21,7 @@ LIMITS = (
     limit("sliding_window", 400, period=20.0, name="long", cost="tokens"),
 )
 LOWERED = tuple(replace(one, capacity=one.capacity // 2) for one in LIMITS)
+SHADOWED = tuple(replace(one, shadow=number % 2 == 0) for number, one in enumerate(LIMITS))
 SLOWED = tuple(replace(one, period=one.period * 3, refill=one.refill and one.refill + 1) for one in LIMITS)
 
 
@@ -73,12 +74,12 @@ async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[objec
             admission = await played.take(*one.charges, hold=one.hold)
             if admission.reservation:
                 held.append(admission.reservation)
-            seen.append((admission.states, admission.refused, bool(admission.reservation)))
+            seen.append((admission.states, admission.refused, admission.shadowed, bool(admission.reservation)))
     return seen
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(decisions((LIMITS, LOWERED), (0.5, 30.0)) | settlement | forward, max_size=60))
+@given(st.lists(decisions((LIMITS, LOWERED, SHADOWED), (0.5, 30.0)) | settlement | forward, max_size=60))
 def test_memory_agrees(steps: list[Decide | Settle | Pass]) -> None:
     async def main() -> None:
         assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
@@ -87,7 +88,7 @@ def test_memory_agrees(steps: list[Decide | Settle | Pass]) -> None:
 
 
 # A hold in Redis ends by the real clock, so it does not end here.
-_decision = decisions((LIMITS, LOWERED, SLOWED), (1e6,))
+_decision = decisions((LIMITS, LOWERED, SHADOWED, SLOWED), (1e6,))
 _ONE = Charge(LIMITS[4], "a")
 LONG = [Decide((_ONE,) * 300, None), Decide((replace(_ONE, cost=390),), None), Pass(21 * SECOND), Decide((_ONE,), None)]
 

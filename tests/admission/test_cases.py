@@ -270,3 +270,43 @@ async def test_a_changed_unit_starts_afresh(book: Book, algorithm: Algorithm) ->
     tokens = limit(algorithm, 1000, cost="tokens")
     await book.take(Charge(tokens, "k", 1000))
     assert await book.left(replace(tokens, cost="requests", capacity=10)) == 10
+
+
+@BOTH
+async def test_a_shadow_counts_and_tells_but_never_refuses(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 2, name="shadow", shadow=True), limit(algorithm, 5, name="real")
+    charges = [Charge(shadow, "k"), Charge(real, "k")]
+    admissions = [await book.take(*charges) for _ in range(4)]
+    assert [admission.refused for admission in admissions] == [None] * 4
+    assert [[state.limit for state in admission.shadowed] for admission in admissions] == [[], [], [shadow], [shadow]]
+    assert [[state.limit for state in admission.states] for admission in admissions] == [[real]] * 4
+    (told,) = admissions[3].shadowed
+    assert told.remaining == 0
+    assert told.retry_after > 0
+    assert (await book.left(shadow), await book.left(real)) == (0, 1)
+    # the count outlives the decision to enforce it
+    assert not await book.admits(Charge(replace(shadow, shadow=False), "k"))
+
+
+@BOTH
+async def test_what_a_limit_refuses_is_not_charged_to_a_shadow(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 9, name="shadow", shadow=True), limit(algorithm, 1, name="real")
+    for _ in range(3):
+        await book.take(Charge(shadow, "k", 4), Charge(real, "k"))
+    assert await book.left(shadow) == 5
+    admission = await book.take(Charge(shadow, "k", 10), Charge(real, "k", 1))
+    assert admission.refused is not None
+    assert admission.refused.limit is real
+    assert [(state.limit, state.retry_after) for state in admission.shadowed] == [(shadow, inf)]
+
+
+@BOTH
+async def test_settling_leaves_out_the_shadow_that_was_not_charged(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 10, name="shadow", shadow=True), limit(algorithm, 100, name="real")
+    first = await book.take(Charge(shadow, "k", 4), Charge(real, "k", 4), hold=60)
+    second = await book.take(Charge(shadow, "k", 7), Charge(real, "k", 7), hold=60)
+    assert second.shadowed
+    assert await book.ledger.settle(second.reservation, {"requests": 1})
+    assert (await book.left(shadow), await book.left(real)) == (6, 95)
+    assert await book.ledger.settle(first.reservation, {"requests": 1})
+    assert (await book.left(shadow), await book.left(real)) == (9, 98)

@@ -184,6 +184,21 @@ async def test_a_cost_over_the_share_is_not_refused_for_ever() -> None:
     await desk.ledger.close()
 
 
+async def test_a_shadow_stays_one_in_an_outage() -> None:
+    desk = Desk(replicas=2)
+    desk.store.error = StoreTimedOut("late")
+    shadow = replace(WINDOW, name="shadow", capacity=4, shadow=True)
+    charges = [Charge(shadow, "k"), Charge(WINDOW, "k")]
+    admissions = [await desk.ledger.reserve(charges) for _ in range(6)]
+    assert [admission.refused is None for admission in admissions] == [True] * 5 + [False]
+    assert [len(admission.shadowed) for admission in admissions] == [0, 0, 1, 1, 1, 1]
+    admission = await desk.ledger.reserve([Charge(shadow, "k", 3), Charge(WINDOW, "k", 6)])
+    assert admission.refused is not None
+    assert admission.refused.retry_after == WINDOW.period
+    assert len(admission.shadowed) == 1
+    await desk.ledger.close()
+
+
 async def test_the_policy_decides_at_each_call(desk: Desk) -> None:
     desk.store.error = StoreTimedOut("late")
     desk.rule = "deny"

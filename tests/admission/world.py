@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from tidegate.admission.ledger import Ledger
@@ -66,13 +66,17 @@ class ReferenceLedger:
             LimitState(c.limit, o.remaining, o.reset_us / 1e6, inf if o.retry_us is None else o.retry_us / 1e6)
             for c, o in zip(charges, outcomes, strict=True)
         )
+        shadowed = tuple(s for s in states if s.limit.shadow and s.retry_after)
+        states = tuple(s for s in states if not s.limit.shadow)
         refused = max((s for s in states if s.retry_after), key=lambda s: s.retry_after, default=None)
         if refused is not None or hold is None:
-            return Admission(states, refused)
+            return Admission(states, refused, shadowed=shadowed)
         name = secrets.token_hex(8)
         taken = []
         places: dict[Key, int] = {}
-        for charge in charges:
+        for charge, outcome in zip(charges, outcomes, strict=True):
+            if outcome.retry_us != 0:
+                continue  # a shadow would have refused it, and so was not charged
             state = self.states[key_of(charge)]
             index = 0
             if isinstance(state, Log):
@@ -82,7 +86,7 @@ class ReferenceLedger:
                 places[key_of(charge)] += charge.cost > 0
             taken.append((charge, (charge.cost, state.last, index)))
         self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
-        return Admission(states, None, name)
+        return Admission(states, None, name, shadowed=shadowed)
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         held = self.held.pop(reservation, None)
@@ -117,7 +121,7 @@ class Book:
         return (await self.take(*charges)).refused is None
 
     async def left(self, charged: Limit, key: str = "k") -> int:
-        return (await self.take(Charge(charged, key, 0))).states[0].remaining
+        return (await self.take(Charge(replace(charged, shadow=False), key, 0))).states[0].remaining
 
     def advance(self, seconds: float) -> None:
         self.clock.us += round(seconds * SECOND)

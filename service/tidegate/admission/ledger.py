@@ -14,6 +14,8 @@ class Ledger(Protocol):
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge, or none and name the limit that refused (the one with the longest wait).
 
+        A charge that does not fit a shadow limit is left out, and the limit is named as `shadowed`.
+
         With `hold` (seconds), a reservation id comes back that `settle` can use until it expires; afterwards the
         reserved cost stands. Raises `StoreUnavailable` when the store cannot answer.
         """

@@ -6,7 +6,8 @@
 -- Keys (values are packed doubles: writing a number as text costs more than everything else here together):
 --   token bucket    string  spent, back, last
 --   sliding window  hash    m = head, next, total, oldest, newest, last; for head <= i < next: i = time, cost
--- A plan is "t", or "w", and the letter of the unit, then " capacity P R", or " capacity window 0", microseconds.
+-- A plan is "t", or "w", the letter of the unit, and "s" for a shadow, else "-"; then " capacity P R", or " capacity
+-- window 0", microseconds.
 -- Neither form of key knows the capacity.
 --
 -- ARGV[1] is "" for the server's clock. Tests give a time in microseconds; then keys are left without a TTL.
@@ -53,8 +54,9 @@ local plans = {}
 local function plan_of(text)
   local plan = plans[text]
   if not plan then
-    local kind, unit, capacity, a, b = string.match(text, '^(%a)(%a) (%d+) (%d+) (%d+)$')
-    plan = { kind = kind, unit = unit, capacity = tonumber(capacity), a = tonumber(a), b = tonumber(b), text = text }
+    local kind, unit, shadow, capacity, a, b = string.match(text, '^(%a)(%a)(.) (%d+) (%d+) (%d+)$')
+    plan = { kind = kind, unit = unit, shadow = shadow == 's', capacity = tonumber(capacity),
+      a = tonumber(a), b = tonumber(b), text = text }
     plans[text] = plan
   end
   return plan

@@ -64,6 +64,8 @@ class MemoryLedger:
                 steps.append((charge, plan, counter, retry))
                 if retry == 0:
                     taken.append((plan, charge.key, charge.cost, counter, mark))
+                elif charge.limit.shadow:
+                    pass
                 elif retry < 0 or worst < 0:
                     worst = NEVER
                 elif retry > worst:
@@ -75,12 +77,18 @@ class MemoryLedger:
         if worst:
             self._undo(taken)
         states = []
+        shadowed = []
         for charge, plan, counter, retry in steps:
+            if charge.limit.shadow and not retry:
+                continue
             remaining, reset = counter.look(plan, now)
-            states.append(LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf))
+            state = LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf)
+            (shadowed if charge.limit.shadow else states).append(state)
         if len(self._keys) > known:
             self._sweep(now, _LOOK * (len(self._keys) - known))
-        return Admission(tuple(states), max(states, key=_longest) if worst else None, reservation)
+        return Admission(
+            tuple(states), max(states, key=_longest) if worst else None, reservation, shadowed=tuple(shadowed)
+        )
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once; False when the reservation is unknown or expired."""

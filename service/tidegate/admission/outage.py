@@ -238,10 +238,11 @@ def _not_never(admission: Admission, charges: Sequence[Charge]) -> Admission:
     """A cost over the share alone will fit when the store is back: nobody knows when, a period is a fair guess."""
     states = []
     refused: LimitState | None = None
-    for state, charge in zip(admission.states, charges, strict=True):
+    binding = [charge for charge in charges if not charge.limit.shadow]
+    for state, charge in zip(admission.states, binding, strict=True):
         if state.retry_after == inf and charge.cost <= charge.limit.capacity:
             state = replace(state, retry_after=charge.limit.period)
         states.append(state)
         if state.retry_after and (refused is None or state.retry_after > refused.retry_after):
             refused = state
-    return Admission(tuple(states), refused)
+    return replace(admission, states=tuple(states), refused=refused)

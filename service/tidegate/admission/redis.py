@@ -3,8 +3,8 @@
 **Keys** are `prefix|scope|name|t or w|unit|key`, the unit a letter, with "|" and "%" in scope and name percent-encoded.
 The numbers of a limit are not in the key, and what is stored does not know the capacity (see `reference`), so a changed
 capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened
-window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding
-window: at most one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
+window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a
+sliding window: at most one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
 
 **Memory** in Redis: about 0.1 KiB a bucket. A sliding window holds one hash field of 20 to 70 bytes for each charge of
 the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
@@ -44,7 +44,7 @@ class _Plan:
         a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
         unit = _UNITS[limit.cost]
         self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|{unit}|"
-        self.text = f"{kind}{unit} {limit.capacity} {a} {b}".encode()
+        self.text = f"{kind}{unit}{'s' if limit.shadow else '-'} {limit.capacity} {a} {b}".encode()
 
 
 class RedisLedger:
@@ -83,17 +83,22 @@ class RedisLedger:
         args = self._arguments(charges, keys, hold_ms, b"0")
         reply: list[int] = await self._runner.run(_CHARGE, keys, args, self._now())
         states = []
+        shadowed = []
         refused: LimitState | None = None
         at = 0
         for charge in charges:
             retry = reply[at + 2]
             wait = 0.0 if retry == 0 else retry / 1e6 if retry > 0 else inf
             state = LimitState(charge.limit, reply[at], reply[at + 1] / 1e6, wait)
-            states.append(state)
             at += 3
+            if charge.limit.shadow:
+                if retry:
+                    shadowed.append(state)
+                continue
+            states.append(state)
             if retry and (refused is None or wait > refused.retry_after):
                 refused = state
-        return Admission(tuple(states), refused, "" if refused is not None else reservation)
+        return Admission(tuple(states), refused, "" if refused is not None else reservation, shadowed=tuple(shadowed))
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once, in one script call."""

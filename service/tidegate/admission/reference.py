@@ -192,7 +192,8 @@ def decide(
 ) -> tuple[dict[Key, State], tuple[Outcome, ...]]:
     """Charge all or none, in order. Each outcome is the limit after the decision, with the wait of its own charge.
 
-    Refused when any outcome has a `retry_us` other than 0; the returned states then differ only by trimmed entries.
+    Refused when the outcome of any limit but a shadow has a `retry_us` other than 0; the returned states then differ
+    only by trimmed entries. A shadow that would refuse is not charged.
     """
     before = dict(states)
     after = dict(states)
@@ -201,7 +202,8 @@ def decide(
         key = key_of(charge)
         after[key], outcome = step(charge.limit, after.get(key, fresh(charge.limit)), now_us, charge.cost)
         retries.append(outcome.retry_us)
-    final = before if any(retry != 0 for retry in retries) else after
+    refused = any(retry != 0 and not charge.limit.shadow for charge, retry in zip(charges, retries, strict=True))
+    final = before if refused else after
     outcomes = []
     for charge, retry in zip(charges, retries, strict=True):
         key = key_of(charge)
