@@ -84,7 +84,7 @@ class Reason(StrEnum):
     INTERNAL = "policy_error"
 
 
-Algorithm = Literal["token_bucket", "sliding_window"]
+Algorithm = Literal["token_bucket", "sliding_window", "sliding_window_counter", "quota"]
 Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """Everything that a limit may count."""
@@ -96,6 +96,9 @@ class Limit:
 
     token_bucket: holds at most `capacity` tokens and gains `refill` tokens every `period` seconds.
     sliding_window: at most `capacity` cost in any `period` seconds (exact log); `refill` is unused (0).
+    sliding_window_counter: the same, estimated from two sums (`admission.reference_sums` says how well).
+    quota: at most `capacity` cost in each calendar period `resets` of the IANA time zone `time_zone`; `period` is how
+    long one lasts, nominally.
     `per` names the request attributes that make the key; `name` is unique within its `scope`
     ("platform", "tier:free", "tenant:acme", "endpoint:chat"). `cost` is the unit in which `capacity` and charges are
     counted. A `shadow` limit counts, and tells when it would have refused, but never refuses.
@@ -110,10 +113,15 @@ class Limit:
     per: tuple[str, ...] = ()
     cost: Unit = "requests"
     shadow: bool = False
+    resets: Literal["", "hour", "day", "week", "month"] = ""
+    time_zone: str = "UTC"
 
 
 def window_seconds(limit: Limit) -> int:
-    """The time to which `capacity` applies, whole seconds, rounded up; of a bucket, how long it takes to fill."""
+    """The time to which `capacity` applies, whole seconds, rounded up.
+
+    Of a bucket, how long it takes to fill; of a quota, how long its period lasts at the most (a month: 31 days).
+    """
     if limit.algorithm == "token_bucket":
         return math.ceil(limit.capacity * limit.period / limit.refill)
     return math.ceil(limit.period)
@@ -175,8 +183,8 @@ class Allow:
     """A permission, and what the response phase needs to carry it out.
 
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
-    to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what was
-    reserved for the prompt, 0 when no limit is priced by it.
+    to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
+    was reserved for the prompt, 0 when no limit is priced by it.
     """
 
     identity: Identity

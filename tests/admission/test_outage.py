@@ -28,6 +28,10 @@ DAY = 86_400.0
 BUCKET = limit("token_bucket", 10, refill=10, period=DAY, name="bucket")
 WINDOW = limit("sliding_window", 10, period=DAY, name="window")
 BOTH = [Charge(BUCKET, "k"), Charge(WINDOW, "k")]
+SUMS = [
+    Charge(limit("sliding_window_counter", 10, period=DAY, name="counter"), "k"),
+    Charge(limit("quota", 10, name="quota", resets="day"), "k"),
+]
 
 
 class Switchboard:
@@ -161,7 +165,7 @@ async def test_failures_in_a_row_open(desk: Desk) -> None:
 async def test_a_replica_enforces_its_share(replicas: int, each: int) -> None:
     desk = Desk(replicas)
     desk.store.error = StoreTimedOut("late")
-    for charge in BOTH:
+    for charge in (*BOTH, *SUMS):
         admitted = [(await desk.ledger.reserve([charge])).refused is None for _ in range(12)]
         assert sum(admitted) == each
     # the bucket of a share refills as much slower, exactly: n replicas together refill like one
@@ -228,13 +232,13 @@ async def test_what_was_admitted_is_entered_when_the_store_is_back() -> None:
     desk = Desk(replicas=2)
     desk.store.error = StoreTimedOut("late")
     for _ in range(3):
-        await desk.ledger.reserve(BOTH)
+        await desk.ledger.reserve(BOTH + SUMS)
     desk.rule = "allow"
     for _ in range(9):
-        await desk.ledger.reserve(BOTH)
+        await desk.ledger.reserve(BOTH + SUMS)
     desk.store.error = None
     await desk.probe()
-    assert desk.store.entered == [Charge(BUCKET, "k", 12), Charge(WINDOW, "k", 12)]
+    assert desk.store.entered == [replace(charge, cost=12) for charge in BOTH + SUMS]
     await desk.ledger.close()
 
 

@@ -7,14 +7,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import Literal
 
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.periods import NOMINAL
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.reference import Key, Log, State, decide, fresh, key_of, settle
+from tidegate.admission.reference import Key, Log, State, decide, found_at, fresh, key_of, settle
 from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState, Unit
 
 SECOND = 1_000_000
+Resets = Literal["hour", "day", "week", "month"]
 
 
 def limit(
@@ -26,10 +29,16 @@ def limit(
     scope: str = "tier:free",
     cost: Unit = "requests",
     shadow: bool = False,
+    resets: Resets = "hour",
+    time_zone: str = "UTC",
 ) -> Limit:
     """A limit of which a test names only what matters to it."""
-    refill = refill if algorithm == "token_bucket" else 0
-    return Limit(scope, name, algorithm, capacity, period, refill, cost=cost, shadow=shadow)
+    made = Limit(scope, name, algorithm, capacity, period, cost=cost, shadow=shadow)
+    if algorithm == "token_bucket":
+        return replace(made, refill=refill)
+    if algorithm == "quota":
+        return replace(made, period=NOMINAL[resets], resets=resets, time_zone=time_zone)
+    return made
 
 
 class HandClock:
@@ -84,7 +93,7 @@ class ReferenceLedger:
                 assert isinstance(older, Log)
                 index = places.setdefault(key_of(charge), older.base + len(older.entries))
                 places[key_of(charge)] += charge.cost > 0
-            taken.append((charge, (charge.cost, state.last, index)))
+            taken.append((charge, (charge.cost, found_at(charge.limit, state, self.clock.us), index)))
         self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
         return Admission(states, None, name, shadowed=shadowed)
 

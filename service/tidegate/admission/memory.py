@@ -3,8 +3,8 @@
 A decision is one synchronous stretch on the event loop, so it needs no lock. Each charge is taken as it is read and
 taken back when a later one refuses; at one instant that undoes it to the bit.
 
-Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of a sliding window that it still holds. There are at most
-`max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
+Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of an exact sliding window that it still holds. There are at
+most `max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
 looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When `max_keys` keys are all in
 use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
 """
@@ -16,8 +16,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from tidegate.admission.counters import NEVER, Counter, Plan, Table, WindowCounter, new_counter
-from tidegate.admission.reference import MAX_COST, MAX_WAIT, microseconds
+from tidegate.admission.arithmetic import MAX_COST, MAX_WAIT, microseconds
+from tidegate.admission.counters import BucketCounter, Counter, new_counter
+from tidegate.admission.plans import NEVER, Plan, Table
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
@@ -29,7 +30,7 @@ _Taken = tuple[Plan, str, int, Counter, object]
 
 
 class MemoryLedger:
-    """A `Ledger` for one event loop. Time is `clock.monotonic()`; nothing survives the process."""
+    """A `Ledger` for one event loop. Time is `clock.monotonic()`, for quotas `clock.now()`. Nothing outlives it."""
 
     def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
         self._clock = clock
@@ -51,17 +52,21 @@ class MemoryLedger:
     def take(self, charges: Sequence[Charge], *, hold: float | None = None, force: bool = False) -> Admission:
         """`reserve`, without a coroutine. With `force` the charges are taken even where they do not fit."""
         now = self._time()
+        wall = 0
         known = len(self._keys)
         plans = self._plans
-        steps: list[tuple[Charge, Plan, Counter, int]] = []
+        steps: list[tuple[Charge, Plan, Counter, int, int]] = []
         taken: list[_Taken] = []
         worst = 0
         try:
             for charge in charges:
                 plan = plans.get(id(charge.limit)) or self._plan(charge.limit)
                 counter = plan.table.get(charge.key) or self._new(plan, charge.key, now)
-                retry, mark = counter.take(plan, now, charge.cost, force)
-                steps.append((charge, plan, counter, retry))
+                at = now
+                if plan.calendar is not None:
+                    at = wall = wall or self._wall()
+                retry, mark = counter.take(plan, at, charge.cost, force)
+                steps.append((charge, plan, counter, at, retry))
                 if retry == 0:
                     taken.append((plan, charge.key, charge.cost, counter, mark))
                 elif charge.limit.shadow:
@@ -76,12 +81,12 @@ class MemoryLedger:
             raise
         if worst:
             self._undo(taken)
-        states = []
-        shadowed = []
-        for charge, plan, counter, retry in steps:
+        states: list[LimitState] = []
+        shadowed: list[LimitState] = []
+        for charge, plan, counter, at, retry in steps:
             if charge.limit.shadow and not retry:
                 continue
-            remaining, reset = counter.look(plan, now)
+            remaining, reset = counter.look(plan, at)
             state = LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf)
             (shadowed if charge.limit.shadow else states).append(state)
         if len(self._keys) > known:
@@ -102,8 +107,8 @@ class MemoryLedger:
                 continue
             cost = min(max(0, costs[unit]), MAX_COST)
             current = plan.table.get(key)
-            if current is not counter and charged and isinstance(counter, WindowCounter):
-                continue  # the counter was dropped because its entries had left the window
+            if current is not counter and charged and not isinstance(counter, BucketCounter):
+                continue  # the counter was dropped because the charge had left the window, or the period was over
             if current is None:
                 if cost <= charged:
                     continue
@@ -124,7 +129,7 @@ class MemoryLedger:
         now = self._time()
         spent = []
         for table, key in self._keys:
-            cost = table.pop(key).spent(table.plan, now)
+            cost = table.pop(key).spent(table.plan, self._at(table.plan, now))
             if cost:
                 spent.append(Charge(table.plan.limit, key, cost))
         self._keys.clear()
@@ -134,6 +139,12 @@ class MemoryLedger:
     def _time(self) -> int:
         self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
         return self._now
+
+    def _wall(self) -> int:
+        return int(self._clock.now() * 1e6 + 0.5)
+
+    def _at(self, plan: Plan, now: int) -> int:
+        return now if plan.calendar is None else self._wall()
 
     def _plan(self, limit: Limit) -> Plan:
         # Found by identity, because hashing a Limit costs more than the step; the plan keeps the limit alive, so its
@@ -161,7 +172,7 @@ class MemoryLedger:
         keys = self._keys
         for _ in range(min(looks, len(keys))):
             table, key = keys.popleft()
-            if table[key].idle(table.plan, now):
+            if table[key].idle(table.plan, self._at(table.plan, now)):
                 del table[key]
             else:
                 keys.append((table, key))

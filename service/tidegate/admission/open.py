@@ -30,7 +30,7 @@ async def open_ledger(
     """
     if url.startswith("memory:"):
         return MemoryLedger(clock)
-    store = RedisLedger(url, timeout=timeout)
+    store = RedisLedger(url, timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     await heartbeats.beat()
     heartbeats.start()

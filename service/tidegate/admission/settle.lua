@@ -11,8 +11,8 @@ local function settle(reservation, text)
   for _, record in ipairs(cmsgpack.unpack(records)) do
     local key, planned, charged, at, index = unpack(record)
     local plan = plan_of(planned)
-    local kind, cost = kinds[plan.kind], costs[plan.unit]
-    if cost then kind.settle(kind.open(key, plan), charged, at, index, cost) end
+    local cost = costs[plan.unit]
+    if cost then kinds[plan.kind].settle(key, plan, charged, at, index, cost) end
   end
   return 1
 end

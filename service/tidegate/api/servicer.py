@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from tidegate.admission.charges import charges_for
 from tidegate.admission.ledger import Ledger
-from tidegate.admission.reference import MAX_COST
+from tidegate.admission.arithmetic import MAX_COST
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
 from tidegate.api.faults import InvalidCall, fault_of
