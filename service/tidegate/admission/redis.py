@@ -1,6 +1,6 @@
 """Limits in Redis, shared by every replica: one Lua script decides, with the server's clock, on all charges at once.
 
-**Keys** are `prefix|scope|name|algorithm|unit|key`, two of them letters; "|" and "%" in scope and name are percent-encoded.
+**Keys** are `prefix|scope|name|algorithm|unit|key`, two of them letters; "|" and "%" in names are percent-encoded.
 The numbers of a limit are not in the key, and what is stored does not know the capacity (see `reference`), so a changed
 capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened
 window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a
