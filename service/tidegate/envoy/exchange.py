@@ -227,8 +227,6 @@ class Exchange:
 
     def _withhold(self, deny: Deny, failure: str) -> list[Command]:
         self.failure = failure
-        if self._metering is not None:
-            self._metering.withheld()
         self._finish("withheld")
         return [Reply(deny)]
 

@@ -1,7 +1,7 @@
 """What one response cost, whatever became of it: the meter beside an exchange, and the rules for every ending.
 
 - read to its end, blocked, or cut off while it ran: what its usage says, else its text as far as it was seen;
-- withheld before any of it left: the prompt, and no completion;
+- withheld before any of it left, hence before any of it was read: the prompt, and no completion;
 - an answer of Envoy's own (no upstream, timeout): nothing, for no model answered; the request still counts as one;
 - an error of the model's (status >= 400) without a usage: its bytes, and no tokens;
 - a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands.
@@ -40,7 +40,6 @@ class Metering:
         self._listening: Listening | None = None
         self._held = 0
         self._costs: Mapping[str, int] | None = None
-        self._withheld = False
 
     def never_ran(self) -> None:
         """No model answered."""
@@ -63,10 +62,6 @@ class Metering:
         """`size` bytes came of a body that is only read at its end."""
         self._held += size
 
-    def withheld(self) -> None:
-        """Nothing of the response leaves."""
-        self._withheld = True
-
     def cut_off(self) -> None:
         """The client or the model is gone before the end."""
         if self._listening is not None:
@@ -79,7 +74,7 @@ class Metering:
         if costs is None and self._status >= 400 and not self.meter.told:
             costs = _NO_TOKENS
         if costs is None:
-            actual = self.meter.costs(self._handoff.prompt_tokens, completion=not self._withheld)
+            actual = self.meter.costs(self._handoff.prompt_tokens)
             costs = {
                 "prompt_tokens": actual.prompt_tokens,
                 "completion_tokens": actual.completion_tokens,

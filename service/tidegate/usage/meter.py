@@ -53,14 +53,9 @@ class Meter:
         """`size` bytes that nobody could decode: all of them count as text."""
         self._size += size
 
-    def costs(self, prompt: int, *, completion: bool = True) -> Costs:
-        """The cost so far. `prompt` is the estimate that holds when no usage told; without `completion` only it counts.
-
-        `request_bytes` is 0: the response does not know it.
-        """
+    def costs(self, prompt: int) -> Costs:
+        """The cost so far. `prompt` is the estimate, for when no usage tells; `request_bytes` is not known here."""
         prompt = prompt if self._prompt is None else self._prompt
-        if not completion:
-            return Costs(prompt_tokens=prompt, tokens=prompt)
         counted = min(MAX_UNITS, (self._completion or 0) + tokens_of(self._size - self._known_at))
         total = min(MAX_UNITS, (self._total or 0) + tokens_of(self._size - self._known_at))
         return Costs(
