@@ -23,7 +23,7 @@ class _Limit(Strict):
     )
     cost: Unit = Field(
         default="requests",
-        description="What is counted: requests, bytes of their bodies, or tokens: of prompts, of completions, or of both.",
+        description="What is counted: requests, bytes of their bodies, or tokens of prompts, completions or both.",
     )
     shadow: bool = Field(
         default=False, description="Count, and tell when it would refuse, but never refuse: to try a limit out."
