@@ -56,6 +56,30 @@ def test_limits_are_told_in_the_drafts_and_in_openais_form() -> None:
     }
 
 
+def test_tokens_are_told_beside_requests_each_by_its_tightest_limit() -> None:
+    day = Limit("tier:free", "tpd", "sliding_window", 90_000, 86_400.0, cost="tokens")
+    minute = Limit("tier:free", "tpm", "sliding_window", 5_000, 60.0, cost="prompt_tokens")
+    size = Limit("platform", "bytes", "sliding_window", 1_000, 60.0, cost="request_bytes")
+    states = (LimitState(BUCKET, 5, 45.2), LimitState(day, 80_000, 9.0), LimitState(minute, 4_200, 30.0))
+    headers = dict(limit_headers(Admission((*states, LimitState(size, 1, 1.0)))))
+    assert headers["x-ratelimit-limit-requests"] == "20"
+    assert headers["x-ratelimit-remaining-requests"] == "5"
+    assert headers["x-ratelimit-limit-tokens"] == "5000"
+    assert headers["x-ratelimit-remaining-tokens"] == "4200"
+    assert headers["x-ratelimit-reset-tokens"] == "30s"
+    assert headers["ratelimit-policy"] == (
+        '"rpm";q=20;w=60, "tpd";q=90000;w=86400;tidegate-unit="tokens", '
+        '"tpm";q=5000;w=60;tidegate-unit="prompt-tokens", "bytes";q=1000;w=60;qu="content-bytes"'
+    )
+
+
+def test_a_unit_without_a_limit_has_no_headers() -> None:
+    tokens = Limit("tier:free", "tpd", "sliding_window", 90_000, 86_400.0, cost="completion_tokens")
+    headers = dict(limit_headers(Admission((LimitState(tokens, -7, 9.0),))))
+    assert "x-ratelimit-limit-requests" not in headers
+    assert headers["x-ratelimit-remaining-tokens"] == "0"
+
+
 def test_no_limit_no_header() -> None:
     assert limit_headers(Admission(())) == ()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, Charge, Deny, Identity, LimitState, Reason, Request
+from tidegate.model import Admission, Allow, BodyState, Charge, Deny, Identity, Limit, LimitState, Reason, Request
 from tidegate.pipeline import Pipeline
 from tidegate.policy import parse_policy
 from tidegate.policy.compiled import Policy
@@ -42,21 +45,25 @@ class Knows:
 
 
 class Counts:
-    def __init__(self, refuse: str = "", failure: Exception | None = None) -> None:
-        self.refuse, self.failure = refuse, failure
+    def __init__(self, refuse: str = "", failure: Exception | None = None, wait: float = 2.5) -> None:
+        self.refuse, self.failure, self.wait = refuse, failure, wait
+        self.held: list[float | None] = []
         self.seen: list[Charge] = []
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         if self.failure is not None:
             raise self.failure
         self.seen = list(charges)
-        states = tuple(LimitState(c.limit, 0, 9.0, 2.5 if c.limit.name == self.refuse else 0.0) for c in charges)
-        return Admission(states, next((s for s in states if s.limit.name == self.refuse), None))
+        self.held.append(hold)
+        states = tuple(LimitState(c.limit, 0, 9.0, self.wait if c.limit.name == self.refuse else 0.0) for c in charges)
+        return Admission(states, next((s for s in states if s.limit.name == self.refuse), None), "res" if hold else "")
 
 
-def pipeline(who: Any = ADA, ledger: Counts | None = None, errors: list[Exception] | None = None) -> Pipeline:
+def pipeline(
+    who: Any = ADA, ledger: Counts | None = None, errors: list[Exception] | None = None, policy: Policy = POLICY
+) -> Pipeline:
     tell = errors.append if errors is not None else None
-    return Pipeline(policy=lambda: POLICY, identifier=Knows(who), ledger=ledger or Counts(), on_error=tell)
+    return Pipeline(policy=lambda: policy, identifier=Knows(who), ledger=ledger or Counts(), on_error=tell)
 
 
 async def test_every_limit_that_applies_is_charged_in_one_call() -> None:
@@ -109,3 +116,55 @@ async def test_anything_unexpected_is_a_deny_that_says_nothing(failure: Exceptio
     errors: list[Exception] = []
     await pipeline(failure, errors=errors).decide(REQUEST)
     assert errors == [failure]
+
+
+PRICED = dataclasses.replace(
+    POLICY,
+    floor_limits=(
+        *POLICY.floor_limits,
+        Limit("platform", "tpm", "sliding_window", 9_000, 60.0, cost="tokens"),
+        Limit("platform", "bytes", "sliding_window", 9_000, 60.0, cost="request_bytes"),
+        Limit("platform", "out", "sliding_window", 9_000, 60.0, cost="completion_tokens"),
+    ),
+)
+BODY = json.dumps({"messages": [{"role": "user", "content": "x" * 40}], "max_tokens": 50}).encode()
+ASKED = dataclasses.replace(REQUEST, body=BODY, body_state=BodyState.WHOLE)
+
+
+async def test_only_priced_limits_need_the_body_and_a_hold() -> None:
+    ledger = Counts()
+    decision = await pipeline(ledger=ledger).decide(ASKED)
+    assert isinstance(decision.verdict, Allow)
+    assert (ledger.held, decision.verdict.prompt_tokens, decision.verdict.admission.reservation) == ([None], 0, "")
+    assert [charge.cost for charge in ledger.seen] == [1, 1]
+
+
+async def test_each_limit_is_charged_in_its_own_unit() -> None:
+    ledger = Counts()
+    decision = await pipeline(ledger=ledger, policy=PRICED).decide(ASKED)
+    assert isinstance(decision.verdict, Allow)
+    assert {charge.limit.name: charge.cost for charge in ledger.seen} == {
+        "ip": 1,
+        "rpm": 1,
+        "tpm": 3 + 4 + 10 + 50,
+        "bytes": len(BODY),
+        "out": 50,
+    }
+    assert ledger.held == [600.0]
+    assert (decision.verdict.prompt_tokens, decision.verdict.admission.reservation) == (17, "res")
+
+
+async def test_a_body_that_cannot_be_priced_is_413_and_never_charged() -> None:
+    ledger = Counts()
+    partial = dataclasses.replace(ASKED, body_state=BodyState.PARTIAL)
+    decision = await pipeline(ledger=ledger, policy=PRICED).decide(partial)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.endpoint, decision.dialect) == (413, "chat", "openai")
+    assert ledger.held == []
+
+
+async def test_a_request_larger_than_a_limit_is_told_so_and_not_to_wait() -> None:
+    decision = await pipeline(ledger=Counts(refuse="tpm", wait=math.inf), policy=PRICED).decide(ASKED)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.headers) == (429, ())
+    assert "larger than limit 'tpm'" in decision.verdict.message

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -83,7 +84,10 @@ class Reason(StrEnum):
     INTERNAL = "policy_error"
 
 
-Algorithm = Literal["token_bucket", "sliding_window"]
+Algorithm = Literal["token_bucket", "sliding_window", "sliding_window_counter", "quota"]
+Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+"""Everything that a limit may count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,12 @@ class Limit:
 
     token_bucket: holds at most `capacity` tokens and gains `refill` tokens every `period` seconds.
     sliding_window: at most `capacity` cost in any `period` seconds (exact log); `refill` is unused (0).
+    sliding_window_counter: the same, estimated from two sums (`admission.reference_sums` says how well).
+    quota: at most `capacity` cost in each calendar period `resets` of the IANA time zone `time_zone`; `period` is how
+    long one lasts, nominally.
     `per` names the request attributes that make the key; `name` is unique within its `scope`
-    ("platform", "tier:free", "tenant:acme", "endpoint:chat").
+    ("platform", "tier:free", "tenant:acme", "endpoint:chat"). `cost` is the unit in which `capacity` and charges are
+    counted. A `shadow` limit counts, and tells when it would have refused, but never refuses.
     """
 
     scope: str
@@ -103,11 +111,25 @@ class Limit:
     period: float
     refill: int = 0
     per: tuple[str, ...] = ()
+    cost: Unit = "requests"
+    shadow: bool = False
+    resets: Literal["", "hour", "day", "week", "month"] = ""
+    time_zone: str = "UTC"
+
+
+def window_seconds(limit: Limit) -> int:
+    """The time to which `capacity` applies, whole seconds, rounded up.
+
+    Of a bucket, how long it takes to fill; of a quota, how long its period lasts at the most (a month: 31 days).
+    """
+    if limit.algorithm == "token_bucket":
+        return math.ceil(limit.capacity * limit.period / limit.refill)
+    return math.ceil(limit.period)
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A demand on one limit: `cost` units under `key` (the rendered, unambiguous values of `limit.per`)."""
+    """A demand on one limit: `cost` in its unit, under `key` (the rendered, unambiguous values of `limit.per`)."""
 
     limit: Limit
     key: str
@@ -132,6 +154,8 @@ class LimitState:
 class Admission:
     """The answer of a ledger. `refused` is None when every charge was taken; nothing is charged otherwise.
 
+    `states` are the limits that bind, in the order of the charges. `shadowed` are the shadow limits that would have
+    refused, and so were not charged; whether they would have has no bearing on anything else.
     `reservation` names the charge for a later `settle`; "" when the caller asked for none. `enforcement` says who
     counted: "exact", or "share" while each replica enforces its part because the store is out, or "none".
     """
@@ -140,6 +164,7 @@ class Admission:
     refused: LimitState | None = None
     reservation: str = ""
     enforcement: Literal["exact", "share", "none"] = "exact"
+    shadowed: tuple[LimitState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +183,8 @@ class Allow:
     """A permission, and what the response phase needs to carry it out.
 
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
-    to a body that no format reads; `max_response` is how many bytes of it may be held whole.
+    to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
+    was reserved for the prompt, 0 when no limit is priced by it.
     """
 
     identity: Identity
@@ -168,6 +194,7 @@ class Allow:
     admission: Admission
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

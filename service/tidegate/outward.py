@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Literal
 
 import orjson
 
-from tidegate.model import Admission, Deny, Limit, LimitState
+from tidegate.model import Admission, Deny, Limit, LimitState, Unit, window_seconds
 
 Dialect = Literal["openai", "problem"]
 Headers = tuple[tuple[str, str], ...]
@@ -34,6 +33,16 @@ _TITLES = {
     502: "Bad Gateway",
     503: "Service Unavailable",
 }
+
+_QUOTA_UNITS: dict[Unit, str] = {
+    "requests": "",
+    "request_bytes": ';qu="content-bytes"',
+    "tokens": ';tidegate-unit="tokens"',
+    "prompt_tokens": ';tidegate-unit="prompt-tokens"',
+    "completion_tokens": ';tidegate-unit="completion-tokens"',
+}
+_MAX_KNOWN = 4096
+_known_policies: dict[int, tuple[Limit, str]] = {}
 
 
 def dialect_of(path: str) -> Dialect:
@@ -68,20 +77,37 @@ def openai_error(status: int, code: str, message: str) -> bytes:
 
 
 def limit_headers(admission: Admission) -> Headers:
-    """State of every limit (draft-ietf-httpapi-ratelimit-headers-10) and OpenAI's view of the tightest request limit.
+    """State of every limit (draft-ietf-httpapi-ratelimit-headers-10) and OpenAI's view of the tightest of each unit.
 
-    `RateLimit-Policy` items carry q (units) and w (seconds); `RateLimit` items r (units left) and t (seconds to full).
+    `RateLimit-Policy` items carry q (units), w (seconds) and, where the unit is not requests, qu. The draft registers
+    qu="content-bytes" but nothing for tokens, and lets a service add parameters under its own prefix: tidegate-unit.
+    `RateLimit` items carry r (units left) and t (seconds to full).
     """
     states = admission.states
     if not states:
         return ()
-    tightest = min(states, key=_by_remaining)
-    return (
-        ("ratelimit-policy", _policies(states)),
+    requests = tokens = None
+    for state in states:
+        unit = state.limit.cost
+        if unit == "requests":
+            if requests is None or state.remaining < requests.remaining:
+                requests = state
+        elif unit != "request_bytes" and (tokens is None or state.remaining < tokens.remaining):
+            tokens = state
+    headers: Headers = (
+        ("ratelimit-policy", ", ".join([_policy(s.limit) for s in states])),
         ("ratelimit", ", ".join([f'"{s.limit.name}";r={s.remaining};t={math.ceil(s.reset_after)}' for s in states])),
-        ("x-ratelimit-limit-requests", str(tightest.limit.capacity)),
-        ("x-ratelimit-remaining-requests", str(tightest.remaining)),
-        ("x-ratelimit-reset-requests", _duration(tightest.reset_after)),
+    )
+    if requests is not None:
+        headers += _openai("requests", requests)
+    return headers if tokens is None else headers + _openai("tokens", tokens)
+
+
+def _openai(word: str, tightest: LimitState) -> Headers:
+    return (
+        (f"x-ratelimit-limit-{word}", str(tightest.limit.capacity)),
+        (f"x-ratelimit-remaining-{word}", str(max(0, tightest.remaining))),
+        (f"x-ratelimit-reset-{word}", _duration(tightest.reset_after)),
     )
 
 
@@ -92,18 +118,16 @@ def retry_after(state: LimitState) -> Headers:
     return (("retry-after", str(max(1, math.ceil(state.retry_after)))),)
 
 
-def _by_remaining(state: LimitState) -> int:
-    return state.remaining
-
-
-def _policies(states: Iterable[LimitState]) -> str:
-    return ", ".join([f'"{s.limit.name}";q={s.limit.capacity};w={_window(s.limit)}' for s in states])
-
-
-def _window(limit: Limit) -> int:
-    if limit.algorithm == "token_bucket":
-        return math.ceil(limit.capacity * limit.period / limit.refill)
-    return math.ceil(limit.period)
+def _policy(limit: Limit) -> str:
+    """A limit as an item of `RateLimit-Policy`. Found by identity, because hashing a Limit costs more than the item."""
+    known = _known_policies.get(id(limit))
+    if known is not None:
+        return known[1]
+    if len(_known_policies) >= _MAX_KNOWN:
+        _known_policies.clear()
+    item = f'"{limit.name}";q={limit.capacity};w={window_seconds(limit)}{_QUOTA_UNITS[limit.cost]}'
+    _known_policies[id(limit)] = (limit, item)  # keeps the limit alive, so that its id is nobody else's
+    return item
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Reason, Request
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
+from tidegate.usage.costs import HOLD, is_priced
+from tidegate.usage.estimate import costs_of
 
 
 class Identifies(Protocol):
@@ -83,8 +86,20 @@ class Pipeline:
             "api_key": identity.credential,
             "method": request.method,
         }
-        admission = await self._ledger.reserve(charges_for(access.limits, attributes))
         verdict: Allow | Deny
+        prompt = 0
+        if is_priced(access.limits):
+            costs = costs_of(request)
+            if isinstance(costs, Deny):
+                return Decision(
+                    request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
+                )
+            prompt = costs.prompt_tokens
+            admission = await self._ledger.reserve(
+                charges_for(access.limits, attributes, costs.as_mapping()), hold=HOLD
+            )
+        else:
+            admission = await self._ledger.reserve(charges_for(access.limits, attributes))
         if admission.refused is None:
             verdict = Allow(
                 identity,
@@ -94,10 +109,15 @@ class Pipeline:
                 admission,
                 endpoint.unscannable,
                 endpoint.max_response,
+                prompt,
             )
         else:
             name = admission.refused.limit.name
-            message = f"Limit '{name}' is exhausted."
+            message = (
+                f"The request is larger than limit '{name}' allows."
+                if math.isinf(admission.refused.retry_after)
+                else f"Limit '{name}' is exhausted."
+            )
             verdict = Deny(429, Reason.LIMIT_EXCEEDED, message, retry_after(admission.refused), detail=name)
         return Decision(
             request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors

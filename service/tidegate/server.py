@@ -25,8 +25,9 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem, UnsupportedBody
-from tidegate.filtering.formats import BodyRewriter, open_body
+from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
 from tidegate.listening import bind, serve_metrics, server_credentials
@@ -136,7 +137,9 @@ class Worker:
 
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
-        server = self._server(ledger)
+        settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
+        processor = self._processor(settlements)
+        server = self._server(ledger, processor)
         bind(server, settings)
         close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
@@ -152,20 +155,34 @@ class Worker:
         self.telemetry.log.info("draining", seconds=settings.drain)
         await asyncio.sleep(settings.health_grace)
         await server.stop(settings.drain)
+        await processor.drained()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
         close_metrics()
 
-    def _server(self, ledger: Ledger) -> grpc.aio.Server:
+    @property
+    def _hash_key(self) -> bytes:
+        return hmac.digest(self._settings.pepper or b"tidegate", b"hash action", hashlib.sha256)
+
+    def _processor(self, settlements: Settlements) -> process.ProcessServicer:
+        plans = Plans(self._policy)
+        hash_key = self._hash_key
+
+        def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
+            return open_body(kind, plan, key=hash_key, max_bytes=cap, observer=observer)
+
+        return process.ProcessServicer(
+            exchange=lambda: Exchange(plans, open_for),
+            record=self._record,
+            on_error=self.telemetry.error,
+            live=self.telemetry.stream,
+            settlements=settlements,
+        )
+
+    def _server(self, ledger: Ledger, processor: process.ProcessServicer) -> grpc.aio.Server:
         pipeline = Pipeline(
             policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error
         )
-        plans = Plans(self._policy)
-        hash_key = hmac.digest(self._settings.pepper or b"tidegate", b"hash action", hashlib.sha256)
-
-        def open_for(content_type: str, plan: FilterPlan, cap: int) -> BodyRewriter | None:
-            return open_body(content_type, plan, key=hash_key, max_bytes=cap)
-
         checker = check.CheckServicer(
             pipeline=pipeline,
             policy=self._policy,
@@ -173,17 +190,11 @@ class Worker:
             clock=self._clock,
             record=self.telemetry.decision,
         )
-        processor = process.ProcessServicer(
-            exchange=lambda: Exchange(plans, open_for),
-            record=self._record,
-            on_error=self.telemetry.error,
-            live=self.telemetry.stream,
-        )
         api = ApiServicer(
             pipeline=pipeline,
             policy=self._policy,
             ledger=ledger,
-            hash_key=hash_key,
+            hash_key=self._hash_key,
             record=self.telemetry.decision,
             on_error=self.telemetry.error,
         )

@@ -65,6 +65,8 @@ class Telemetry:
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
+        self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
+        self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
         self._outcomes: dict[tuple[str, ...], Any] = {}
 
     def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
@@ -113,6 +115,14 @@ class Telemetry:
         for (entity, action), count in coverage.findings.items():
             self._findings.labels(entity, action).inc(count)
         self.log.info("response", request_id=request_id, outcome=outcome, failure=failure, coverage=coverage.header())
+
+    def settlement(self, outcome: str, lies: int) -> None:
+        """A reservation was settled, or could not be: then what was reserved stands."""
+        self._settlements.labels(outcome).inc()
+        if lies:
+            self._lies.inc(lies)
+        if lies or outcome != "settled":
+            self.log.warning("settlement", outcome=outcome, usage_refused=lies)
 
     def _line(self, fields: dict[str, Any]) -> None:
         """One line of the hot path: what structlog would write, at a fifth of its cost, written in batches."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
+from datetime import datetime
+from fractions import Fraction
+from math import ceil, inf
+from typing import get_args
 
 import pytest
-from tidegate.model import Algorithm, Charge
+from tidegate.model import Algorithm, Charge, Limit
 
-from tests.admission.world import Book, limit
+from tests.admission.world import SECOND, Book, Resets, limit
 
-BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
+ALL = pytest.mark.parametrize("algorithm", get_args(Algorithm))
+EXACT = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
 
 
-@BOTH
+@ALL
 async def test_admits_its_capacity_and_no_more(book: Book, algorithm: Algorithm) -> None:
     charge = Charge(limit(algorithm, 3), "k")
     assert [await book.admits(charge) for _ in range(5)] == [True, True, True, False, False]
 
 
-@BOTH
+@ALL
 async def test_keys_do_not_share(book: Book, algorithm: Algorithm) -> None:
     one = limit(algorithm, 1)
     assert await book.admits(Charge(one, "a"))
@@ -78,7 +82,7 @@ async def test_the_wait_of_a_window_passes_over_what_is_too_small(book: Book) ->
     assert refused.retry_after == 9.0  # the third must go
 
 
-@BOTH
+@EXACT
 async def test_states_say_what_is_left(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10, refill=10, period=10.0)
     state = (await book.take(Charge(charged, "k", 4))).states[0]
@@ -89,7 +93,7 @@ async def test_states_say_what_is_left(book: Book, algorithm: Algorithm) -> None
     assert (state.remaining, state.reset_after) == (10, 0.0)
 
 
-@BOTH
+@ALL
 async def test_a_cost_over_the_capacity_never_fits(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     admission = await book.take(Charge(charged, "k", 11))
@@ -98,7 +102,7 @@ async def test_a_cost_over_the_capacity_never_fits(book: Book, algorithm: Algori
     assert await book.left(charged) == 10
 
 
-@BOTH
+@ALL
 async def test_a_cost_of_nothing_is_a_look(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 1)
     await book.take(Charge(charged, "k"))
@@ -123,7 +127,7 @@ async def test_all_or_none_and_the_longest_wait_is_named(book: Book) -> None:
     assert [await book.left(charged) for charged in (wide, soon, late)] == [95, 0, 0]
 
 
-@BOTH
+@ALL
 async def test_one_key_twice_in_a_decision_counts_twice(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 3)
     assert not await book.admits(Charge(charged, "k", 2), Charge(charged, "k", 2))
@@ -132,7 +136,7 @@ async def test_one_key_twice_in_a_decision_counts_twice(book: Book, algorithm: A
     assert await book.left(charged) == 0
 
 
-@BOTH
+@EXACT
 async def test_time_that_steps_back_changes_nothing(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 2, refill=1, period=10.0)
     await book.take(Charge(charged, "k", 2))
@@ -144,7 +148,7 @@ async def test_time_that_steps_back_changes_nothing(book: Book, algorithm: Algor
     assert await book.admits(Charge(charged, "k"))
 
 
-@BOTH
+@ALL
 async def test_a_changed_capacity_holds_at_once(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 5)
     await book.take(Charge(charged, "k", 5))
@@ -175,34 +179,34 @@ async def test_a_shortened_window_holds_at_once(book: Book) -> None:
     assert await book.admits(Charge(replace(day, period=60.0), "k"))
 
 
-@BOTH
+@ALL
 async def test_settling_gives_back_what_was_not_used(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 100)
     held = await book.take(Charge(charged, "k", 80), hold=60)
     assert held.reservation
-    assert await book.ledger.settle(held.reservation, 10)
+    assert await book.ledger.settle(held.reservation, {"requests": 10})
     assert await book.left(charged) == 90
 
 
-@BOTH
+@EXACT
 async def test_settling_may_pass_the_limit(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10, refill=10, period=10.0)
     held = await book.take(Charge(charged, "k", 1), hold=60)
-    assert await book.ledger.settle(held.reservation, 25)
+    assert await book.ledger.settle(held.reservation, {"requests": 25})
     assert await book.left(charged) == 0
     assert await book.left(replace(charged, capacity=30)) == 5
     book.advance(10)
     assert await book.left(charged) == (0 if algorithm == "token_bucket" else 10)
 
 
-@BOTH
+@ALL
 async def test_settling_happens_once(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 5), hold=60)
-    assert await book.ledger.settle(held.reservation, 4)
-    assert not await book.ledger.settle(held.reservation, 0)
-    assert not await book.ledger.settle("r-unknown", 0)
-    assert not await book.ledger.settle("", 0)
+    assert await book.ledger.settle(held.reservation, {"requests": 4})
+    assert not await book.ledger.settle(held.reservation, {"requests": 0})
+    assert not await book.ledger.settle("r-unknown", {"requests": 0})
+    assert not await book.ledger.settle("", {"requests": 0})
     assert await book.left(charged) == 6
 
 
@@ -211,7 +215,7 @@ async def test_settling_changes_the_entry_of_a_window_in_its_place(book: Book) -
     held = await book.take(Charge(window, "k", 5), hold=60)
     book.advance(4)
     await book.take(Charge(window, "k", 3))
-    await book.ledger.settle(held.reservation, 2)
+    await book.ledger.settle(held.reservation, {"requests": 2})
     assert await book.left(window) == 5
     book.advance(6)
     assert await book.left(window) == 7
@@ -222,23 +226,23 @@ async def test_settling_after_the_window_has_passed_changes_nothing(book: Book) 
     held = await book.take(Charge(window, "k", 5), hold=60)
     book.advance(10)
     await book.take(Charge(window, "k", 1))
-    assert await book.ledger.settle(held.reservation, 9)
+    assert await book.ledger.settle(held.reservation, {"requests": 9})
     assert await book.left(window) == 9
 
 
-@BOTH
+@ALL
 async def test_a_hold_on_nothing_is_charged_when_it_is_settled(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 0), hold=60)
-    assert await book.ledger.settle(held.reservation, 4)
+    assert await book.ledger.settle(held.reservation, {"requests": 4})
     assert await book.left(charged) == 6
 
 
-@BOTH
+@ALL
 async def test_settling_reaches_every_limit_of_the_decision(book: Book, algorithm: Algorithm) -> None:
     one, two = limit(algorithm, 10, name="one"), limit(algorithm, 20, name="two")
     held = await book.take(Charge(one, "k", 5), Charge(two, "k", 5), hold=60)
-    assert await book.ledger.settle(held.reservation, 0)
+    assert await book.ledger.settle(held.reservation, {"requests": 0})
     assert (await book.left(one), await book.left(two)) == (10, 20)
 
 
@@ -252,3 +256,270 @@ async def test_names_and_keys_of_any_text(book: Book) -> None:
     other = limit("token_bucket", 1, name="b", scope="c%|d|a")
     assert await book.admits(Charge(odd, "é|\x00\ud800\r\n"), Charge(other, "é|\x00\ud800\r\n"))
     assert not await book.admits(Charge(odd, "é|\x00\ud800\r\n"))
+
+
+@ALL
+async def test_settling_reaches_only_the_units_it_names(book: Book, algorithm: Algorithm) -> None:
+    calls = limit(algorithm, 10, name="calls")
+    tokens = limit(algorithm, 1000, name="tokens", cost="tokens")
+    prompt = limit(algorithm, 1000, name="prompt", cost="prompt_tokens")
+    held = await book.take(Charge(calls, "k"), Charge(tokens, "k", 600), Charge(prompt, "k", 100), hold=60)
+    assert await book.ledger.settle(held.reservation, {"tokens": 150, "completion_tokens": 7})
+    assert [await book.left(one) for one in (calls, tokens, prompt)] == [9, 850, 900]
+    assert not await book.ledger.settle(held.reservation, {"prompt_tokens": 1})
+
+
+@ALL
+async def test_a_changed_unit_starts_afresh(book: Book, algorithm: Algorithm) -> None:
+    tokens = limit(algorithm, 1000, cost="tokens")
+    await book.take(Charge(tokens, "k", 1000))
+    assert await book.left(replace(tokens, cost="requests", capacity=10)) == 10
+
+
+@ALL
+async def test_a_shadow_counts_and_tells_but_never_refuses(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 2, name="shadow", shadow=True), limit(algorithm, 5, name="real")
+    charges = [Charge(shadow, "k"), Charge(real, "k")]
+    admissions = [await book.take(*charges) for _ in range(4)]
+    assert [admission.refused for admission in admissions] == [None] * 4
+    assert [[state.limit for state in admission.shadowed] for admission in admissions] == [[], [], [shadow], [shadow]]
+    assert [[state.limit for state in admission.states] for admission in admissions] == [[real]] * 4
+    (told,) = admissions[3].shadowed
+    assert told.remaining == 0
+    assert told.retry_after > 0
+    assert (await book.left(shadow), await book.left(real)) == (0, 1)
+    # the count outlives the decision to enforce it
+    assert not await book.admits(Charge(replace(shadow, shadow=False), "k"))
+
+
+@ALL
+async def test_what_a_limit_refuses_is_not_charged_to_a_shadow(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 9, name="shadow", shadow=True), limit(algorithm, 1, name="real")
+    for _ in range(3):
+        await book.take(Charge(shadow, "k", 4), Charge(real, "k"))
+    assert await book.left(shadow) == 5
+    admission = await book.take(Charge(shadow, "k", 10), Charge(real, "k", 1))
+    assert admission.refused is not None
+    assert admission.refused.limit is real
+    assert [(state.limit, state.retry_after) for state in admission.shadowed] == [(shadow, inf)]
+
+
+@ALL
+async def test_settling_leaves_out_the_shadow_that_was_not_charged(book: Book, algorithm: Algorithm) -> None:
+    shadow, real = limit(algorithm, 10, name="shadow", shadow=True), limit(algorithm, 100, name="real")
+    first = await book.take(Charge(shadow, "k", 4), Charge(real, "k", 4), hold=60)
+    second = await book.take(Charge(shadow, "k", 7), Charge(real, "k", 7), hold=60)
+    assert second.shadowed
+    assert await book.ledger.settle(second.reservation, {"requests": 1})
+    assert (await book.left(shadow), await book.left(real)) == (6, 95)
+    assert await book.ledger.settle(first.reservation, {"requests": 1})
+    assert (await book.left(shadow), await book.left(real)) == (9, 98)
+
+
+# Sliding-window counter. The clock of a book begins at the edge of a window of ten seconds. ------------------------
+
+
+def _counter(capacity: int, period: float = 10.0) -> Limit:
+    return limit("sliding_window_counter", capacity, period=period)
+
+
+async def test_a_counter_forgets_the_window_before_evenly(book: Book) -> None:
+    counter = _counter(10)
+    assert await book.admits(Charge(counter, "k", 10))
+    left = []
+    for _ in range(21):
+        left.append(await book.left(counter))
+        book.advance(1)
+    assert left == [0] * 11 + list(range(1, 11))
+
+
+async def test_a_counter_rounds_what_it_estimates_up(book: Book) -> None:
+    counter = _counter(10)
+    await book.take(Charge(counter, "k", 7))
+    book.advance(10.000001)
+    assert await book.left(counter) == 3  # 7 x 0.9999999
+    book.advance(9.999998)
+    assert await book.left(counter) == 9
+    book.advance(0.000001)
+    assert await book.left(counter) == 10
+
+
+@pytest.mark.parametrize(
+    ("spent", "later", "cost", "retry"),
+    [
+        (10, 0.0, 1, 11.0),  # all of this window's: a tenth of it is gone a second into the next
+        (10, 4.0, 10, 16.0),
+        (8, 9.0, 3, 2.25),  # 8 x 0.875 and 3 are 10
+        (10, 13.0, 4, 1.0),
+        (7, 13.000001, 8, 4.142857),
+    ],
+)
+async def test_the_wait_of_a_counter_is_enough_and_no_longer(
+    book: Book, spent: int, later: float, cost: int, retry: float
+) -> None:
+    counter = _counter(10)
+    await book.take(Charge(counter, "k", spent))
+    book.advance(later)
+    refused = (await book.take(Charge(counter, "k", cost))).refused
+    assert refused is not None
+    assert refused.retry_after == retry
+    book.advance(retry - 0.000001)
+    assert not await book.admits(Charge(counter, "k", cost))
+    book.advance(0.000001)
+    assert await book.admits(Charge(counter, "k", cost))
+
+
+async def test_a_counter_is_full_when_the_window_after_is_over(book: Book) -> None:
+    counter = _counter(10)
+    book.advance(4)
+    assert (await book.take(Charge(counter, "k", 4))).states[0].reset_after == 16.0
+    book.advance(8)
+    assert (await book.take(Charge(counter, "k", 0))).states[0].reset_after == 8.0
+    book.advance(8)
+    assert (await book.take(Charge(counter, "k", 0))).states[0].reset_after == 0.0
+
+
+async def test_a_counter_does_not_go_back_with_its_clock(book: Book) -> None:
+    counter = _counter(10)
+    book.advance(10)
+    await book.take(Charge(counter, "k", 10))
+    book.advance(-10)
+    refused = (await book.take(Charge(counter, "k"))).refused
+    assert refused is not None
+    assert refused.retry_after == 11.0
+    book.advance(20)
+    assert await book.left(counter) == 0
+    book.advance(1)
+    assert await book.left(counter) == 1
+
+
+async def test_settling_changes_the_window_that_a_charge_is_in(book: Book) -> None:
+    counter = _counter(10)
+    held = await book.take(Charge(counter, "k", 8), hold=60)
+    book.advance(10)
+    await book.take(Charge(counter, "k", 2))
+    await book.ledger.settle(held.reservation, {"requests": 4})
+    assert await book.left(counter) == 4
+    book.advance(5)
+    assert await book.left(counter) == 6
+    book.advance(5)
+    assert await book.left(counter) == 8
+
+
+@pytest.mark.parametrize("reserved", [0, 5])
+@pytest.mark.parametrize("used", [0, 9])
+async def test_settling_in_a_counter_after_two_windows_changes_nothing(book: Book, reserved: int, used: int) -> None:
+    counter = _counter(10)
+    held = await book.take(Charge(counter, "k", reserved), hold=60)
+    book.advance(20)
+    await book.take(Charge(counter, "k", 1))
+    assert await book.ledger.settle(held.reservation, {"requests": used})
+    assert await book.left(counter) == 9
+    book.advance(10)
+    assert await book.left(counter) == 9
+
+
+async def test_a_counter_of_numbers_beyond_a_doubles_digits(book: Book) -> None:
+    month = _counter(2**40 - 3, period=31 * 86_400.0)
+    await book.take(Charge(month, "k", 2**40 - 12345))
+    book.advance(31 * 86_400.0 + 1_234_567.891011)
+    state = (await book.take(Charge(month, "k", 0))).states[0]
+    into = book.clock.us % (31 * 86_400 * SECOND)
+    share = Fraction((2**40 - 12345) * (31 * 86_400 * SECOND - into), 31 * 86_400 * SECOND)
+    assert state.remaining == 2**40 - 3 - ceil(share)
+    refused = (await book.take(Charge(month, "k", 2**40 - 99999))).refused
+    assert refused is not None
+    book.advance(refused.retry_after - 0.000001)
+    assert not await book.admits(Charge(month, "k", 2**40 - 99999))
+    book.advance(0.000001)
+    assert await book.admits(Charge(month, "k", 2**40 - 99999))
+
+
+# Quota ----------------------------------------------------------------------------------------------------------------
+
+
+def _at(book: Book, moment: str) -> None:
+    book.clock.us = int(datetime.fromisoformat(moment).timestamp()) * SECOND
+
+
+@pytest.mark.parametrize(
+    ("resets", "last", "start"),
+    [
+        ("hour", "2026-03-28T10:59:59+05:30", "2026-03-28T10:00:00+05:30"),
+        ("day", "2026-03-28T23:59:59+05:30", "2026-03-28T00:00:00+05:30"),
+        ("week", "2026-03-29T23:59:59+05:30", "2026-03-23T00:00:00+05:30"),
+        ("month", "2028-02-29T23:59:59+05:30", "2028-02-01T00:00:00+05:30"),
+    ],
+)
+async def test_a_quota_begins_anew_with_its_period(book: Book, resets: Resets, last: str, start: str) -> None:
+    quota = limit("quota", 10, resets=resets, time_zone="Asia/Kolkata")
+    _at(book, start)
+    await book.take(Charge(quota, "k", 3))
+    _at(book, last)
+    assert await book.admits(Charge(quota, "k", 7))
+    refused = (await book.take(Charge(quota, "k"))).refused
+    assert refused is not None
+    assert (refused.remaining, refused.retry_after, refused.reset_after) == (0, 1.0, 1.0)
+    book.advance(0.999999)
+    assert not await book.admits(Charge(quota, "k"))
+    book.advance(0.000001)
+    assert await book.left(quota) == 10
+    assert await book.admits(Charge(quota, "k", 10))
+
+
+async def test_a_quota_of_a_day_with_a_change_of_clocks(book: Book) -> None:
+    quota = limit("quota", 1, resets="day", time_zone="Europe/Berlin")
+    for begin, hours in (("2026-03-29T00:00:00+01:00", 23), ("2026-10-25T00:00:00+02:00", 25)):
+        _at(book, begin)
+        state = (await book.take(Charge(quota, "k"))).states[0]
+        assert state.reset_after == hours * 3600
+
+
+async def test_a_quota_does_not_go_back_with_its_clock(book: Book) -> None:
+    quota = limit("quota", 5, resets="hour")
+    _at(book, "2026-03-28T10:00:30+00:00")
+    await book.take(Charge(quota, "k", 5))
+    book.advance(-60)
+    refused = (await book.take(Charge(quota, "k"))).refused
+    assert refused is not None
+    assert refused.retry_after == 3600.0
+    book.advance(3629)
+    assert not await book.admits(Charge(quota, "k"))
+    book.advance(1)
+    assert await book.admits(Charge(quota, "k"))
+
+
+@pytest.mark.parametrize("reserved", [0, 5])
+@pytest.mark.parametrize("used", [0, 9])
+async def test_settling_in_a_quota_after_its_period_changes_nothing(book: Book, reserved: int, used: int) -> None:
+    quota = limit("quota", 10, resets="hour")
+    held = await book.take(Charge(quota, "k", reserved), hold=86_400)
+    late = await book.take(Charge(quota, "k", 1), hold=86_400)
+    book.advance(3600)
+    await book.take(Charge(quota, "k", 2))
+    assert await book.ledger.settle(held.reservation, {"requests": used})
+    assert await book.left(quota) == 8
+    book.advance(20 * 3600)  # the calendar that the charge was made by does not reach so far
+    assert await book.ledger.settle(late.reservation, {"requests": used})
+    assert await book.left(quota) == 10
+
+
+async def test_a_longer_period_counts_on(book: Book) -> None:
+    hour = limit("quota", 10, resets="hour")
+    month = limit("quota", 10, resets="month")
+    _at(book, "2026-03-28T10:59:00+00:00")
+    held = await book.take(Charge(hour, "k", 6), hold=86_400)
+    book.advance(3600)
+    assert await book.left(month) == 4
+    assert await book.ledger.settle(held.reservation, {"requests": 5})
+    assert await book.left(month) == 5
+    assert await book.left(hour) == 10
+
+
+@pytest.mark.parametrize("algorithm", ["sliding_window_counter", "quota"])
+async def test_a_sum_may_be_settled_beyond_the_limit(book: Book, algorithm: Algorithm) -> None:
+    charged = limit(algorithm, 10, period=10.0)
+    held = await book.take(Charge(charged, "k", 1), hold=60)
+    assert await book.ledger.settle(held.reservation, {"requests": 25})
+    assert await book.left(charged) == 0
+    assert await book.left(replace(charged, capacity=30)) == 5

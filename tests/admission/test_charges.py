@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.admission.charges import charges_for, render
-from tidegate.model import Limit
+from tidegate.model import UNITS, Limit
 
 
 def _per(*names: str) -> Limit:
@@ -23,6 +25,14 @@ def test_one_charge_a_limit_in_order() -> None:
     assert [charge.key for charge in charges] == ["acme", "", "acme|small"]
     assert all(charge.cost == 7 for charge in charges)
     assert [charge.limit for charge in charges] == limits
+
+
+def test_a_cost_by_unit() -> None:
+    limits = [replace(_per(), cost=unit) for unit in UNITS]
+    costs = {unit: number for number, unit in enumerate(UNITS)}
+    assert [charge.cost for charge in charges_for(limits, {}, costs)] == [0, 1, 2, 3, 4]
+    with pytest.raises(KeyError):
+        charges_for(limits, {}, {"requests": 1})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from tidegate.admission.memory import MemoryLedger
 from tidegate.errors import StoreUnavailable
@@ -10,6 +12,18 @@ from tidegate.model import Algorithm, Charge
 from tests.admission.world import HandClock, limit
 
 BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
+ALL = pytest.mark.parametrize("algorithm", get_args(Algorithm))
+
+
+@pytest.mark.parametrize(("algorithm", "most"), [("sliding_window_counter", 210), ("quota", 110)])
+async def test_idle_sums_go_when_they_count_no_more(algorithm: Algorithm, most: int) -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    charged = limit(algorithm, 1, period=3600.0)
+    for i in range(1000):
+        await ledger.reserve([Charge(charged, str(i))])
+        clock.us += 36_000_000
+    assert len(ledger) <= most  # a hundred an hour
 
 
 @BOTH
@@ -38,7 +52,7 @@ async def test_a_spent_key_is_never_forgotten(algorithm: Algorithm) -> None:
     assert (await ledger.reserve([Charge(charged, "room again")])).refused is None
 
 
-@BOTH
+@ALL
 async def test_a_decision_for_which_there_is_no_room_charges_nothing(algorithm: Algorithm) -> None:
     ledger = MemoryLedger(HandClock(), max_keys=1)
     charged = limit(algorithm, 2)
@@ -48,7 +62,7 @@ async def test_a_decision_for_which_there_is_no_room_charges_nothing(algorithm: 
     assert (await ledger.reserve([Charge(charged, "a", 0)])).states[0].remaining == 1
 
 
-@BOTH
+@ALL
 async def test_refused_and_looking_callers_leave_no_keys(algorithm: Algorithm) -> None:
     ledger = MemoryLedger(HandClock())
     charged, full = limit(algorithm, 1, name="each"), limit(algorithm, 1, name="all")
@@ -68,7 +82,7 @@ async def test_reservations_are_bounded_and_expire() -> None:
         await ledger.reserve([Charge(charged, "k")], hold=5)
     assert (await ledger.reserve([Charge(charged, "k", 0)])).states[0].remaining == 990
     clock.us += 5_000_000
-    assert not await ledger.settle(held[0], 0)
+    assert not await ledger.settle(held[0], {"requests": 0})
     assert (await ledger.reserve([Charge(charged, "k")], hold=5)).reservation
 
 
@@ -81,3 +95,28 @@ async def test_handing_over_is_what_still_counts() -> None:
     assert ledger.hand_over() == [Charge(bucket, "k", 3), Charge(window, "k", 5)]
     assert len(ledger) == 0
     assert (await ledger.reserve([Charge(bucket, "k", 0)])).states[0].remaining == 10
+
+
+async def test_handing_over_sums_is_what_still_counts() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    counter, quota = limit("sliding_window_counter", 10, period=100.0, name="c"), limit("quota", 10, name="q")
+    await ledger.reserve([Charge(counter, "k", 5), Charge(quota, "k", 5)])
+    clock.us += 110_000_000
+    await ledger.reserve([Charge(counter, "k", 2)])
+    assert ledger.hand_over() == [Charge(counter, "k", 7), Charge(quota, "k", 5)]
+    await ledger.reserve([Charge(quota, "k", 5)])
+    clock.us += 3_600_000_000
+    assert ledger.hand_over() == []
+
+
+async def test_quotas_go_by_wall_time_and_the_rest_does_not() -> None:
+    clock = HandClock()
+    clock.now = lambda: 1_790_000_000.0  # type: ignore[method-assign]
+    ledger = MemoryLedger(clock)
+    quota, window = limit("quota", 1, resets="month"), limit("sliding_window", 1)
+    admission = await ledger.reserve([Charge(quota, "k"), Charge(window, "k")])
+    assert [state.reset_after for state in admission.states] == [1_790_812_800.0 - 1_790_000_000.0, 60.0]
+    clock.us += 61_000_000
+    admission = await ledger.reserve([Charge(quota, "k"), Charge(window, "k")])
+    assert [bool(state.retry_after) for state in admission.states] == [True, False]

@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,10 @@ DAY = 86_400.0
 BUCKET = limit("token_bucket", 10, refill=10, period=DAY, name="bucket")
 WINDOW = limit("sliding_window", 10, period=DAY, name="window")
 BOTH = [Charge(BUCKET, "k"), Charge(WINDOW, "k")]
+SUMS = [
+    Charge(limit("sliding_window_counter", 10, period=DAY, name="counter"), "k"),
+    Charge(limit("quota", 10, name="quota", resets="day"), "k"),
+]
 
 
 class Switchboard:
@@ -38,7 +42,7 @@ class Switchboard:
         self.asked = 0
         self.entered: list[Charge] = []
         self.names: list[str] = []
-        self.settled: dict[str, int] = {}
+        self.settled: dict[str, Mapping[str, int]] = {}
         self.entry_errors: list[Exception] = []
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
@@ -47,10 +51,10 @@ class Switchboard:
             raise self.error
         return Admission((), reservation="r1" if hold else "")
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         if self.error is not None:
             raise self.error
-        self.settled[reservation] = cost
+        self.settled[reservation] = costs
         return True
 
     async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
@@ -161,7 +165,7 @@ async def test_failures_in_a_row_open(desk: Desk) -> None:
 async def test_a_replica_enforces_its_share(replicas: int, each: int) -> None:
     desk = Desk(replicas)
     desk.store.error = StoreTimedOut("late")
-    for charge in BOTH:
+    for charge in (*BOTH, *SUMS):
         admitted = [(await desk.ledger.reserve([charge])).refused is None for _ in range(12)]
         assert sum(admitted) == each
     # the bucket of a share refills as much slower, exactly: n replicas together refill like one
@@ -181,6 +185,21 @@ async def test_a_cost_over_the_share_is_not_refused_for_ever() -> None:
     admission = await desk.ledger.reserve([Charge(WINDOW, "k", 11)])
     assert admission.refused is not None
     assert admission.refused.retry_after == float("inf")
+    await desk.ledger.close()
+
+
+async def test_a_shadow_stays_one_in_an_outage() -> None:
+    desk = Desk(replicas=2)
+    desk.store.error = StoreTimedOut("late")
+    shadow = replace(WINDOW, name="shadow", capacity=4, shadow=True)
+    charges = [Charge(shadow, "k"), Charge(WINDOW, "k")]
+    admissions = [await desk.ledger.reserve(charges) for _ in range(6)]
+    assert [admission.refused is None for admission in admissions] == [True] * 5 + [False]
+    assert [len(admission.shadowed) for admission in admissions] == [0, 0, 1, 1, 1, 1]
+    admission = await desk.ledger.reserve([Charge(shadow, "k", 3), Charge(WINDOW, "k", 6)])
+    assert admission.refused is not None
+    assert admission.refused.retry_after == WINDOW.period
+    assert len(admission.shadowed) == 1
     await desk.ledger.close()
 
 
@@ -213,13 +232,13 @@ async def test_what_was_admitted_is_entered_when_the_store_is_back() -> None:
     desk = Desk(replicas=2)
     desk.store.error = StoreTimedOut("late")
     for _ in range(3):
-        await desk.ledger.reserve(BOTH)
+        await desk.ledger.reserve(BOTH + SUMS)
     desk.rule = "allow"
     for _ in range(9):
-        await desk.ledger.reserve(BOTH)
+        await desk.ledger.reserve(BOTH + SUMS)
     desk.store.error = None
     await desk.probe()
-    assert desk.store.entered == [Charge(BUCKET, "k", 12), Charge(WINDOW, "k", 12)]
+    assert desk.store.entered == [replace(charge, cost=12) for charge in BOTH + SUMS]
     await desk.ledger.close()
 
 
@@ -242,19 +261,19 @@ async def test_an_entry_that_met_the_next_outage_keeps_its_name_and_the_rest_cou
 async def test_settlements_are_made_up_for_once(desk: Desk) -> None:
     held = await desk.ledger.reserve(BOTH, hold=60)
     desk.store.error = StoreTimedOut("late")
-    assert await desk.ledger.settle(held.reservation, 7)
-    assert not await desk.ledger.settle(held.reservation, 8)
+    assert await desk.ledger.settle(held.reservation, {"requests": 7})
+    assert not await desk.ledger.settle(held.reservation, {"requests": 8})
     assert desk.ledger.state == "open"
     desk.store.error = None
     await desk.probe()
-    assert desk.store.settled == {held.reservation: 7}
+    assert desk.store.settled == {held.reservation: {"requests": 7}}
 
 
 async def test_a_reservation_of_the_outage_is_settled_in_it(desk: Desk) -> None:
     desk.store.error = StoreTimedOut("late")
     held = await desk.ledger.reserve([Charge(BUCKET, "k", 9)], hold=60)
-    assert await desk.ledger.settle(held.reservation, 2)
-    assert not await desk.ledger.settle(held.reservation, 2)
+    assert await desk.ledger.settle(held.reservation, {"requests": 2})
+    assert not await desk.ledger.settle(held.reservation, {"requests": 2})
     assert (await desk.ledger.reserve([Charge(BUCKET, "k", 8)])).refused is None
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 import redis.asyncio
@@ -57,7 +58,9 @@ async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: red
         await client.script_flush()
         held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
         await client.script_flush()
-        both = await asyncio.gather(ledger.settle(held.reservation, 1), ledger.reserve([Charge(FEW, "other")]))
+        both = await asyncio.gather(
+            ledger.settle(held.reservation, {"requests": 1}), ledger.reserve([Charge(FEW, "other")])
+        )
         assert both[0] is True
         assert both[1].refused is None
     assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 97
@@ -105,6 +108,57 @@ async def test_every_key_goes_by_itself(algorithm: Algorithm, ledger: RedisLedge
         assert most - 1000 < ttl <= most
 
 
+@pytest.mark.parametrize("settled", [1, 8])
+@pytest.mark.parametrize(
+    ("algorithm", "least", "most"), [("sliding_window_counter", 100, 200), ("quota", 0, 31 * 86_400)]
+)
+async def test_every_sum_goes_by_itself_settled_or_not(
+    algorithm: Algorithm, least: int, most: int, settled: int, ledger: RedisLedger, client: redis.asyncio.Redis
+) -> None:
+    charged = limit(algorithm, 10, period=100.0, resets="month")
+    held = await ledger.reserve([Charge(charged, "k", 3)], hold=7)
+    await ledger.reserve([Charge(charged, "refused", 11)])
+    await ledger.reserve([Charge(charged, "look", 0)])
+    (key,) = [key async for key in client.scan_iter(f"{ledger._prefix}|*") if b"|hold|" not in key]
+    before = await client.pttl(key)
+    assert least * 1000 < before <= most * 1000 + 2
+    assert await ledger.settle(held.reservation, {"requests": settled})
+    assert before - 1000 < await client.pttl(key) <= before
+    assert (await ledger.reserve([Charge(charged, "k", 0)])).states[0].remaining == 10 - settled
+    nothing = await ledger.reserve([Charge(charged, "later", 0)], hold=7)
+    assert await ledger.settle(nothing.reservation, {"requests": settled})
+    (key,) = [key async for key in client.scan_iter(f"{ledger._prefix}|*later")]
+    assert least * 1000 < await client.pttl(key) <= most * 1000 + 2
+
+
+@dataclass
+class Askew:
+    """A wall clock that is wrong."""
+
+    seconds: float
+
+    def now(self) -> float:
+        return time.time() + self.seconds
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+async def test_replicas_with_wrong_clocks_agree_on_the_period(redis_url: str) -> None:
+    prefix = secrets.token_hex(6)
+    clocks = [Askew(hours * 3600) for hours in (-23, 0, 23)]
+    ledgers = [RedisLedger(redis_url, prefix=prefix, timeout=5.0, clock=clock) for clock in clocks]
+    quota = limit("quota", 6, resets="day")
+    states = [(await ledger.reserve([Charge(quota, "k")])).states[0] for ledger in ledgers * 2]
+    assert [state.remaining for state in states] == [5, 4, 3, 2, 1, 0]
+    assert max(state.reset_after for state in states) - min(state.reset_after for state in states) < 5
+    far = RedisLedger(redis_url, prefix=prefix, timeout=5.0, clock=Askew(3 * 86_400))
+    with pytest.raises(ScriptFailed, match="more than a period"):
+        await far.reserve([Charge(quota, "k")])
+    for ledger in (*ledgers, far):
+        await ledger.close()
+
+
 async def test_a_long_log_is_not_read_by_a_decision(ledger: RedisLedger) -> None:
     charged = limit("sliding_window", 50_000)
     for _ in range(40):
@@ -150,7 +204,8 @@ from tests.admission.world import limit
 async def main():
     ledger = RedisLedger(sys.argv[1], prefix=sys.argv[2], timeout=20.0)
     charged = [Charge(limit(algorithm, int(sys.argv[3]), name=algorithm, period=86400.0), "k")
-               for algorithm in ("token_bucket", "sliding_window")]
+               for algorithm in ("token_bucket", "sliding_window", "sliding_window_counter")]
+    charged.append(Charge(limit("quota", int(sys.argv[3]), name="quota", resets="month"), "k"))
     await ledger.ready()
     print("ready", flush=True)
     sys.stdin.readline()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
+from typing import Literal
 
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.periods import NOMINAL
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.reference import Key, Log, State, decide, fresh, key_of, settle
-from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState
+from tidegate.admission.reference import Key, Log, State, decide, found_at, fresh, key_of, settle
+from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState, Unit
 
 SECOND = 1_000_000
+Resets = Literal["hour", "day", "week", "month"]
 
 
 def limit(
@@ -24,9 +27,18 @@ def limit(
     period: float = 60.0,
     name: str = "rpm",
     scope: str = "tier:free",
+    cost: Unit = "requests",
+    shadow: bool = False,
+    resets: Resets = "hour",
+    time_zone: str = "UTC",
 ) -> Limit:
     """A limit of which a test names only what matters to it."""
-    return Limit(scope, name, algorithm, capacity, period, refill if algorithm == "token_bucket" else 0)
+    made = Limit(scope, name, algorithm, capacity, period, cost=cost, shadow=shadow)
+    if algorithm == "token_bucket":
+        return replace(made, refill=refill)
+    if algorithm == "quota":
+        return replace(made, period=NOMINAL[resets], resets=resets, time_zone=time_zone)
+    return made
 
 
 class HandClock:
@@ -63,13 +75,17 @@ class ReferenceLedger:
             LimitState(c.limit, o.remaining, o.reset_us / 1e6, inf if o.retry_us is None else o.retry_us / 1e6)
             for c, o in zip(charges, outcomes, strict=True)
         )
+        shadowed = tuple(s for s in states if s.limit.shadow and s.retry_after)
+        states = tuple(s for s in states if not s.limit.shadow)
         refused = max((s for s in states if s.retry_after), key=lambda s: s.retry_after, default=None)
         if refused is not None or hold is None:
-            return Admission(states, refused)
+            return Admission(states, refused, shadowed=shadowed)
         name = secrets.token_hex(8)
         taken = []
         places: dict[Key, int] = {}
-        for charge in charges:
+        for charge, outcome in zip(charges, outcomes, strict=True):
+            if outcome.retry_us != 0:
+                continue  # a shadow would have refused it, and so was not charged
             state = self.states[key_of(charge)]
             index = 0
             if isinstance(state, Log):
@@ -77,15 +93,18 @@ class ReferenceLedger:
                 assert isinstance(older, Log)
                 index = places.setdefault(key_of(charge), older.base + len(older.entries))
                 places[key_of(charge)] += charge.cost > 0
-            taken.append((charge, (charge.cost, state.last, index)))
+            taken.append((charge, (charge.cost, found_at(charge.limit, state, self.clock.us), index)))
         self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
-        return Admission(states, None, name)
+        return Admission(states, None, name, shadowed=shadowed)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         held = self.held.pop(reservation, None)
         if held is None or self.clock.us >= held.expiry:
             return False
         for charge, taken in held.charges:
+            if charge.limit.cost not in costs:
+                continue
+            cost = costs[charge.limit.cost]
             state = self.states.get(key_of(charge), fresh(charge.limit))
             self.states[key_of(charge)] = settle(charge.limit, state, self.clock.us, taken, cost)
         return True
@@ -111,7 +130,7 @@ class Book:
         return (await self.take(*charges)).refused is None
 
     async def left(self, charged: Limit, key: str = "k") -> int:
-        return (await self.take(Charge(charged, key, 0))).states[0].remaining
+        return (await self.take(Charge(replace(charged, shadow=False), key, 0))).states[0].remaining
 
     def advance(self, seconds: float) -> None:
         self.clock.us += round(seconds * SECOND)

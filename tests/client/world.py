@@ -98,10 +98,10 @@ class SpyLedger:
             raise self.failure
         return await self.inner.reserve(charges, hold=hold)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         if self.failure is not None:
             raise self.failure
-        return await self.inner.settle(reservation, cost)
+        return await self.inner.settle(reservation, costs)
 
     async def ready(self) -> bool:
         return True

@@ -34,7 +34,7 @@ SECRET = "bob@example.com"
 
 
 def exchange(plan: FilterPlan = REDACT) -> Exchange:
-    return Exchange(lambda _: plan, lambda kind, rules, cap: open_body(kind, rules, max_bytes=cap))
+    return Exchange(lambda _: plan, lambda kind, rules, cap, to: open_body(kind, rules, max_bytes=cap, observer=to))
 
 
 def head(**changes: Any) -> ResponseHead:

@@ -76,11 +76,25 @@ def test_platform(policy: Policy) -> None:
 def test_tiers_and_tenants(policy: Policy) -> None:
     rpm = Limit("tier:free", "rpm", "token_bucket", 20, 60.0, 20, ("subject",))
     day = Limit("tenant:acme", "day", "sliding_window", 1_000_000, 86_400.0, per=("tenant", "model"))
+    tpm = Limit(
+        "tenant:acme", "tpm", "sliding_window_counter", 90_000, 60.0, per=("model",), cost="tokens", shadow=True
+    )
+    berlin = Limit(
+        "tenant:acme",
+        "month",
+        "quota",
+        50_000_000,
+        31 * 86_400.0,
+        cost="prompt_tokens",
+        resets="month",
+        time_zone="Europe/Berlin",
+    )
+    upload = Limit("tenant:acme", "upload", "quota", 10**9, 3600.0, cost="request_bytes", resets="hour")
     assert policy.tiers == {"free": Tier("free", 1, "sheddable", (rpm,)), "gold": Tier("gold", 10, "critical")}
     assert policy.tier_rulesets == {"free": ("cards",), "gold": ()}
     analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}))
     assert policy.tenants == {
-        "acme": Tenant("acme", (analyst, Grant("admin")), (day,)),
+        "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload)),
         "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),)),
     }
     assert policy.tenants["acme"].by_role == {"analyst": (analyst,), "admin": (Grant("admin"),)}
@@ -132,7 +146,8 @@ def test_what_a_decision_looks_up_is_laid_out_beforehand(policy: Policy) -> None
     assert policy.passes["chat", "gold"] == ("secrets", "pii", "cards")
     assert policy.passes["predict", "free"] == ("secrets", "cards")
     assert policy.passes["predict", "gold"] == ("secrets",)
-    assert [limit.scope for limit in policy.caller_limits["acme", "free"]] == ["platform", "tier:free", "tenant:acme"]
+    scopes = [limit.scope for limit in policy.caller_limits["acme", "free"]]
+    assert scopes == ["platform", "tier:free", *["tenant:acme"] * 4]
     assert [limit.scope for limit in policy.caller_limits["globex", "gold"]] == ["platform"]
 
 

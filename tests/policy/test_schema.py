@@ -33,6 +33,7 @@ BEYOND = {
     "an endpoint that would let responses pass the floor unread",
     "anchors, aliases and tags",
     "paths",
+    "time zones",
 }
 
 

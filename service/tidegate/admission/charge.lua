@@ -25,9 +25,9 @@ local function decide(count, hold, force, reservation, first_key, first_argument
     elseif cost > 0 then
       retry, at, index = s.kind.take(s, cost, force)
     end
-    refused = refused or retry ~= 0
+    refused = refused or (retry ~= 0 and not plan.shadow)
     steps[i], retries[i] = s, retry
-    if reservation then records[i] = { key, plan.text, cost, at, index } end
+    if reservation and retry == 0 then records[#records + 1] = { key, plan.text, cost, at, index } end
   end
   for _, s in pairs(opened) do
     if refused then

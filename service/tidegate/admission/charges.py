@@ -16,8 +16,13 @@ ATTRIBUTES = frozenset({"tenant", "subject", "tier", "model", "endpoint", "clien
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,80}").fullmatch
 
 
-def charges_for(limits: Iterable[Limit], attributes: Mapping[str, str], cost: int = 1) -> tuple[Charge, ...]:
-    """One charge of `cost` units on each limit, in order, keyed by the attributes that the limit names.
+def charges_for(
+    limits: Iterable[Limit], attributes: Mapping[str, str], cost: int | Mapping[str, int] = 1
+) -> tuple[Charge, ...]:
+    """One charge on each limit, in order, keyed by the attributes that the limit names.
+
+    `cost` is what each is charged, whatever it counts, or gives the cost by unit: then all units must be there that
+    the limits count, or KeyError is raised.
 
     Values are joined by "|". A value that is longer than 80 characters or holds anything but letters, digits and
     `_.:@/+=-` is replaced by "~" and 128 bits of its BLAKE2b hash, so different values cannot meet in one key. A
@@ -26,6 +31,8 @@ def charges_for(limits: Iterable[Limit], attributes: Mapping[str, str], cost: in
     within its tenant: two issuers may give one name to two callers, who must not spend each other's limits.
     """
     charges = []
+    same = cost if isinstance(cost, int) else None
+    costs = {} if isinstance(cost, int) else cost
     for limit in limits:
         per = _counted(limit.per)
         if len(per) == 1:
@@ -34,7 +41,7 @@ def charges_for(limits: Iterable[Limit], attributes: Mapping[str, str], cost: in
             key = "|".join([render(name, attributes.get(name, "")) for name in per])
         else:
             key = ""
-        charges.append(Charge(limit, key, cost))
+        charges.append(Charge(limit, key, costs[limit.cost] if same is None else same))
     return tuple(charges)
 
 

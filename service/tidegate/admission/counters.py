@@ -1,36 +1,14 @@
-"""The two algorithms of `reference` as mutable objects, for `memory`: the same numbers, without copying a state."""
+"""The algorithms of `reference` as mutable objects, for `memory`: the same numbers, without copying a state."""
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import islice
 
-from tidegate.admission.reference import MAX_WAIT, MAX_WALK, drain, microseconds, rate, wait
+from tidegate.admission.arithmetic import MAX_WAIT, MAX_WALK, drain, wait
+from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.sums import QuotaCounter, WindowsCounter
 from tidegate.model import Limit
-
-NEVER = -1
-"""The wait of a cost over the capacity."""
-
-
-class Table(dict[str, "Counter"]):
-    """The counters of one limit by key; `plan` is the limit as it stood last."""
-
-    __slots__ = ("plan",)
-    plan: Plan
-
-
-class Plan:
-    """A limit with what its steps need worked out, and the counters of its keys."""
-
-    __slots__ = ("capacity", "limit", "p", "r", "table", "window")
-
-    def __init__(self, limit: Limit, table: Table) -> None:
-        self.limit = limit
-        self.table = table
-        table.plan = self
-        self.capacity = limit.capacity
-        self.window = microseconds(limit.period)
-        self.p, self.r = rate(limit) if limit.algorithm == "token_bucket" else (1, 1)
 
 
 class BucketCounter:
@@ -171,9 +149,17 @@ class WindowCounter:
         return self.entries[-1][0] + window - now
 
 
-Counter = BucketCounter | WindowCounter
+Counter = BucketCounter | WindowCounter | WindowsCounter | QuotaCounter
 
 
 def new_counter(limit: Limit, now: int) -> Counter:
     """A counter on which nothing has been charged."""
-    return BucketCounter(now) if limit.algorithm == "token_bucket" else WindowCounter()
+    match limit.algorithm:
+        case "token_bucket":
+            return BucketCounter(now)
+        case "sliding_window":
+            return WindowCounter()
+        case "sliding_window_counter":
+            return WindowsCounter()
+        case "quota":
+            return QuotaCounter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tidegate.model import Admission, Charge
@@ -14,16 +14,19 @@ class Ledger(Protocol):
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge, or none and name the limit that refused (the one with the longest wait).
 
+        A charge that does not fit a shadow limit is left out, and the limit is named as `shadowed`.
+
         With `hold` (seconds), a reservation id comes back that `settle` can use until it expires; afterwards the
         reserved cost stands. Raises `StoreUnavailable` when the store cannot answer.
         """
         ...
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost of every charge of `reservation` by the actual `cost` (units, >= 0), once.
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs of `reservation` by actual ones (>= 0, by the unit that the limit counts), once.
 
-        A second call, or one after expiry, changes nothing and returns False. A settled cost may exceed the limit:
-        what was used was used. Raises `StoreUnavailable`.
+        Charges in units that are not in `costs` keep what was reserved. A second call, or one after expiry, changes
+        nothing and returns False. A settled cost may exceed the limit: what was used was used. Raises
+        `StoreUnavailable`.
         """
         ...
 

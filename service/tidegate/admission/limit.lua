@@ -1,4 +1,4 @@
--- The steps of reference.py on Redis keys. redis.py puts this text in front of charge.lua and settle.lua.
+-- The steps of reference.py on Redis keys. redis.py puts this text, and sums.lua, in front of charge.lua and settle.lua.
 --
 -- Lua has only doubles, exact to 2^53. `rate` in reference.py keeps P * R within 2^52, `div` is exact, and products
 -- that can pass 2^53 are only compared or capped, so every number is the one that reference.py finds.
@@ -6,7 +6,8 @@
 -- Keys (values are packed doubles: writing a number as text costs more than everything else here together):
 --   token bucket    string  spent, back, last
 --   sliding window  hash    m = head, next, total, oldest, newest, last; for head <= i < next: i = time, cost
--- A plan is "t capacity P R" or "w capacity window 0", microseconds. Neither form of key knows the capacity.
+-- A plan is the letter of the algorithm ("t", "w"), the letter of the unit, and "s" for a shadow, else "-"; then
+-- " capacity P R", or " capacity window 0", microseconds. No form of key knows the capacity.
 --
 -- ARGV[1] is "" for the server's clock. Tests give a time in microseconds; then keys are left without a TTL.
 -- ARGV[2] is when the callers give up (microseconds, the server's clock), or "". After that nothing is done: they have
@@ -52,8 +53,11 @@ local plans = {}
 local function plan_of(text)
   local plan = plans[text]
   if not plan then
-    local kind, capacity, a, b = string.match(text, '^(%a) (%d+) (%d+) (%d+)$')
-    plan = { kind = kind, capacity = tonumber(capacity), a = tonumber(a), b = tonumber(b), text = text }
+    local kind, unit, shadow, capacity, rest = string.match(text, '^(%a)(%a)(.) (%d+) (.*)$')
+    local numbers = {}
+    for number in string.gmatch(rest, '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end
+    plan = { kind = kind, unit = unit, shadow = shadow == 's', capacity = tonumber(capacity),
+      a = numbers[1], b = numbers[2], numbers = numbers, text = text }
     plans[text] = plan
   end
   return plan
@@ -107,7 +111,8 @@ function bucket.write(s)
   end
 end
 
-function bucket.settle(s, charged, _, _, cost)
+function bucket.settle(key, plan, charged, _, _, cost)
+  local s = bucket.open(key, plan)
   s.spent = s.spent + cost - charged
   if s.spent <= 0 then s.spent, s.back = 0, 0 end
   bucket.write(s)
@@ -213,7 +218,8 @@ function log.write(s)
   lasts(s.key, s.head < s.next and s.newest + s.plan.a - s.at or s.plan.a)
 end
 
-function log.settle(s, charged, at, index, cost)
+function log.settle(key, plan, charged, at, index, cost)
+  local s = log.open(key, plan)
   if charged == 0 then
     if cost == 0 then return end
     log.take(s, cost, true)

@@ -3,8 +3,8 @@
 A decision is one synchronous stretch on the event loop, so it needs no lock. Each charge is taken as it is read and
 taken back when a later one refuses; at one instant that undoes it to the bit.
 
-Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of a sliding window that it still holds. There are at most
-`max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
+Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of an exact sliding window that it still holds. There are at
+most `max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
 looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When `max_keys` keys are all in
 use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
 """
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
-from tidegate.admission.counters import NEVER, Counter, Plan, Table, WindowCounter, new_counter
-from tidegate.admission.reference import MAX_COST, MAX_WAIT, microseconds
+from tidegate.admission.arithmetic import MAX_COST, MAX_WAIT, microseconds
+from tidegate.admission.counters import BucketCounter, Counter, new_counter
+from tidegate.admission.plans import NEVER, Plan, Table
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
@@ -29,14 +30,14 @@ _Taken = tuple[Plan, str, int, Counter, object]
 
 
 class MemoryLedger:
-    """A `Ledger` for one event loop. Time is `clock.monotonic()`; nothing survives the process."""
+    """A `Ledger` for one event loop. Time is `clock.monotonic()`, for quotas `clock.now()`. Nothing outlives it."""
 
     def __init__(self, clock: Clock, *, max_keys: int = 100_000) -> None:
         self._clock = clock
         self._max_keys = max_keys
         self._now = 0
         self._plans: dict[int, Plan] = {}
-        self._tables: dict[tuple[str, str, str], Table] = {}
+        self._tables: dict[tuple[str, ...], Table] = {}
         self._keys: deque[tuple[Table, str]] = deque()
         self._holds: dict[str, tuple[int, list[_Taken]]] = {}
 
@@ -51,19 +52,25 @@ class MemoryLedger:
     def take(self, charges: Sequence[Charge], *, hold: float | None = None, force: bool = False) -> Admission:
         """`reserve`, without a coroutine. With `force` the charges are taken even where they do not fit."""
         now = self._time()
+        wall = 0
         known = len(self._keys)
         plans = self._plans
-        steps: list[tuple[Charge, Plan, Counter, int]] = []
+        steps: list[tuple[Charge, Plan, Counter, int, int]] = []
         taken: list[_Taken] = []
         worst = 0
         try:
             for charge in charges:
                 plan = plans.get(id(charge.limit)) or self._plan(charge.limit)
                 counter = plan.table.get(charge.key) or self._new(plan, charge.key, now)
-                retry, mark = counter.take(plan, now, charge.cost, force)
-                steps.append((charge, plan, counter, retry))
+                at = now
+                if plan.calendar is not None:
+                    at = wall = wall or self._wall()
+                retry, mark = counter.take(plan, at, charge.cost, force)
+                steps.append((charge, plan, counter, at, retry))
                 if retry == 0:
                     taken.append((plan, charge.key, charge.cost, counter, mark))
+                elif charge.limit.shadow:
+                    pass
                 elif retry < 0 or worst < 0:
                     worst = NEVER
                 elif retry > worst:
@@ -74,25 +81,34 @@ class MemoryLedger:
             raise
         if worst:
             self._undo(taken)
-        states = []
-        for charge, plan, counter, retry in steps:
-            remaining, reset = counter.look(plan, now)
-            states.append(LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf))
+        states: list[LimitState] = []
+        shadowed: list[LimitState] = []
+        for charge, plan, counter, at, retry in steps:
+            if charge.limit.shadow and not retry:
+                continue
+            remaining, reset = counter.look(plan, at)
+            state = LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf)
+            (shadowed if charge.limit.shadow else states).append(state)
         if len(self._keys) > known:
             self._sweep(now, _LOOK * (len(self._keys) - known))
-        return Admission(tuple(states), max(states, key=_longest) if worst else None, reservation)
+        return Admission(
+            tuple(states), max(states, key=_longest) if worst else None, reservation, shadowed=tuple(shadowed)
+        )
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost by the actual one, once; False when the reservation is unknown or expired."""
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once; False when the reservation is unknown or expired."""
         held = self._holds.pop(reservation, None)
         now = self._time()
         if held is None or now >= held[0]:
             return False
-        cost = min(max(0, cost), MAX_COST)
         for plan, key, charged, counter, mark in held[1]:
+            unit = plan.limit.cost
+            if unit not in costs:
+                continue
+            cost = min(max(0, costs[unit]), MAX_COST)
             current = plan.table.get(key)
-            if current is not counter and charged and isinstance(counter, WindowCounter):
-                continue  # the counter was dropped because its entries had left the window
+            if current is not counter and charged and not isinstance(counter, BucketCounter):
+                continue  # the counter was dropped because the charge had left the window, or the period was over
             if current is None:
                 if cost <= charged:
                     continue
@@ -113,7 +129,7 @@ class MemoryLedger:
         now = self._time()
         spent = []
         for table, key in self._keys:
-            cost = table.pop(key).spent(table.plan, now)
+            cost = table.pop(key).spent(table.plan, self._at(table.plan, now))
             if cost:
                 spent.append(Charge(table.plan.limit, key, cost))
         self._keys.clear()
@@ -124,12 +140,18 @@ class MemoryLedger:
         self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
         return self._now
 
+    def _wall(self) -> int:
+        return int(self._clock.now() * 1e6 + 0.5)
+
+    def _at(self, plan: Plan, now: int) -> int:
+        return now if plan.calendar is None else self._wall()
+
     def _plan(self, limit: Limit) -> Plan:
         # Found by identity, because hashing a Limit costs more than the step; the plan keeps the limit alive, so its
         # id cannot be given to another. Two limits that differ only in numbers (a reload) share a table.
         if len(self._plans) >= _PLANS:
             self._plans.clear()
-        name = (limit.scope, limit.name, limit.algorithm)
+        name = (limit.scope, limit.name, limit.algorithm, limit.cost)
         plan = Plan(limit, self._tables.setdefault(name, Table()))
         self._plans[id(limit)] = plan
         return plan
@@ -150,7 +172,7 @@ class MemoryLedger:
         keys = self._keys
         for _ in range(min(looks, len(keys))):
             table, key = keys.popleft()
-            if table[key].idle(table.plan, now):
+            if table[key].idle(table.plan, self._at(table.plan, now)):
                 del table[key]
             else:
                 keys.append((table, key))

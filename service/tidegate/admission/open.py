@@ -50,7 +50,7 @@ async def open_ledger(
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
-    store = RedisLedger(url, timeout=timeout)
+    store = RedisLedger(url, timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     if not await heartbeats.beat():
         on_silence()

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -78,7 +78,7 @@ class OutageLedger:
         self._failures = 0
         self._shares: dict[int, tuple[Limit, int, Limit]] = {}
         self._entries: deque[tuple[str, list[Charge]]] = deque()
-        self._settlements: dict[str, int] = {}
+        self._settlements: dict[str, Mapping[str, int]] = {}
         self._background: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -99,20 +99,20 @@ class OutageLedger:
                 return admission
         return self._stand_in(charges, hold)
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost by the actual one, once. In an outage, True says that it will be."""
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once. In an outage, True says that it will be."""
         if reservation.startswith("m"):
-            return await self._memory.settle(reservation, cost)
+            return await self._memory.settle(reservation, costs)
         if self._state == "closed":
             try:
-                return await self._store.settle(reservation, cost)
+                return await self._store.settle(reservation, costs)
             except StoreUnavailable as error:
                 self._failed(error)
         if reservation in self._settlements:
             return False
         if len(self._settlements) >= _MAX_OWED:
             raise StoreUnavailable(f"{_MAX_OWED} settlements wait for the limit store already")
-        self._settlements[reservation] = cost
+        self._settlements[reservation] = dict(costs)
         self._look_for_store()
         return True
 
@@ -214,9 +214,9 @@ class OutageLedger:
                     await self._store.enter(charges, once=once, keep=_KEEP)
                 self._entries.popleft()
             while self._settlements:
-                reservation, cost = next(iter(self._settlements.items()))
+                reservation, costs = next(iter(self._settlements.items()))
                 with suppress(ScriptFailed):
-                    await self._store.settle(reservation, cost)
+                    await self._store.settle(reservation, costs)
                 del self._settlements[reservation]
         except StoreUnavailable as error:
             self._set("open")
@@ -238,10 +238,11 @@ def _not_never(admission: Admission, charges: Sequence[Charge]) -> Admission:
     """A cost over the share alone will fit when the store is back: nobody knows when, a period is a fair guess."""
     states = []
     refused: LimitState | None = None
-    for state, charge in zip(admission.states, charges, strict=True):
+    binding = [charge for charge in charges if not charge.limit.shadow]
+    for state, charge in zip(admission.states, binding, strict=True):
         if state.retry_after == inf and charge.cost <= charge.limit.capacity:
             state = replace(state, retry_after=charge.limit.period)
         states.append(state)
         if state.retry_after and (refused is None or state.retry_after > refused.retry_after):
             refused = state
-    return Admission(tuple(states), refused)
+    return replace(admission, states=tuple(states), refused=refused)

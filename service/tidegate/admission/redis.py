@@ -1,14 +1,19 @@
 """Limits in Redis, shared by every replica: one Lua script decides, with the server's clock, on all charges at once.
 
-**Keys** are `prefix|scope|name|t or w|key`, with "|" and "%" in scope and name percent-encoded. The numbers of a limit
-are not in the key, and what is stored does not know the capacity (see `reference`), so a changed capacity or rate
-takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened window counts only
-what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a sliding window: at most
-one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
+**Keys** are `prefix|scope|name|algorithm|unit|key`, two of them letters; "|" and "%" in names are percent-encoded.
+The numbers of a limit are not in the key, and what is stored does not know the capacity (see `reference`), so a changed
+capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened
+window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a
+sliding window: at most one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
 
-**Memory** in Redis: about 0.1 KiB a bucket. A sliding window holds one hash field of 20 to 70 bytes for each charge of
-the last window, so at most `capacity` charges of cost 1; each is written once and dropped once, and no call reads the
-log: the sum is kept, and a refusal reads at most `MAX_WALK` of the oldest entries to find its wait.
+**Calendar**: a script is told the edges of the quota's period that the caller's clock is in and of the two beside it,
+and picks by the server's clock. So replicas whose clocks are wrong, by up to a period, count in the same one; for one
+that is further off the call fails, with `ScriptFailed`.
+
+**Memory** in Redis: about 0.1 KiB a bucket, a sliding-window counter or a quota. A sliding window holds one hash field
+of 20 to 70 bytes for each charge of the last window, so at most `capacity` charges of cost 1; each is written once and
+dropped once, and no call reads the log: the sum is kept, and a refusal reads at most `MAX_WALK` of the oldest entries
+to find its wait.
 
 **What is unknown after a timeout**: whether the charge was taken before the caller gave up; after that it is not. It is
 not tried again, so nothing is charged twice; the caller gets `StoreTimedOut`, and what `outage` then decides may have
@@ -19,30 +24,53 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
-from tidegate.admission.reference import MAX_COST, microseconds, rate
+from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
+from tidegate.admission.periods import Calendar, calendar_of
 from tidegate.admission.scripts import ScriptRunner, load_script
+from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
-_CHARGE = load_script("limit.lua", "charge.lua")
-_SETTLE = load_script("limit.lua", "settle.lua")
+_CHARGE = load_script("limit.lua", "sums.lua", "charge.lua")
+_SETTLE = load_script("limit.lua", "sums.lua", "settle.lua")
 _HEARTBEAT = load_script("heartbeat.lua")
+_UNITS = {"requests": "r", "request_bytes": "b", "tokens": "t", "prompt_tokens": "p", "completion_tokens": "c"}
+_KINDS = {"token_bucket": "t", "sliding_window": "w", "sliding_window_counter": "c", "quota": "q"}
 _PLANS = 10_000
 _MAX_HOLD_MS = 10 * 365 * 86_400_000
 
 
 class _Plan:
-    __slots__ = ("limit", "prefix", "text")
+    """What a script is told of a limit. For a quota that is a piece of the calendar, and is written anew in time."""
+
+    __slots__ = ("_calendar", "_head", "_period", "limit", "prefix", "text")
 
     def __init__(self, prefix: str, limit: Limit) -> None:
         self.limit = limit
-        kind = "t" if limit.algorithm == "token_bucket" else "w"
-        a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
-        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|"
-        self.text = f"{kind} {limit.capacity} {a} {b}".encode()
+        kind = _KINDS[limit.algorithm]
+        unit = _UNITS[limit.cost]
+        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|{unit}|"
+        self._head = f"{kind}{unit}{'s' if limit.shadow else '-'} {limit.capacity}"
+        self._period = (0, 0)
+        self._calendar: Calendar | None = None
+        self.text = b""
+        if limit.algorithm == "quota":
+            self._calendar = calendar_of(limit.resets, limit.time_zone)
+        else:
+            a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
+            self.text = f"{self._head} {a} {b}".encode()
+
+    def text_at(self, now_us: int) -> bytes:
+        """The text of a quota, whose middle period holds `now_us` (since the Unix epoch)."""
+        assert self._calendar is not None  # noqa: S101 - only a quota has no lasting text
+        if not self._period[0] <= now_us < self._period[1]:
+            edges = self._calendar.around(now_us)
+            self._period = edges[1], edges[2]
+            self.text = " ".join([self._head, *map(str, edges)]).encode()
+        return self.text
 
 
 class RedisLedger:
@@ -50,7 +78,7 @@ class RedisLedger:
 
     `url` is `redis://`, `rediss://` or `unix://` with the options of redis-py. Decisions that one turn of the event
     loop asks for travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
-    server's clock, and leaves keys without a TTL.
+    server's clock, and leaves keys without a TTL. `clock` is for the calendars of quotas.
     """
 
     def __init__(
@@ -61,10 +89,12 @@ class RedisLedger:
         timeout: float = 0.05,
         max_batch: int = 128,
         now_us: Callable[[], int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._runner = ScriptRunner(url, timeout=timeout, max_batch=max_batch)
         self._prefix = prefix
         self._now_us = now_us
+        self._clock = clock or SystemClock()
         self._plans: dict[int, _Plan] = {}
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
@@ -81,21 +111,26 @@ class RedisLedger:
         args = self._arguments(charges, keys, hold_ms, b"0")
         reply: list[int] = await self._runner.run(_CHARGE, keys, args, self._now())
         states = []
+        shadowed = []
         refused: LimitState | None = None
         at = 0
         for charge in charges:
             retry = reply[at + 2]
             wait = 0.0 if retry == 0 else retry / 1e6 if retry > 0 else inf
             state = LimitState(charge.limit, reply[at], reply[at + 1] / 1e6, wait)
-            states.append(state)
             at += 3
+            if charge.limit.shadow:
+                if retry:
+                    shadowed.append(state)
+                continue
+            states.append(state)
             if retry and (refused is None or wait > refused.retry_after):
                 refused = state
-        return Admission(tuple(states), refused, "" if refused is not None else reservation)
+        return Admission(tuple(states), refused, "" if refused is not None else reservation, shadowed=tuple(shadowed))
 
-    async def settle(self, reservation: str, cost: int) -> bool:
-        """Replace the reserved cost by the actual one, once, in one script call."""
-        args = (_integer(min(max(0, cost), MAX_COST)),)
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once, in one script call."""
+        args = (" ".join([f"{_UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode(),)
         reply: int = await self._runner.run(_SETTLE, (self._hold_key(reservation),), args, self._now())
         return reply == 1
 
@@ -131,7 +166,7 @@ class RedisLedger:
         for charge in charges:
             plan = self._plans.get(id(charge.limit)) or self._plan(charge.limit)
             keys.append((plan.prefix + charge.key).encode("utf-8", "surrogatepass"))
-            args.append(plan.text)
+            args.append(plan.text if charge.limit.algorithm != "quota" else plan.text_at(self._wall()))
             args.append(b"1" if charge.cost == 1 else _integer(charge.cost))
         return args
 
@@ -144,6 +179,9 @@ class RedisLedger:
 
     def _hold_key(self, reservation: str) -> bytes:
         return f"{self._prefix}|hold|{reservation}".encode("utf-8", "surrogatepass")
+
+    def _wall(self) -> int:
+        return round(self._clock.now() * 1e6) if self._now_us is None else self._now_us()
 
     def _now(self) -> bytes:
         return b"" if self._now_us is None else _integer(self._now_us())

@@ -1,7 +1,7 @@
-"""The arithmetic of both algorithms, written to be read: frozen states, integer microseconds, integer units.
+"""The arithmetic of the algorithms, written to be read: frozen states, integer microseconds, integer units.
 
 `memory` and the Lua scripts are faster forms of the same steps and must give the same numbers. Nothing drifts, because
-nothing is rounded into a state. Lua has only doubles, exact to 2^53: see `rate` and `limit.lua` for how it agrees.
+nothing is rounded into a state. For what they share, and how Lua agrees, see `arithmetic`.
 
 **Token bucket.** A state says how much is *spent*, not how much is left, so it does not know the capacity: a raised
 capacity is room at once, a lowered one is owed at once. `spent` whole tokens less `back`/P of one, at `last`, where
@@ -9,38 +9,28 @@ the limit regains R tokens every P microseconds (lowest terms). A changed rate r
 
 **Sliding window.** An exact log of (time, cost). An entry counts from its time until one window later, exclusive.
 
-In both, time never runs backwards: a step takes place at max(now, last).
+**Sliding-window counter** and **quota** keep sums: see `reference_sums`.
+
+In all, time never runs backwards: a step takes place at max(now, last), or, of the sums, max(now, start).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from math import isqrt
-from typing import NamedTuple
 
+from tidegate.admission.arithmetic import MAX_COST, MAX_WALK, Outcome, drain, microseconds, rate, wait
+from tidegate.admission.reference_sums import (
+    Spent,
+    Windows,
+    begin,
+    roll,
+    settle_quota,
+    settle_windows,
+    step_quota,
+    step_windows,
+)
 from tidegate.model import Charge, Limit
-
-EXACT = 2**52
-"""P * R of a bucket does not exceed this, so that the sums of the Lua script stay below 2^53."""
-MAX_COST = 2**40
-"""The largest cost that is recorded; a settled cost beyond it is cut to it. Units."""
-MAX_WAIT = 2**53 - 1
-"""Waits are cut to this. Microseconds (285 years)."""
-MAX_WALK = 256
-"""How many of the oldest entries are read to find a wait; past them the wait is the one of an empty log."""
-
-
-class Outcome(NamedTuple):
-    """A limit just after a step: whole units left, and microseconds until full and until the cost fits.
-
-    `retry_us` is 0 when the cost fitted and None when it never can.
-    """
-
-    remaining: int
-    reset_us: int
-    retry_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +51,15 @@ class Log:
     last: int = 0
 
 
-State = Bucket | Log
-Key = tuple[str, str, str, str]
+State = Bucket | Log | Windows | Spent
+Key = tuple[str, str, str, str, str]
 
-
-def microseconds(seconds: float) -> int:
-    """Seconds as whole microseconds, to the nearest, at least 1."""
-    return max(1, round(seconds * 1e6))
-
-
-def rate(limit: Limit) -> tuple[int, int]:
-    """(P, R): a bucket regains R tokens every P microseconds.
-
-    In lowest terms, which is exact. Where even P * R would pass `EXACT` (a prime number of tokens a month), the
-    nearest fraction that fits is taken: it is off by less than one part in 10^12. Raises ValueError for a bucket
-    that never refills.
-    """
-    if limit.refill <= 0:
-        raise ValueError(f"{limit.scope}: {limit.name}: a token bucket must refill")
-    exact = Fraction(limit.refill, microseconds(limit.period))
-    if exact.numerator * exact.denominator > EXACT:
-        exact = exact.limit_denominator(max(1, isqrt(EXACT * exact.denominator // exact.numerator)))
-    return exact.denominator, exact.numerator
-
-
-def drain(spent: int, back: int, elapsed: int, p: int, r: int) -> tuple[int, int]:
-    """What is still spent after `elapsed` microseconds, as (spent, back)."""
-    returned, back = divmod(min(back, p - 1) + elapsed * r, p)
-    return (spent - returned, back) if returned < spent else (0, 0)
-
-
-def wait(tokens: int, back: int, p: int, r: int) -> int:
-    """Microseconds, rounded up, until `tokens` whole tokens have come back, when `back`/p of one already has."""
-    return min(MAX_WAIT, -((back - tokens * p) // r))
+_FRESH: Mapping[str, State] = {
+    "token_bucket": Bucket(),
+    "sliding_window": Log(),
+    "sliding_window_counter": Windows(),
+    "quota": Spent(),
+}
 
 
 def step(limit: Limit, state: State, now_us: int, cost: int) -> tuple[State, Outcome]:
@@ -103,7 +69,11 @@ def step(limit: Limit, state: State, now_us: int, cost: int) -> tuple[State, Out
     """
     if isinstance(state, Bucket):
         return _bucket(limit, state, now_us, cost)
-    return _log(limit, state, now_us, cost)
+    if isinstance(state, Log):
+        return _log(limit, state, now_us, cost)
+    if isinstance(state, Windows):
+        return step_windows(limit, state, now_us, cost)
+    return step_quota(limit, state, now_us, cost)
 
 
 def _bucket(limit: Limit, state: Bucket, now_us: int, cost: int) -> tuple[Bucket, Outcome]:
@@ -148,13 +118,17 @@ def _log_wait(state: Log, need: int, now: int, window: int) -> int:
 
 
 def settle(limit: Limit, state: State, now_us: int, taken: tuple[int, int, int], cost: int) -> State:
-    """Replace a cost that was charged by the actual `cost`. `taken` is (cost, time, log index) of the charge.
+    """Replace a cost that was charged by the actual `cost`. `taken` is (cost, `found_at`, log index) of the charge.
 
     A bucket gives back, or takes, the difference now; it never holds more than full. In a log the entry itself is
     changed, and when it has left the window nothing is. A charge of 0 left no entry: its actual cost is entered now.
     """
     charged, at, index = taken
     cost = min(cost, MAX_COST)
+    if isinstance(state, Windows):
+        return settle_windows(limit, state, charged, at, cost)
+    if isinstance(state, Spent):
+        return settle_quota(state, charged, at, cost)
     now = max(now_us, state.last)
     if isinstance(state, Bucket):
         spent, back = drain(state.spent, state.back, now - state.last, *rate(limit))
@@ -178,13 +152,20 @@ def settle(limit: Limit, state: State, now_us: int, taken: tuple[int, int, int],
 
 
 def key_of(charge: Charge) -> Key:
-    """What names the state that a charge falls on. The limit's numbers are not part of it."""
-    return charge.limit.scope, charge.limit.name, charge.limit.algorithm, charge.key
+    """What names the state that a charge falls on. The limit's unit is part of it, its numbers are not."""
+    return charge.limit.scope, charge.limit.name, charge.limit.algorithm, charge.limit.cost, charge.key
 
 
 def fresh(limit: Limit) -> State:
     """The state of a limit on which nothing has been charged."""
-    return Bucket() if limit.algorithm == "token_bucket" else Log()
+    return _FRESH[limit.algorithm]
+
+
+def found_at(limit: Limit, state: State, now_us: int) -> int:
+    """The time by which a settlement finds a charge that was just made: of the step, or the start of what it is in."""
+    if isinstance(state, Windows):
+        return roll(state, now_us, microseconds(limit.period)).start
+    return begin(limit, state, now_us)[0].start if isinstance(state, Spent) else state.last
 
 
 def decide(
@@ -192,7 +173,8 @@ def decide(
 ) -> tuple[dict[Key, State], tuple[Outcome, ...]]:
     """Charge all or none, in order. Each outcome is the limit after the decision, with the wait of its own charge.
 
-    Refused when any outcome has a `retry_us` other than 0; the returned states then differ only by trimmed entries.
+    Refused when the outcome of any limit but a shadow has a `retry_us` other than 0; the returned states then differ
+    only by trimmed entries. A shadow that would refuse is not charged.
     """
     before = dict(states)
     after = dict(states)
@@ -201,7 +183,8 @@ def decide(
         key = key_of(charge)
         after[key], outcome = step(charge.limit, after.get(key, fresh(charge.limit)), now_us, charge.cost)
         retries.append(outcome.retry_us)
-    final = before if any(retry != 0 for retry in retries) else after
+    refused = any(retry != 0 and not charge.limit.shadow for charge, retry in zip(charges, retries, strict=True))
+    final = before if refused else after
     outcomes = []
     for charge, retry in zip(charges, retries, strict=True):
         key = key_of(charge)

@@ -1,23 +1,25 @@
--- Replaces reserved costs by actual ones. KEYS: the keys of reservations. ARGV[3..]: the actual cost of each.
+-- Replaces reserved costs by actual ones. KEYS: the keys of reservations. ARGV[3..]: the actual costs of each, a letter of the unit
+-- and a number for each unit; charges in other units keep what was reserved.
 -- Reply, a reservation: 1 when it was settled, 0 when it is unknown, expired or was settled before; or a text when it
 -- failed. The reservation is deleted in the same step, so it is settled once.
 
-local function settle(reservation, cost)
+local function settle(reservation, text)
   local records = call('GET', reservation)
   if call('DEL', reservation) == 0 then return 0 end
-  cost = min(cost, MAX_COST)
+  local costs = {}
+  for unit, cost in string.gmatch(text, '(%a)(%d+)') do costs[unit] = min(tonumber(cost), MAX_COST) end
   for _, record in ipairs(cmsgpack.unpack(records)) do
-    local key, text, charged, at, index = unpack(record)
-    local plan = plan_of(text)
-    local kind = kinds[plan.kind]
-    kind.settle(kind.open(key, plan), charged, at, index, cost)
+    local key, planned, charged, at, index = unpack(record)
+    local plan = plan_of(planned)
+    local cost = costs[plan.unit]
+    if cost then kinds[plan.kind].settle(key, plan, charged, at, index, cost) end
   end
   return 1
 end
 
 local replies = {}
 for i, reservation in ipairs(late and {} or KEYS) do
-  local ok, reply = pcall(settle, reservation, tonumber(ARGV[i + 2]))
+  local ok, reply = pcall(settle, reservation, ARGV[i + 2])
   replies[i] = ok and reply or message(reply)
 end
 return { now, replies }

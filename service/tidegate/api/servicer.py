@@ -18,9 +18,9 @@ from typing import Any, Never, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from tidegate.admission.arithmetic import MAX_COST
 from tidegate.admission.charges import charges_for
 from tidegate.admission.ledger import Ledger
-from tidegate.admission.reference import MAX_COST
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
 from tidegate.api.faults import InvalidCall, fault_of
@@ -30,7 +30,7 @@ from tidegate.errors import ProtocolViolation, UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import Decision, Deny, Request
+from tidegate.model import UNITS, Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
@@ -103,7 +103,10 @@ class ApiServicer:
             raise InvalidCall("a reservation is needed")
         if message.cost > MAX_COST:
             raise InvalidCall("cost must be at most 2**40")
-        return pb.SettleResponse(settled=await self._ledger.settle(message.reservation, message.cost))
+        costs: dict[str, int] = dict.fromkeys(
+            UNITS, message.cost
+        )  # Consume charges every limit the same, whatever it counts
+        return pb.SettleResponse(settled=await self._ledger.settle(message.reservation, costs))
 
     async def filter_text(self, message: pb.FilterTextRequest) -> pb.FilterTextResponse:
         """Rewrite one text. Raises `InvalidCall`, `UnsupportedBody`, `MalformedBody`, `BodyTooLarge`."""

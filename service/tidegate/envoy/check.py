@@ -79,4 +79,6 @@ def _handoff(decision: Decision, allow: Allow) -> Handoff:
         dialect=decision.dialect,
         unscannable=allow.unscannable,
         max_response=allow.max_response,
+        reservation=allow.admission.reservation,
+        prompt_tokens=allow.prompt_tokens,
     )

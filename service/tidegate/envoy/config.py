@@ -15,6 +15,7 @@ from tidegate.envoy.bootstrap.filters import ext_authz, ext_proc, router
 from tidegate.envoy.bootstrap.local_reply import local_reply_config
 from tidegate.envoy.bootstrap.routes import UNSCANNABLE, Routes
 from tidegate.policy.compiled import Endpoint, Policy
+from tidegate.usage.costs import needs_body
 
 __all__ = ["Address", "EnvoyConfig", "PolicyTls"]
 
@@ -30,12 +31,14 @@ class EnvoyConfig:
 
     `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
     `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request.
-    `max_request_bytes` is how long a request body may be that a decision has to read.
+    `max_request_bytes` is how long a request body may be that a decision has to read; `priced` names the endpoints
+    where it has to because a limit is priced in bytes or tokens.
     """
 
     listen: Address
     workers: tuple[Address, ...]
     endpoints: tuple[Endpoint, ...] = ()
+    priced: frozenset[str] = frozenset()
     default_upstream: Address | None = None
     upstreams: Mapping[str, Address] = field(default_factory=lambda: MappingProxyType({}))
     admin: Address | None = None
@@ -53,6 +56,7 @@ class EnvoyConfig:
         """What the policy decides by itself, and `settings` (fields by name) for the rest."""
         return cls(
             endpoints=policy.endpoints,
+            priced=frozenset(endpoint.name for endpoint in policy.endpoints if needs_body(policy, endpoint)),
             identity_header_prefix=policy.identity_header_prefix,
             trusted_hops=policy.trusted_hops,
             **settings,
@@ -88,7 +92,9 @@ class EnvoyConfig:
         return _dump(parts)
 
     def _routes(self) -> Routes:
-        return Routes(self.endpoints, self.upstreams, self.default_upstream, self.idle_timeout, self.max_stream)
+        return Routes(
+            self.endpoints, self.upstreams, self.default_upstream, self.idle_timeout, self.max_stream, self.priced
+        )
 
     def _connection_manager(self) -> Json:
         body = self.max_request_bytes if self._routes().read_bodies else 0

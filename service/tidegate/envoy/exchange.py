@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
+from tidegate.envoy.commands import Abort, Body, Command, Continue, Reply, ResponseHead, Trailers
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.metering import Metering, Settlement
 from tidegate.errors import BodyTooLarge, MalformedBody, ProtocolViolation, TidegateError
-from tidegate.filtering.formats import BodyRewriter, Coverage
+from tidegate.filtering.formats import BodyRewriter, Coverage, Observer
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Deny, Reason
 
@@ -34,54 +36,6 @@ _STALE = (
 _UPSTREAM = "via_upstream"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
-    """The response headers event. `details` is Envoy's code details; `handoff` is None when Check left none."""
-
-    status: int
-    content_type: str
-    content_encoding: str
-    end: bool
-    details: str
-    handoff: Handoff | None
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """Answer the response headers: let them go with these changes."""
-
-    set_headers: tuple[tuple[str, str], ...] = ()
-    remove_headers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """Release body bytes; `end` closes the body."""
-
-    data: bytes
-    end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Trailers:
-    """Answer the trailers: let them go as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Replace the whole response. Possible only before `Continue`."""
-
-    deny: Deny
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    """End the stream with an error: Envoy cuts the response off, nothing more leaves."""
-
-
-Command = Continue | Body | Trailers | Reply | Abort
-
-
 class _State(Enum):
     HEAD = auto()  # nothing seen yet
     HOLD = auto()  # body collected, headers unanswered
@@ -95,15 +49,17 @@ class Exchange:
     """One response. Call `head` once, then `body`/`trailers` as they come; each returns the commands to carry out.
 
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
-    `open_body` makes a rewriter for (content type, plan, cap in bytes), or None when no format reads the type.
+    `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
+    format reads the type.
     """
 
     plan: Callable[[Handoff], FilterPlan]
-    open_body: Callable[[str, FilterPlan, int], BodyRewriter | None]
+    open_body: Callable[[str, FilterPlan, int, Observer | None], BodyRewriter | None]
     handoff: Handoff | None = None
     outcome: Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated"] = "pending"
     failure: str = ""
     _rewriter: BodyRewriter | None = None
+    _metering: Metering | None = None
     _state: _State = _State.HEAD
     _passed: int = 0
     _skip_reason: str = ""
@@ -121,12 +77,23 @@ class Exchange:
         skipped = {self._skip_reason: 1} if self._skip_reason else {}
         return Coverage("none", 0, self._passed, 0, 0, skipped, {}, self.failure)
 
+    def settlement(self) -> Settlement | None:
+        """What the response cost, once it is over and if a reservation waits for it: given out a single time."""
+        if self._metering is None or not self.finished:
+            return None
+        metering, self._metering = self._metering, None
+        return metering.settlement()
+
     def head(self, head: ResponseHead) -> list[Command]:
         """Decide how the body will be treated."""
         if self._state is not _State.HEAD:
             raise ProtocolViolation("response headers came twice")
         self.handoff = head.handoff
+        if head.handoff is not None and head.handoff.reservation:
+            self._metering = Metering(head.handoff, head.status)
         if head.details and head.details != _UPSTREAM:
+            if self._metering is not None:
+                self._metering.never_ran()
             return self._pass("local_reply", head.end)
         if head.handoff is None:
             deny = Deny(
@@ -141,6 +108,8 @@ class Exchange:
         if head.end:
             return self._pass("no_body", end=True)
         if not plan.actions:
+            if self._metering is not None:
+                self._metering.listen(head.readable)
             return self._pass("no_ruleset", end=False)
         return self._open(head, head.handoff, plan)
 
@@ -153,6 +122,8 @@ class Exchange:
                 return []
             case _State.PASS:
                 self._passed += len(data)
+                if self._metering is not None:
+                    self._metering.hear(data, end=end)
                 if end:
                     self._finish("passed")
                 return [Body(data, end)]
@@ -166,6 +137,8 @@ class Exchange:
             case _State.DONE:
                 return []
             case _State.PASS:
+                if self._metering is not None:
+                    self._metering.hear(b"", end=True)
                 self._finish("passed")
                 return [Trailers()]
         commands = self._rewrite(b"", end=True)
@@ -178,12 +151,14 @@ class Exchange:
     def lost(self) -> None:
         """The peer ended the stream. Before the end of the response this means that the client did not get all."""
         if self._state is not _State.DONE:
+            if self._metering is not None:
+                self._metering.cut_off()
             self._finish("truncated")
 
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
-        partial = head.status in (101, 206)
-        encoded = head.content_encoding.strip().lower() not in ("", "identity")
-        rewriter = None if partial or encoded else self.open_body(head.content_type, plan, handoff.max_response)
+        observer = None if self._metering is None else self._metering.meter
+        kind = head.readable
+        rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
         if rewriter is not None:
             self._rewriter = rewriter
             if not rewriter.streaming:
@@ -191,8 +166,10 @@ class Exchange:
                 return []
             self._state = _State.LIVE
             return [Continue((), (*self._removed, *_STALE))]
-        reason = "partial_content" if partial else "content_encoding" if encoded else "unsupported_type"
+        reason = "partial_content" if head.partial else "content_encoding" if head.encoded else "unsupported_type"
         if handoff.unscannable == "pass":
+            if self._metering is not None:
+                self._metering.listen("")
             return self._pass(reason, end=False)
         deny = Deny(502, Reason.RESPONSE_WITHHELD, "The response cannot be checked and was withheld.", detail=reason)
         return self._withhold(deny, reason)
@@ -200,6 +177,8 @@ class Exchange:
     def _rewrite(self, data: bytes, end: bool) -> list[Command]:
         rewriter = self._rewriter
         assert rewriter is not None  # noqa: S101 - HOLD and LIVE are entered with one
+        if self._metering is not None and self._state is _State.HOLD:
+            self._metering.hold(len(data))
         try:
             out = rewriter.feed(data) if data else b""
             if end and rewriter.blocked is None:

@@ -18,7 +18,11 @@ FIELD = "tidegate"
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version."""
+    """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version.
+
+    `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
+    reserved for the prompt.
+    """
 
     request_id: str
     policy: str
@@ -31,12 +35,14 @@ class Handoff:
     dialect: Literal["openai", "problem"]
     unscannable: Literal["withhold", "pass"]
     max_response: int
+    reservation: str = ""
+    prompt_tokens: int = 0
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
         return orjson.dumps(
             [
-                1,
+                2,
                 self.request_id,
                 self.policy,
                 self.subject,
@@ -48,6 +54,8 @@ class Handoff:
                 self.dialect,
                 self.unscannable,
                 self.max_response,
+                self.reservation,
+                self.prompt_tokens,
             ]
         ).decode()
 
@@ -55,12 +63,12 @@ class Handoff:
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            version, *strings, rulesets, dialect, unscannable, cap = orjson.loads(text)
+            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt = orjson.loads(text)
         except (ValueError, TypeError) as error:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
         sound = (
             type(version) is int
-            and version == 1
+            and version == 2
             and len(strings) == 7
             and all(type(value) is str for value in strings)
             and isinstance(rulesets, list)
@@ -68,9 +76,12 @@ class Handoff:
             and dialect in ("openai", "problem")
             and unscannable in ("withhold", "pass")
             and type(cap) is int
+            and type(reservation) is str
+            and type(prompt) is int
+            and prompt >= 0
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
         request_id, policy, subject, tenant, tier, endpoint, model = strings
-        names = tuple(rulesets)
-        return cls(request_id, policy, subject, tenant, tier, endpoint, model, names, dialect, unscannable, cap)
+        caller = (request_id, policy, subject, tenant, tier, endpoint, model)
+        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,9 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
-from tidegate.envoy.exchange import Abort, Command, Exchange
+from tidegate.envoy.commands import Abort, Command
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.settle import Settlements
 from tidegate.errors import ProtocolViolation
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -32,11 +35,16 @@ class ProcessServicer:
         record: Callable[[Exchange], None],
         on_error: Callable[[Exception], None],
         live: Callable[[int], None],
+        settlements: Settlements,
     ) -> None:
         self._exchange = exchange
         self._record = record
         self._on_error = on_error
         self._live = live
+        self._settlements = settlements
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._aside = ThreadPoolExecutor(1, "filter")
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -53,7 +61,7 @@ class ProcessServicer:
         exchange = self._exchange()
         request_id = ""
         unanswered = 0
-        self._live(1)
+        self._begin()
         try:
             async for message in messages:
                 if message.HasField("response_headers"):
@@ -65,6 +73,7 @@ class ProcessServicer:
                         commands = await self._step_aside(exchange, message)
                     else:
                         commands = _step(exchange, message)
+                self._settle(exchange)
                 if commands:
                     unanswered = 0
                     await _carry_out(commands, exchange, request_id, context)
@@ -78,9 +87,33 @@ class ProcessServicer:
             self._on_error(failure)
             await context.abort(grpc.StatusCode.INTERNAL, "the response could not be processed")
         finally:
-            self._live(-1)
             exchange.lost()
+            self._settle(exchange)
+            self._end()
             self._record(exchange)
+
+    async def drained(self, timeout: float = 1.0) -> None:
+        """Wait for streams that were told to stop (at most `timeout` seconds), then for all settlements."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        await self._settlements.drained()
+
+    def _begin(self) -> None:
+        self._live(1)
+        self._open += 1
+        self._idle.clear()
+
+    def _end(self) -> None:
+        self._live(-1)
+        self._open -= 1
+        if not self._open:
+            self._idle.set()
+
+    def _settle(self, exchange: Exchange) -> None:
+        """Before the last bytes leave: a client that has them finds its limits settled."""
+        settlement = exchange.settlement()
+        if settlement is not None:
+            self._settlements.start(settlement)
 
     async def _step_aside(self, exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
         """`_step` on a thread, one at a time; it is over when this returns or raises, cancelled or not."""

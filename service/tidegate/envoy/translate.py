@@ -11,7 +11,7 @@ from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.edge import IDENTITY_PREFIX, canonical
-from tidegate.envoy.exchange import Body, Continue, Reply, ResponseHead, Trailers
+from tidegate.envoy.commands import Body, Continue, Reply, ResponseHead, Trailers
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
 from tidegate.outward import limit_headers, render

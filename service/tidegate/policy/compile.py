@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tidegate.admission.periods import NOMINAL
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit
-from tidegate.policy import compiled, schema
+from tidegate.policy import compiled, limits, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
 
@@ -58,16 +60,23 @@ def _version(data: Any, keysets: Mapping[str, KeySet]) -> str:
     return digest.hexdigest()[:VERSION_LENGTH]
 
 
-def _limits(scope: str, limits: schema.Limits) -> tuple[Limit, ...]:
-    return tuple(_limit(scope, limit) for limit in limits)
+def _limits(scope: str, listed: limits.Limits) -> tuple[Limit, ...]:
+    return tuple(_limit(scope, limit) for limit in listed)
 
 
-def _limit(scope: str, limit: schema.TokenBucket | schema.SlidingWindow) -> Limit:
-    per = tuple(limit.per)
-    if isinstance(limit, schema.SlidingWindow):
-        return Limit(scope, limit.name, "sliding_window", limit.limit, limit.window, per=per)
-    refill, period = limit.refill
-    return Limit(scope, limit.name, "token_bucket", limit.capacity, period, refill, per)
+def _limit(scope: str, limit: limits.AnyLimit) -> Limit:
+    match limit:
+        case limits.TokenBucket(capacity=capacity, refill=(refill, period)):
+            made = Limit(scope, limit.name, limit.algorithm, capacity, period, refill)
+        case limits.Quota(limit=capacity, period=resets, time_zone=time_zone):
+            period = NOMINAL[resets]
+            made = Limit(scope, limit.name, limit.algorithm, capacity, period, resets=resets, time_zone=time_zone)
+        case (
+            limits.SlidingWindow(limit=capacity, window=period)
+            | limits.SlidingWindowCounter(limit=capacity, window=period)
+        ):
+            made = Limit(scope, limit.name, limit.algorithm, capacity, period)
+    return replace(made, per=tuple(limit.per), cost=limit.cost, shadow=limit.shadow)
 
 
 def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:

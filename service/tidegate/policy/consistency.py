@@ -6,9 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.admission.periods import time_zones
 from tidegate.policy.document import Path
+from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.routes import shape, variables
-from tidegate.policy.schema import Document, Endpoint, Grant, Limits
+from tidegate.policy.schema import Document, Endpoint, Grant
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
 
@@ -84,6 +86,8 @@ def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[
                 "choose another name",
             )
         seen.add(limit.name)
+        if isinstance(limit, Quota):
+            _refer_one("time zone", limit.time_zone, time_zones(), (*path, index, "time_zone"), report)
 
 
 def _check_platform(document: Document, names: _Names, report: Report) -> None:

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tidegate.policy import words
-
-Attribute = Literal["tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"]
-
-
-class Strict(BaseModel):
-    """What every part of the document shares: no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_by_name=False)
-
-
-class _Limit(Strict):
-    name: words.Name = Field(description="What the limit is called in answers, logs and metrics; unique in its list.")
-    per: words.Set[Attribute] = Field(
-        default=[],
-        description="The attributes of a request that are counted apart; none means one count for all. "
-        "A subject counts within its tenant.",
-    )
-    cost: Literal["requests"] = Field(default="requests", description="What is counted. A request costs 1.")
-
-
-class TokenBucket(_Limit):
-    """A bucket that holds `capacity` tokens and gains some at a steady rate: bursts pass, the average is held."""
-
-    algorithm: Literal["token_bucket"] = Field(description="Selects this kind of limit.")
-    capacity: words.Count = Field(description="The most tokens that the bucket holds: the largest burst.")
-    refill: words.Refill = Field(description='Tokens gained in a time, for example "20/60s"; 10ms to 31d.')
-
-
-class SlidingWindow(_Limit):
-    """At most `limit` in any span of `window`, wherever the span begins. Exact: there are no window edges."""
-
-    algorithm: Literal["sliding_window"] = Field(description="Selects this kind of limit.")
-    limit: words.Count = Field(description="The most that passes in any one window.")
-    window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
-
-
-Limits = list[Annotated[TokenBucket | SlidingWindow, Field(discriminator="algorithm")]]
+from tidegate.policy.limits import Limits
+from tidegate.policy.strict import Strict
 
 
 class ApiKeys(Strict):

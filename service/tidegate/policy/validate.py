@@ -33,6 +33,7 @@ _STAND_INS: dict[str, Any] = {
     "refill": "1/1s",
     "limit": 1,
     "window": "1s",
+    "period": "day",
     "detect": ["_"],
     "act": "redact",
     "role": "_",
@@ -129,7 +130,7 @@ class _Left:
 
 def suggestion(word: str, known: Collection[str]) -> str:
     """ "; did you mean 'x'?", or nothing when no known word is near."""
-    near = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) if len(known) <= 500 else []
+    near = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6) if len(known) <= 1000 else []
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -155,9 +156,15 @@ def _explain(details: ErrorDetails, path: Path, rest: tuple[str | int, ...], rep
     elif kind == "union_tag_invalid":
         report.at((*path, "algorithm"), _one_of(context["expected_tags"], context["tag"]))
     elif kind == "extra_forbidden":
-        known = _keys(path[:-1], details["loc"])
+        nodes = _nodes(path[:-1], details["loc"])
+        variants = [variant for node in nodes for variant in _variants(node, details["loc"])]
+        known = list(dict.fromkeys(key for variant in variants for key in variant.get("properties", {})))
         word = str(path[-1])
-        message = suggestion(word, known) or f"; known here: {', '.join(known)}"
+        owners = [tag for node in nodes for tag, variant in _tagged(node) if word in variant.get("properties", {})]
+        if owners:
+            message = f", which belongs to {' and '.join(owners)}; known here: {', '.join(known)}"
+        else:
+            message = suggestion(word, known) or f"; known here: {', '.join(known)}"
         report.at(path, f"unknown key {shown(word)}{message}", key=True)
     else:
         report.at(path, _message(kind, context, value, details["msg"]), key="[key]" in rest)
@@ -173,6 +180,8 @@ def _message(kind: str, context: dict[str, Any], value: Any, fallback: str) -> s
             return _one_of(context["expected"], value)
         case "string_type":
             return f"must be a string, not {shown(value)}; quote it if it is one"
+        case "bool_type":
+            return f"must be true or false, not {shown(value)}"
         case "int_type":
             return f"must be an integer, not {shown(value)}"
         case "list_type":
@@ -205,13 +214,12 @@ def _published() -> dict[str, Any]:
     return json_schema()
 
 
-def _keys(path: Path, loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that the published schema knows at a path; `loc` names the variant where there are several."""
+def _nodes(path: Path, loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
+    """What the published schema has at a path; `loc` names the variant where there are several."""
     nodes = [_published()]
     for part in path:
         nodes = [child for node in nodes for child in _children(node, part, loc)]
-    found = [key for node in nodes for variant in _variants(node, loc) for key in variant.get("properties", {})]
-    return list(dict.fromkeys(found))
+    return nodes
 
 
 def _children(node: dict[str, Any], part: str | int, loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
@@ -229,5 +237,11 @@ def _variants(node: dict[str, Any], loc: tuple[str | int, ...]) -> list[dict[str
         return _variants(_published()["$defs"][node["$ref"].rpartition("/")[2]], loc)
     if "oneOf" not in node:
         return [node]
-    named = [{"$ref": ref} for tag, ref in node.get("discriminator", {}).get("mapping", {}).items() if tag in loc]
-    return [variant for choice in named or node["oneOf"] for variant in _variants(choice, loc)]
+    named = [variant for tag, variant in _tagged(node) if tag in loc]
+    return named or [variant for choice in node["oneOf"] for variant in _variants(choice, loc)]
+
+
+def _tagged(node: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The variants of a node by the word that chooses them."""
+    mapping = node.get("discriminator", {}).get("mapping", {})
+    return [(tag, _published()["$defs"][ref.rpartition("/")[2]]) for tag, ref in mapping.items()]

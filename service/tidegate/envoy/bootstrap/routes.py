@@ -29,7 +29,8 @@ class Routes:
     """The endpoints, and where each one's model is.
 
     `default` takes the endpoints that `upstreams` does not name, and what is no endpoint (tidegate refuses it).
-    Without it every endpoint must be named, and anything else has no route.
+    Without it every endpoint must be named, and anything else has no route. `priced` names the endpoints whose limits
+    are priced by the request body.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -37,6 +38,7 @@ class Routes:
     default: Address | None
     idle_timeout: float
     max_stream: float
+    priced: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = {endpoint.name for endpoint in self.endpoints}
@@ -48,7 +50,7 @@ class Routes:
     @property
     def read_bodies(self) -> bool:
         """Whether the decision for any endpoint needs the request body."""
-        return any(_reads_body(endpoint) for endpoint in self.endpoints)
+        return any(self._reads_body(endpoint) for endpoint in self.endpoints)
 
     def clusters(self) -> dict[str, Address]:
         """Cluster name → address of the model."""
@@ -65,6 +67,9 @@ class Routes:
             "ignore_port_in_host_matching": True,
             "virtual_hosts": hosts,
         }
+
+    def _reads_body(self, endpoint: Endpoint) -> bool:
+        return endpoint.request_body or endpoint.name in self.priced
 
     def _for_host(self, host: str) -> Sequence[Json]:
         own = [endpoint for endpoint in self.endpoints if host in endpoint.hosts]
@@ -83,7 +88,7 @@ class Routes:
             methods = "|".join(sorted(map(re.escape, endpoint.methods)))
             match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
         route = self._route(name, match, cluster)
-        return route | (without_request_body() if self.read_bodies and not _reads_body(endpoint) else {})
+        return route | (without_request_body() if self.read_bodies and not self._reads_body(endpoint) else {})
 
     def _route(self, name: str, match: Json, cluster: str) -> Json:
         action = {
@@ -98,10 +103,6 @@ class Routes:
 
 def _cluster_of(endpoint: str) -> str:
     return f"{_DEFAULT_CLUSTER}_{endpoint}"
-
-
-def _reads_body(endpoint: Endpoint) -> bool:
-    return endpoint.model is not None and endpoint.model.source == "body"
 
 
 def _specificity(endpoint: Endpoint) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tidegate.filtering.formats.coverage import Coverage
 from tidegate.filtering.formats.json_body import JsonBody
+from tidegate.filtering.formats.listening import Listening, Observer
 from tidegate.filtering.formats.media_type import format_of
 from tidegate.filtering.formats.sse import SseBody
 from tidegate.filtering.formats.text import TextBody
@@ -13,7 +14,7 @@ from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
-__all__ = ["BodyRewriter", "Coverage", "open_body"]
+__all__ = ["BodyRewriter", "Coverage", "Listening", "Observer", "listen", "open_body"]
 
 
 class BodyRewriter(Protocol):
@@ -50,20 +51,28 @@ def open_body(
     max_bytes: int,
     max_event: int = 262144,
     tail: bool = False,
+    observer: Observer | None = None,
 ) -> BodyRewriter | None:
     """A rewriter for `content_type`, or None when no format reads it.
 
     `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail`
-    an event stream ends with its receipt in a comment, since its headers left long before.
+    an event stream ends with its receipt in a comment, since its headers left long before. `observer` is shown what is
+    read, as it was before it is rewritten.
     """
     kind = format_of(content_type)
     if kind and not plan.actions:
         return UnreadBody(kind, "no_ruleset")
     match kind:
         case "json":
-            return JsonBody(plan, key=key, max_bytes=max_bytes)
+            return JsonBody(plan, key=key, max_bytes=max_bytes, observer=observer)
         case "sse":
-            return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail)
+            return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail, observer=observer)
         case "text":
-            return TextBody(plan, key=key, max_bytes=max_bytes)
+            return TextBody(plan, key=key, max_bytes=max_bytes, observer=observer)
     return None
+
+
+def listen(content_type: str, observer: Observer, *, max_bytes: int) -> Listening | None:
+    """Shows `observer` a body that passes unchanged; None when no format reads it. `max_bytes` caps what is held."""
+    kind = format_of(content_type)
+    return Listening(kind, observer, max_bytes=max_bytes) if kind else None

@@ -9,6 +9,7 @@ from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage, size
 from tidegate.filtering.formats.dialect import LOGPROBS, label
 from tidegate.filtering.formats.json_text import FLAT, parse, quote, unquote, walk
+from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.ruleset import FilterPlan
@@ -28,9 +29,10 @@ class JsonBody:
 
     streaming = False
 
-    def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int) -> None:
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int, observer: Observer | None = None) -> None:
         self._reader = Reader("json", plan, key=key)
         self._max_bytes = max_bytes
+        self._observer = observer
         self._body = bytearray()
         self._over = False
 
@@ -56,7 +58,7 @@ class JsonBody:
             return b""
         try:
             text = self._body.decode()
-            parse(text)
+            document = parse(text)
         except UnicodeDecodeError as fault:
             self._end("malformed")
             raise MalformedBody("a JSON document that is not UTF-8") from fault
@@ -64,6 +66,8 @@ class JsonBody:
             self._end("malformed")
             raise
         self._end("")
+        if self._observer is not None:
+            self._observer.document(document)
         out = self._rewrite(text)
         return b"" if self._reader.stopped() else out.encode()
 

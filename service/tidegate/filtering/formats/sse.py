@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage
 from tidegate.filtering.formats.json_text import dump
+from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.sse_events import Events
 from tidegate.filtering.formats.sse_frames import Frames, join, split
@@ -24,11 +25,18 @@ class SseBody:
     streaming = True
 
     def __init__(
-        self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int, max_event: int = 262144, tail: bool = False
+        self,
+        plan: FilterPlan,
+        *,
+        key: bytes = b"",
+        max_bytes: int,
+        max_event: int = 262144,
+        tail: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         self._reader = Reader("sse", plan, key=key)
         self._frames = Frames(min(max_event, max_bytes))
-        self._events = Events(self._reader)
+        self._events = Events(self._reader, observer)
         self._max_bytes = max_bytes
         self._tail = tail
         self._over = False

@@ -10,20 +10,21 @@ from tidegate.filtering.formats.channels import Channels, made
 from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
 from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, parse, quote, unquote, walk
+from tidegate.filtering.formats.listening import DONE, Observer
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
 
-_DONE = "[DONE]"
 _MAX_PATTERNS = 4
 
 
 class Events:
     """Rewrites events. Each call returns the frames that leave for one: made ones first, then the event itself."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, observer: Observer | None = None) -> None:
         self._reader = reader
+        self._observer = observer
         self._channels = Channels()
         self._varying = Varying()
         self._patterns: deque[Pattern] = deque(maxlen=_MAX_PATTERNS)
@@ -46,7 +47,7 @@ class Events:
             if tokens is not None:
                 return self._again(pattern, tokens, lines)
         visible = payload.strip(BLANK)
-        if visible == _DONE:
+        if visible == DONE:
             frames = self.flush()
             return frames if self._reader.stopped() else frames + join(lines, payload)
         if visible[:1] in ("{", "["):
@@ -77,6 +78,8 @@ class Events:
         tally = self._reader.tally
         tally.scanned_bytes += size(payload)
         tally.scanned_fields += 1
+        if self._observer is not None:
+            self._observer.text(payload)
         channel: Channel = ("data", name)
         out = self._channels.open(channel, lambda: self._reader.plain("data")).run.feed(payload)
         heading = _heading(lines)
@@ -98,6 +101,8 @@ class Events:
                 old = unquote(token)
                 counts.string("string", token)
                 if hole is pattern.piece:
+                    if self._observer is not None:
+                        self._observer.text(old)
                     running = not reader.stopped()
                     text = self._run(pattern.channel, hole.path).feed(old)
                     clean = text if running and reader.stopped() else ""
@@ -126,8 +131,11 @@ class Events:
 
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
-        reading = read(parse(payload))
+        document = parse(payload)
+        reading = read(document)
         leaves = list(walk(payload))  # the whole event is walked, hence valid, before any of it is taken
+        if self._observer is not None:
+            self._observer.document(document)
         reader.sift(unquote(payload[leaf.start : leaf.end]) for leaf in leaves if leaf.kind != "number")
         holes = self._varying.holes(payload, leaves)
         fixed, varying = Counts(), Counts()

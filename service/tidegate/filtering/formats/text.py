@@ -6,6 +6,7 @@ from codecs import getincrementaldecoder
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
@@ -18,10 +19,11 @@ class TextBody:
 
     streaming = True
 
-    def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int) -> None:
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int, observer: Observer | None = None) -> None:
         self._reader = Reader("text", plan, key=key)
         self._run = self._reader.plain()
         self._max_bytes = max_bytes
+        self._observer = observer
         self._decoder = _Decoder()
         self._over = False
         self._fault: MalformedBody | BodyTooLarge | None = None
@@ -65,6 +67,8 @@ class TextBody:
             read = fault.start - pending
             self._fail(MalformedBody("text that is not UTF-8"), "malformed")
         tally.scanned_bytes += read
+        if self._observer is not None:
+            self._observer.text(text)
         out = self._run.feed(text)
         if self._reader.stopped():
             self._over = True

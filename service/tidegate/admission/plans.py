@@ -1,0 +1,41 @@
+"""What the counters of `memory` need to know of a limit, worked out once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidegate.admission.arithmetic import microseconds, rate
+from tidegate.admission.periods import Calendar, calendar_of
+from tidegate.model import Limit
+
+if TYPE_CHECKING:
+    from tidegate.admission.counters import Counter
+
+NEVER = -1
+"""The wait of a cost over the capacity."""
+
+
+class Table(dict[str, "Counter"]):
+    """The counters of one limit by key; `plan` is the limit as it stood last."""
+
+    __slots__ = ("plan",)
+    plan: Plan
+
+
+class Plan:
+    """A limit with what its steps need worked out, and the counters of its keys.
+
+    `calendar` is None unless the limit goes by wall time.
+    """
+
+    __slots__ = ("calendar", "capacity", "limit", "p", "r", "table", "window")
+    calendar: Calendar | None
+
+    def __init__(self, limit: Limit, table: Table) -> None:
+        self.limit = limit
+        self.table = table
+        table.plan = self
+        self.capacity = limit.capacity
+        self.window = microseconds(limit.period)
+        self.p, self.r = rate(limit) if limit.algorithm == "token_bucket" else (1, 1)
+        self.calendar = calendar_of(limit.resets, limit.time_zone) if limit.algorithm == "quota" else None

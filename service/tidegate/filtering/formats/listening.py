@@ -1,0 +1,88 @@
+"""A body that passes as it is, read beside: for what wants to know it and not to change it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import orjson
+
+from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.sse_frames import Frames, split
+
+DONE = "[DONE]"
+
+
+class Observer(Protocol):
+    """Is shown a body as it is read, each part of it once and in order. Must not raise or change anything."""
+
+    def document(self, document: Any) -> None:
+        """A JSON document, or the data of one event."""
+
+    def text(self, text: str) -> None:
+        """Text that stands in no document, or the piece by which an event differs from the one before it."""
+
+    def unread(self, size: int) -> None:
+        """`size` bytes that could not be decoded."""
+
+
+class Listening:
+    """One body of a format. Never raises: what cannot be decoded is shown as so many unread bytes."""
+
+    def __init__(self, kind: str, observer: Observer, *, max_bytes: int, max_event: int = 262144) -> None:
+        self._kind = kind
+        self._observer = observer
+        self._max_bytes = max_bytes
+        self._frames = Frames(min(max_event, max_bytes))
+        self._body = bytearray()
+        self._size = 0
+        self._shown = 0
+        self._lost = False
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes, cut anywhere."""
+        if self._lost or self._kind == "text":
+            self._observer.unread(len(data))
+        elif self._kind == "sse":
+            self._events(data)
+        elif len(self._body) + len(data) > self._max_bytes:
+            self._give_up(len(self._body) + len(data))
+        else:
+            self._body += data
+
+    def finish(self, *, whole: bool = True) -> None:
+        """The body is over. One that is not `whole` was cut off, and so was its last event."""
+        if self._lost or self._kind == "text":
+            return
+        if self._kind == "sse":
+            if whole:
+                self._events(None)
+        elif self._body:
+            body, self._body = bytes(self._body), bytearray()
+            try:
+                self._observer.document(orjson.loads(body))
+            except ValueError:
+                self._observer.unread(len(body))
+
+    def _events(self, data: bytes | None) -> None:
+        self._size += len(data or b"")
+        try:
+            for frame in self._frames.finish() if data is None else self._frames.feed(data):
+                self._shown += 1 + sum(1 + len(line.encode()) for line in frame)
+                payload = split(frame)[1] if frame else None
+                if payload is not None and payload.strip(BLANK) != DONE:
+                    self._event(payload)
+        except (MalformedBody, BodyTooLarge):
+            # However the bytes were cut: all that came less the events that were shown.
+            self._give_up(max(0, self._size - self._shown))
+
+    def _event(self, payload: str) -> None:
+        try:
+            self._observer.document(orjson.loads(payload))
+        except ValueError:
+            self._observer.text(payload)
+
+    def _give_up(self, size: int) -> None:
+        self._lost = True
+        self._body = bytearray()
+        self._observer.unread(size)

@@ -1,0 +1,64 @@
+"""The cost of one exchange in every unit that a limit may be priced in, and which limits need more than a count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tidegate.model import Limit
+from tidegate.policy.compiled import Endpoint, Policy
+
+MAX_UNITS: Final = 2**40
+"""No cost is larger: an estimate is cut to it, a usage beyond it is not believed. Units."""
+BYTES_PER_TOKEN: Final = 4
+"""UTF-8 bytes that count as one token where nobody counted tokens. About right for English, dear for other scripts."""
+HOLD: Final = 600.0
+"""How long a reservation can still be settled; afterwards what was reserved stands. Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """One exchange in each unit. `tokens` is at least prompt + completion; a model may count more (reasoning)."""
+
+    requests: int = 1
+    request_bytes: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    tokens: int = 0
+
+    def as_mapping(self) -> Mapping[str, int]:
+        """Unit (a value of `Limit.cost`) → cost."""
+        return {
+            "requests": self.requests,
+            "request_bytes": self.request_bytes,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "tokens": self.tokens,
+        }
+
+
+def tokens_of(size: int) -> int:
+    """The tokens that `size` bytes of text count as, rounded up."""
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def is_priced(limits: Iterable[Limit]) -> bool:
+    """Whether any of `limits` costs something other than one for each request."""
+    for limit in limits:  # noqa: SIM110 - a generator would cost each decision three times as much
+        if limit.cost != "requests":
+            return True
+    return False
+
+
+def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
+    """Whether a limit that may apply to `endpoint` is priced by what the request body says.
+
+    Floor and tier limits may apply anywhere, a tenant's where the tenant owns or was lent the endpoint.
+    """
+    if is_priced(policy.floor_limits) or is_priced(endpoint.limits):
+        return True
+    if any(is_priced(tier.limits) for tier in policy.tiers.values()):
+        return True
+    reach = (endpoint.owner, *endpoint.shared_with)
+    return any(is_priced(policy.tenants[name].limits) for name in reach if name in policy.tenants)

@@ -1,0 +1,144 @@
+"""What a response cost, read from it as it streams: its own `usage` where it says, else its text, counted.
+
+Understood are OpenAI's chat and completions (`usage.prompt_tokens`, `completion_tokens`, `total_tokens`), its
+responses (`usage.input_tokens`, `output_tokens`, in the event under `response`) and Anthropic's messages (the same
+names, in the first event under `message`, with the tokens of its prompt cache beside them).
+
+The last `usage` wins, figure by figure, and text that comes after it is counted on top: so a stream that was cut off
+after an early `usage` is not free. A figure that is no count, or over 2^40, is not believed and adds to `lies`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tidegate.usage.costs import MAX_UNITS, Costs, tokens_of
+
+_PROMPT: Final = ("prompt_tokens", "input_tokens")
+_COMPLETION: Final = ("completion_tokens", "output_tokens")
+_CACHED: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
+# Strings of an answer that the model did not write.
+_LABELS: Final = frozenset(
+    {"id", "call_id", "item_id", "tool_call_id", "type", "role", "object", "model", "status", "event", "index"}
+    | {"finish_reason", "stop_reason", "signature", "encrypted_content", "system_fingerprint", "logprobs", "usage"}
+)
+
+
+class Meter:
+    """The cost of one response so far. Takes anything and never raises."""
+
+    def __init__(self) -> None:
+        self.lies = 0
+        self._size = 0
+        self._known_at = 0
+        self._prompt: int | None = None
+        self._completion: int | None = None
+        self._total: int | None = None
+
+    def document(self, document: Any) -> None:
+        """A whole answer, or one event of a stream, as it was decoded."""
+        if not isinstance(document, dict):
+            self._size += _size_of(document)
+            return
+        self._size += _size_of(_written(document))
+        for holder in (document, document.get("response"), document.get("message")):
+            if isinstance(holder, dict) and holder.get("usage") is not None:
+                self._usage(holder["usage"])
+
+    def text(self, text: str) -> None:
+        """A piece of what the model wrote."""
+        self._size += _length(text)
+
+    def unread(self, size: int) -> None:
+        """`size` bytes that nobody could decode: all of them count as text."""
+        self._size += size
+
+    def costs(self, prompt: int) -> Costs:
+        """The cost so far. `prompt` is the estimate, for when no usage tells; `request_bytes` is not known here."""
+        prompt = prompt if self._prompt is None else self._prompt
+        counted = min(MAX_UNITS, (self._completion or 0) + tokens_of(self._size - self._known_at))
+        total = min(MAX_UNITS, (self._total or 0) + tokens_of(self._size - self._known_at))
+        return Costs(
+            prompt_tokens=prompt, completion_tokens=counted, tokens=min(MAX_UNITS, max(total, prompt + counted))
+        )
+
+    @property
+    def told(self) -> bool:
+        """Whether a usage that can be believed has come."""
+        return self._completion is not None or self._prompt is not None
+
+    def _usage(self, usage: Any) -> None:
+        if not isinstance(usage, dict):
+            self.lies += 1
+            return
+        prompt, completion = self._first(usage, _PROMPT), self._first(usage, _COMPLETION)
+        total = self._figure(usage, "total_tokens")
+        if prompt is not None:
+            if "input_tokens" in usage:
+                prompt += sum(self._figure(usage, name) or 0 for name in _CACHED)
+            self._prompt = min(prompt, MAX_UNITS)
+        if completion is None and total is not None and prompt is not None and not _has(usage, _COMPLETION):
+            completion = max(0, total - prompt)  # embeddings: nothing was written
+        if completion is not None:
+            self._completion, self._total = completion, total
+            self._known_at = self._size
+
+    def _first(self, usage: dict[str, Any], names: tuple[str, ...]) -> int | None:
+        found = [figure for name in names if (figure := self._figure(usage, name)) is not None]
+        return found[0] if found else None
+
+    def _figure(self, usage: dict[str, Any], name: str) -> int | None:
+        value = usage.get(name)
+        if value is None:
+            return None
+        if type(value) is not int or not 0 <= value <= MAX_UNITS:
+            self.lies += 1
+            return None
+        return value
+
+
+def _has(usage: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return any(usage.get(name) is not None for name in names)
+
+
+def _written(document: dict[str, Any]) -> Any:
+    """The part of a document that the model wrote and that no other event repeats."""
+    choices = document.get("choices")
+    if isinstance(choices, list):
+        return [_of_choice(choice) for choice in choices if isinstance(choice, dict)]
+    kind = document.get("type")
+    if isinstance(kind, str):
+        if kind.startswith("response."):
+            delta = document.get("delta")
+            return delta if isinstance(delta, str) else None
+        if kind == "content_block_delta":
+            return document.get("delta")
+        if kind in ("ping", "error") or kind.startswith(("message_", "content_block_")):
+            return None
+    if isinstance(document.get("output"), list):
+        return document["output"]
+    if document.get("object") == "list" and isinstance(document.get("data"), list):
+        return None  # embeddings, or a list of models
+    return None if "error" in document and len(document) == 1 else document
+
+
+def _of_choice(choice: dict[str, Any]) -> list[Any]:
+    return [choice.get(name) for name in ("delta", "message", "text")]
+
+
+def _size_of(node: Any) -> int:
+    """Bytes of the strings in a value, labels left out. A loop over a stack: depth is the model's to choose."""
+    stack, size = [node], 0
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            size += _length(node)
+        elif isinstance(node, list):
+            stack += [item for item in node if isinstance(item, str | list | dict)]
+        elif isinstance(node, dict):
+            stack += [value for name, value in node.items() if name not in _LABELS]
+    return size
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,203 @@
+"""Limits priced in tokens: reserved by an estimate, settled by what the model said or wrote, through the real Envoy.
+
+Each test asks for a model of its own, and the limit is kept per model: so each has the whole limit to itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from tidegate.demo.redis_server import running_redis
+from tidegate.usage.estimate import estimate
+
+from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chat, chunked, delta, event, finish, json_answer
+
+LIMIT = 10_000
+POLICY = """
+version: 1
+platform:
+  identity:
+    api_keys: {header: authorization, file: keys.yaml}
+tiers:
+  free:
+    limits:
+      - {name: tph, algorithm: sliding_window, limit: 10000, window: 1h, per: [subject, model], cost: tokens}
+      - {name: rph, algorithm: sliding_window, limit: 1000, window: 1h, per: [subject, model]}
+rulesets:
+  pii: [{detect: [EMAIL], act: redact}]
+tenants:
+  acme: {grants: [{role: analyst, endpoints: "*"}]}
+endpoints:
+  chat:
+    owner: acme
+    match: {hosts: ["*"], path: /v1/chat/completions, methods: [POST]}
+    model: {from: body.model, allowed: {free: "*"}}
+    rulesets: [pii]
+  plain:
+    owner: acme
+    match: {hosts: ["*"], path: /v1/completions, methods: [POST]}
+    model: {from: body.model, allowed: {free: "*"}}
+"""
+PATHS = ["/v1/chat/completions", "/v1/completions"]
+NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def priced(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> Iterator[Gate]:
+    directory = tmp_path_factory.mktemp("tokens")
+    with ExitStack() as stack:
+        flags = {}
+        if request.param == "redis":
+            flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
+        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags))
+
+
+@pytest.fixture
+def model() -> str:
+    return f"model-{next(_numbers)}"
+
+
+def body_of(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "x" * 40}], **more}
+
+
+def reserved(body: dict[str, Any]) -> int:
+    return estimate(json.dumps(body).encode()).tokens
+
+
+def ask(gate: Gate, answer: Answer, model: str, path: str = PATHS[0], **more: Any) -> httpx.Response:
+    return gate.send("POST", path, answer, json=body_of(model, **more))
+
+
+def left(answer: httpx.Response) -> int:
+    return int(answer.headers["x-ratelimit-remaining-tokens"])
+
+
+def used(gate: Gate, model: str) -> int:
+    """What stands against the limit now: told by a look that costs nothing once it is over."""
+    look = body_of(model, max_tokens=1)
+    return LIMIT - left(ask(gate, json_answer(NOTHING), model, max_tokens=1)) - reserved(look)
+
+
+def settles_at(gate: Gate, model: str, tokens: int) -> None:
+    seen: list[int] = []
+
+    def there() -> bool:
+        seen.append(used(gate, model))
+        return seen[-1] == tokens
+
+    until(there, what=f"{tokens} tokens, but {seen[-3:]}")
+
+
+def streamed(*parts: Any, **more: Any) -> Answer:
+    return chunked([*parts, *finish()], **more)
+
+
+USAGE = {"usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_json_answer_settles_by_its_usage(priced: Gate, model: str, path: str) -> None:
+    answer = ask(priced, json_answer({**chat("hello"), **USAGE}), model, path, max_tokens=5000)
+    assert answer.headers["x-ratelimit-limit-tokens"] == str(LIMIT)
+    assert left(answer) == LIMIT - reserved(body_of(model, max_tokens=5000))
+    settles_at(priced, model, 18)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_stream_settles_by_its_last_usage(priced: Gate, model: str, path: str) -> None:
+    usage = event({"id": "c", "object": "chat.completion.chunk", "choices": [], **USAGE})
+    ask(priced, chunked([delta("Hi "), delta("there"), *finish()[:1], usage, finish()[1]]), model, path)
+    settles_at(priced, model, 18)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_usage_the_text_is_counted(priced: Gate, model: str, path: str) -> None:
+    ask(priced, streamed(delta("y" * 20), delta("y" * 20)), model, path)
+    settles_at(priced, model, 3 + 4 + 10 + 10)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_client_that_leaves_in_mid_stream_pays_for_what_was_written(priced: Gate, model: str, path: str) -> None:
+    hold = Hold()
+    fields = priced.fields(chunked([delta("y" * 40), hold, delta("never"), *finish()]))
+    with priced.client() as client, client.stream("POST", path, headers=fields, json=body_of(model)) as answer:
+        next(answer.iter_raw())
+    settles_at(priced, model, 3 + 4 + 10 + 10)
+
+
+def test_a_running_request_holds_its_reservation(priced: Gate, model: str) -> None:
+    hold = Hold()
+    fields = priced.fields(chunked([delta("Hi"), hold, event({"choices": [], **USAGE}), *finish()]))
+    body = body_of(model, max_tokens=6000)
+    with priced.client() as client, client.stream("POST", PATHS[0], headers=fields, json=body) as answer:
+        refused = ask(priced, json_answer(NOTHING), model, max_tokens=6000)
+        assert refused.status_code == 429
+        assert "tph" in refused.json()["error"]["message"]
+        assert "retry-after" in refused.headers
+        hold.open()
+        answer.read()
+    settles_at(priced, model, 18)
+    assert ask(priced, json_answer(NOTHING), model, max_tokens=6000).status_code == 200
+
+
+def test_what_is_left_decreases_from_call_to_call(priced: Gate, model: str) -> None:
+    seen = []
+    for spent in (0, 500, 1000):
+        settles_at(priced, model, spent)
+        usage = {"usage": {"prompt_tokens": 100, "completion_tokens": 400}}
+        seen.append(left(ask(priced, json_answer({**chat("hello"), **usage}), model)))
+    first = LIMIT - reserved(body_of(model))
+    assert seen == [first, first - 500, first - 1000]
+
+
+@pytest.mark.parametrize("lie", [-1, 2**50, 1e300, "9", True])
+def test_a_lying_usage_is_not_believed(priced: Gate, model: str, lie: Any) -> None:
+    before = priced.metric("tidegate_usage_refused_total")
+    usage = {"usage": {"prompt_tokens": lie, "completion_tokens": lie, "total_tokens": lie}}
+    ask(priced, json_answer({**chat("y" * 40), **usage}), model)
+    settles_at(priced, model, 3 + 4 + 10 + 10)
+    assert priced.metric("tidegate_usage_refused_total") == before + 3
+
+
+def test_a_request_larger_than_the_limit_is_told_so(priced: Gate, model: str) -> None:
+    refused = ask(priced, json_answer(NOTHING), model, max_tokens=20_000)
+    assert refused.status_code == 429
+    assert "retry-after" not in refused.headers
+    assert "larger than limit 'tph'" in refused.json()["error"]["message"]
+    settles_at(priced, model, 0)
+
+
+def test_an_upstream_that_fails_costs_no_tokens(priced: Gate, model: str) -> None:
+    assert ask(priced, Answer([Reset()], raw=True), model).status_code == 503
+    settles_at(priced, model, 0)
+    assert ask(priced, json_answer({"error": {"message": "overloaded"}}, status=500), model).status_code == 500
+    settles_at(priced, model, 0)
+
+
+def test_a_body_that_passes_unread_is_not_changed_by_being_metered(priced: Gate, model: str) -> None:
+    raw = b'{"choices": [broken \xff' + b"y" * 19
+    answer = ask(priced, json_answer(raw), model, PATHS[1])
+    assert answer.content == raw
+    settles_at(priced, model, 3 + 4 + 10 + 10)
+
+
+def test_a_withheld_answer_costs_its_prompt(priced: Gate, model: str) -> None:
+    assert ask(priced, json_answer(b"{broken"), model).status_code == 502
+    settles_at(priced, model, 3 + 4 + 10)
+
+
+def test_every_reservation_was_settled(priced: Gate) -> None:
+    assert priced.metric("tidegate_settlements_total", outcome="settled") > 0
+    for outcome in ("late", "unavailable", "failed"):
+        assert priced.metric("tidegate_settlements_total", outcome=outcome) == 0

@@ -1,0 +1,310 @@
+"""Every ending of a response settles its reservation once, with the cost that the ending stands for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+import pytest
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.envoy.metering import Settlement
+from tidegate.envoy.process import ProcessServicer
+from tidegate.envoy.settle import Settlements
+from tidegate.errors import StoreUnavailable, UnsupportedBody
+from tidegate.filtering.ruleset import FilterPlan
+
+from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
+
+HELD = dataclasses.replace(HANDOFF, reservation="res-1", prompt_tokens=100)
+USAGE = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
+TOLD = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0}
+
+
+def counted(completion: int) -> dict[str, int]:
+    return {"prompt_tokens": 100, "completion_tokens": completion, "tokens": 100 + completion}
+
+
+def chat(text: str, **more: Any) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": text}}], **more}).encode()
+
+
+def event(text: str, **more: Any) -> bytes:
+    choices = [{"index": 0, "delta": {"content": text}}]
+    return f"data: {json.dumps({'choices': choices, **more})}\n\n".encode()
+
+
+def settled(
+    *parts: bytes, plan: FilterPlan = REDACT, end: bool = True, handoff: Handoff = HELD, **changes: Any
+) -> Settlement | None:
+    subject = exchange(plan)
+    subject.head(head(**{"handoff": handoff, **changes}))
+    assert parts == () or subject.finished or subject.settlement() is None
+    for part in parts:
+        subject.body(part, end=False)
+    if end and parts:
+        subject.body(b"", end=True)
+    subject.lost()
+    settlement = subject.settlement()
+    assert subject.settlement() is None
+    return settlement
+
+
+def costs(*parts: bytes, **changes: Any) -> Mapping[str, int]:
+    settlement = settled(*parts, **changes)
+    assert settlement is not None
+    assert settlement.reservation == "res-1"
+    return settlement.costs
+
+
+SSE = {"content_type": "text/event-stream"}
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_response_costs_what_its_usage_says(plan: FilterPlan) -> None:
+    assert costs(chat("hello", **USAGE), plan=plan) == TOLD
+    assert costs(event("hello"), event("", **USAGE), b"data: [DONE]\n\n", plan=plan, **SSE) == TOLD
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_without_usage_the_text_is_counted(plan: FilterPlan) -> None:
+    assert costs(chat("x" * 40), plan=plan) == counted(10)
+    assert costs(event("x" * 20), event("x" * 20), plan=plan, **SSE) == counted(10)
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_response_that_is_cut_off_costs_what_was_seen(plan: FilterPlan) -> None:
+    assert costs(event("x" * 40), event("x" * 400)[:-9], plan=plan, end=False, **SSE) == counted(10)
+    body = chat("x" * 40, **USAGE)[:-1]
+    assert costs(body, plan=plan, end=False) == counted(-(-len(body) // 4))
+
+
+def test_a_blocked_response_was_written_all_the_same() -> None:
+    assert costs(chat(f"mail {SECRET}", **USAGE), plan=BLOCK) == TOLD
+    assert costs(event("x" * 40), event(f" {SECRET} "), event("never"), plan=BLOCK, **SSE)["completion_tokens"] >= 10
+
+
+def test_a_withheld_response_costs_its_prompt() -> None:
+    assert costs(b"{not json") == counted(0)
+    assert costs(chat("x" * 70_000)) == counted(0)
+    assert costs(content_type="image/png") == counted(0)
+    assert costs(status=206) == counted(0)
+
+
+def test_an_unknown_ruleset_costs_the_prompt() -> None:
+    def unknown(_: Handoff) -> FilterPlan:
+        raise UnsupportedBody("no such ruleset")
+
+    subject = Exchange(unknown, lambda *_: None)
+    subject.head(head(handoff=HELD))
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.costs == counted(0)
+
+
+def test_a_stream_that_breaks_costs_what_had_left() -> None:
+    assert costs(event("x" * 40), b"data: {broken\n\n", event("never"), **SSE) == counted(10)
+
+
+def test_a_body_that_passes_malformed_is_counted_by_its_bytes_and_not_touched() -> None:
+    subject = exchange(NOTHING)
+    subject.head(head(handoff=HELD))
+    raw = b"{not json" * 4
+    assert body_of(subject.body(raw, end=False) + subject.body(b"", end=True)) == raw
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.costs == counted(9)
+
+
+@pytest.mark.parametrize(
+    "details", ["no_healthy_upstream", "upstream_reset_before_response_started", "route_not_found"]
+)
+def test_a_reply_of_envoys_own_costs_the_request_alone(details: str) -> None:
+    assert costs(b"no upstream", details=details, status=503) == {**ZERO, "request_bytes": 0}
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_an_error_of_the_model_costs_no_tokens_unless_it_says_so(plan: FilterPlan) -> None:
+    assert costs(b'{"error": {"message": "overloaded"}}', status=500, plan=plan) == ZERO
+    assert costs(chat("", **USAGE), status=500, plan=plan) == TOLD
+
+
+def test_what_nobody_can_count_costs_what_was_reserved() -> None:
+    open_ = dataclasses.replace(HELD, unscannable="pass")
+    assert costs(b"\x89PNG", content_type="image/png", handoff=open_) == {}
+    assert costs(b"\x1f\x8b", content_encoding="gzip", plan=NOTHING) == {}
+    assert costs(b"\x1f\x8b", content_encoding="gzip", handoff=open_) == {}
+
+
+def test_no_body_costs_the_prompt() -> None:
+    assert costs(end=True, status=204) == counted(0)
+    subject = exchange()
+    subject.head(head(handoff=HELD, end=True))
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.costs == counted(0)
+
+
+def test_a_lying_usage_is_reported_with_the_settlement() -> None:
+    settlement = settled(chat("x" * 40, usage={"prompt_tokens": -1, "completion_tokens": 2**50}))
+    assert settlement == Settlement("res-1", counted(10), lies=2)
+
+
+def test_without_a_reservation_nothing_is_settled() -> None:
+    assert settled(chat("hello", **USAGE), handoff=HANDOFF) is None
+    subject = exchange()
+    subject.lost()
+    assert subject.settlement() is None
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@settings(deadline=None)
+@given(places=st.lists(st.integers(0, 10_000), max_size=6))
+def test_trailers_and_cuts_change_nothing(plan: FilterPlan, places: list[int]) -> None:
+    stream = event("Hi bob@exa") + event("mple.com") + event("", **USAGE)
+    edges = [0, *sorted(place % len(stream) for place in places), len(stream)]
+    subject = exchange(plan)
+    subject.head(head(handoff=HELD, **SSE))
+    for start, stop in itertools.pairwise(edges):
+        subject.body(stream[start:stop], end=False)
+    subject.trailers()
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.costs == TOLD
+
+
+class Desk:
+    """A store that answers when it is told to."""
+
+    def __init__(self, failure: Exception | None = None, known: bool = True) -> None:
+        self.failure, self.known = failure, known
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.seen: list[tuple[str, Mapping[str, int]]] = []
+        self.outcomes: list[tuple[str, int]] = []
+        self.errors: list[Exception] = []
+
+    async def settle(self, reservation: str, given: Mapping[str, int]) -> bool:
+        await self.gate.wait()
+        self.seen.append((reservation, given))
+        if self.failure is not None:
+            raise self.failure
+        return self.known
+
+    def settlements(self) -> Settlements:
+        return Settlements(self.settle, record=lambda *given: self.outcomes.append(given), on_error=self.errors.append)
+
+
+@pytest.mark.parametrize(
+    ("desk", "outcome"),
+    [
+        (lambda: Desk(), "settled"),
+        (lambda: Desk(known=False), "late"),
+        (lambda: Desk(StoreUnavailable("down")), "unavailable"),
+        (lambda: Desk(RuntimeError("boom")), "failed"),
+    ],
+)
+async def test_how_each_settlement_went_is_recorded(desk: Any, outcome: str) -> None:
+    made: Desk = desk()
+    settlements = made.settlements()
+    settlements.start(Settlement("res-1", {"tokens": 3}, lies=2))
+    await settlements.drained()
+    assert made.seen == [("res-1", {"tokens": 3})]
+    assert made.outcomes == [(outcome, 2)]
+    assert made.errors == ([made.failure] if outcome == "failed" else [])
+
+
+def message(handoff: Handoff | None = None, body: bytes = b"", end: bool = False) -> ext_proc.ProcessingRequest:
+    made = ext_proc.ProcessingRequest()
+    if handoff is None:
+        made.response_body.body = body
+        made.response_body.end_of_stream = end
+        return made
+    for name, value in ((":status", "200"), ("content-type", "text/event-stream")):
+        field = made.response_headers.headers.headers.add()
+        field.key, field.raw_value = name, value.encode()
+    made.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = handoff.encode()
+    return made
+
+
+class Line:
+    """A gRPC context that takes what is written."""
+
+    async def write(self, response: Any) -> None:
+        await asyncio.sleep(0)
+
+    async def abort(self, *_: Any) -> None:
+        raise grpc.aio.AbortError
+
+
+def servicer(desk: Desk) -> ProcessServicer:
+    return ProcessServicer(
+        exchange=exchange, record=lambda _: None, on_error=desk.errors.append, live=lambda _: None,
+        settlements=desk.settlements(),
+    )  # fmt: skip
+
+
+async def test_a_stream_that_is_cancelled_settles_and_shutdown_waits_for_it() -> None:
+    desk = Desk()
+    desk.gate.clear()
+    subject = servicer(desk)
+    reached = asyncio.Event()
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(HELD)
+        yield message(body=event("x" * 40))
+        reached.set()
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(subject.process(messages(), Line()))
+    await reached.wait()
+    stream.cancel()
+    drained = asyncio.create_task(subject.drained())
+    with pytest.raises(asyncio.CancelledError):
+        await stream
+    await asyncio.sleep(0)
+    assert not drained.done()
+    desk.gate.set()
+    await drained
+    assert desk.seen == [("res-1", counted(10))]
+
+
+async def test_a_stream_that_ends_settles_once_and_never_waits_for_the_store() -> None:
+    desk = Desk()
+    desk.gate.clear()
+    subject = servicer(desk)
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(HELD)
+        yield message(body=event("hello", **USAGE), end=True)
+
+    await subject.process(messages(), Line())
+    desk.gate.set()
+    await subject.drained()
+    assert desk.seen == [("res-1", TOLD)]
+
+
+@pytest.mark.parametrize("body", [b"data: {broken\n\n", b"data: \xff\n\n"])
+async def test_a_stream_that_is_aborted_settles(body: bytes) -> None:
+    desk = Desk(StoreUnavailable("down"))
+    subject = servicer(desk)
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(HELD)
+        yield message(body=event("x" * 40) + body)
+        yield message(HELD)
+
+    with pytest.raises(grpc.aio.AbortError):
+        await subject.process(messages(), Line())
+    await subject.drained()
+    assert desk.outcomes == [("unavailable", 0)]
+    assert desk.seen == [("res-1", counted(10))]

@@ -1,0 +1,78 @@
+"""Which requests have to be read before they are admitted."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import yaml
+from tidegate.envoy.config import Address, EnvoyConfig
+from tidegate.model import UNITS, Limit, Unit
+from tidegate.policy import parse_policy
+from tidegate.policy.compiled import Policy
+from tidegate.usage.costs import Costs, is_priced, needs_body
+
+POLICY = parse_policy("""
+version: 1
+tiers: {free: {}, premium: {}}
+tenants: {acme: {}, beta: {}, gamma: {}}
+endpoints:
+  own: {owner: acme, match: {hosts: ["*"], path: /own, methods: [POST]}}
+  lent: {owner: beta, shared_with: [acme], match: {hosts: ["*"], path: /lent, methods: [POST]}}
+""")
+
+
+def limit(unit: Unit) -> Limit:
+    return Limit("somewhere", "l", "sliding_window", 10, 60.0, cost=unit)
+
+
+def needing(policy: Policy) -> set[str]:
+    return {endpoint.name for endpoint in policy.endpoints if needs_body(policy, endpoint)}
+
+
+def with_limit(kind: str, name: str, unit: Unit) -> Policy:
+    if kind == "floor":
+        return dataclasses.replace(POLICY, floor_limits=(limit(unit),))
+    if kind == "endpoint":
+        changed = (dataclasses.replace(e, limits=(limit(unit),)) if e.name == name else e for e in POLICY.endpoints)
+        return dataclasses.replace(POLICY, endpoints=tuple(changed))
+    held: Any = getattr(POLICY, kind)
+    return dataclasses.replace(POLICY, **{kind: held | {name: dataclasses.replace(held[name], limits=(limit(unit),))}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "endpoints"),
+    [
+        ("floor", "", {"own", "lent"}),
+        ("tiers", "premium", {"own", "lent"}),
+        ("tenants", "acme", {"own", "lent"}),
+        ("tenants", "beta", {"lent"}),
+        ("tenants", "gamma", set()),
+        ("endpoint", "own", {"own"}),
+    ],
+)
+def test_an_endpoint_needs_the_body_where_a_priced_limit_can_reach_it(
+    kind: str, name: str, endpoints: set[str]
+) -> None:
+    for unit in UNITS:
+        assert needing(with_limit(kind, name, unit)) == (endpoints if unit != "requests" else set())
+        assert is_priced([limit(unit)]) is (unit != "requests")
+
+
+def test_envoy_sends_the_bodies_of_those_endpoints_and_no_others() -> None:
+    base = {"listen": Address("127.0.0.1", 1), "workers": (Address("127.0.0.1", 2),)}
+    upstream = {"default_upstream": Address("127.0.0.1", 3)}
+    plain = EnvoyConfig.for_policy(POLICY, **base, **upstream).render()
+    assert "with_request_body" not in plain
+    priced = EnvoyConfig.for_policy(with_limit("endpoint", "own", "tokens"), **base, **upstream).render()
+    assert "with_request_body" in priced
+    (listener,) = yaml.safe_load(priced)["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = {r["name"]: r for host in manager["route_config"]["virtual_hosts"] for r in host["routes"]}
+    assert "typed_per_filter_config" not in routes["own"]
+    assert "disable_request_body_buffering" in str(routes["lent"])
+
+
+def test_every_unit_has_a_cost() -> None:
+    assert set(Costs().as_mapping()) == set(UNITS)
