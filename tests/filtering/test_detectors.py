@@ -118,6 +118,35 @@ def test_every_ipv6_spelling_is_found(address: ipaddress.IPv6Address) -> None:
         assert rewrite(SINGLE["IP_ADDRESS"], f"at {text}.") == "at [IP_ADDRESS]." or text.count(":") < 4
 
 
+@pytest.mark.parametrize(("row", "value"), POSITIVES)
+def test_a_line_break_that_is_written_out_hides_nothing(row: Detector, value: str) -> None:
+    for before in (r"\n", r"\r\n", r"\t"):
+        out = rewrite(SINGLE[row.entity], f"print('a:{before}{value}')")
+        assert f"[{row.entity}]" in out
+        assert value.rpartition("=")[2].strip(' "') not in out
+
+
+@pytest.mark.parametrize(
+    ("entity", "text", "want"),
+    [
+        ("CREDIT_CARD", "378282246310005 123", "[CREDIT_CARD] 123"),
+        ("CREDIT_CARD", "3782 8224 6310 005 123", "[CREDIT_CARD] 123"),
+        ("CREDIT_CARD", "4111.1111.1111.1111.", "[CREDIT_CARD]."),
+        ("PHONE", "+14155550132\n++14155550133", "[PHONE]\n+[PHONE]"),
+        ("PHONE", '<a href="tel:4155550132">', '<a href="tel:[PHONE]">'),
+        ("PHONE", "Tel: +44 20 7946 0958 12 people", "Tel: [PHONE] 12 people"),
+        ("IP_ADDRESS", "zip(indexes[::2], indexes[1::2], a[10::3])", "zip(indexes[::2], indexes[1::2], a[10::3])"),
+        (
+            "PRIVATE_KEY",
+            "key = '-----BEGIN PRIVATE KEY-----\\n'\n  'MIIEvQIBADANBgkqhkiG9w0B'\nx = 1",
+            "key = '[PRIVATE_KEY]'\nx = 1",
+        ),
+    ],
+)
+def test_values_in_other_dress(entity: str, text: str, want: str) -> None:
+    assert rewrite(SINGLE[entity], text) == want
+
+
 def test_a_plan_that_names_the_unknown_is_refused() -> None:
     with pytest.raises(ValueError, match="no detector for SHOE_SIZE"):
         TextRewriter(FilterPlan({"SHOE_SIZE": Action.REDACT, "EMAIL": Action.REDACT}))

@@ -70,7 +70,7 @@ def _address(value: str) -> str:
 
 
 def _iban(value: str) -> str:
-    return value.replace(" ", "").upper()
+    return value.replace(" ", "").replace("-", "").upper()
 
 
 _MASKS: dict[str, Callable[[str], str]] = {"CREDIT_CARD": _card_mask, "EMAIL": _email_mask}

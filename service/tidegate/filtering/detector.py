@@ -20,6 +20,9 @@ from tidegate.filtering import grammar
 GUARD_CONTEXT = 2
 """How far a guard may look to the left, in bytes of the view."""
 
+FRESH = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))"
+"""A guard: no word is going on. The n of a written-out line break is no part of a word."""
+
 Span = tuple[int, int]
 Accept = Callable[[re.Match[bytes]], Span | None]
 Match = Callable[[object, bytes, int, int], list[Span]]
@@ -74,9 +77,10 @@ class Detector:
     `body` is the shape of a value and `ahead` what must follow it (the end of the text always may), both in the syntax
     of `tidegate.filtering.grammar`. `guard` is a zero-width test where the body starts, in the syntax of `re`. `accept`
     has the last word on what matched: it returns the span of the value in it, or None, and looks at nothing but the
-    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or just before it at an underscore or at
-    the letter before a digit; without one it follows from the body. `run` is the character class that goes on with a
-    value that has no natural end; such a row needs a trigger, and a `limit`, its cap in bytes of the view. `apart`
+    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or just before it at an underscore, at
+    the letter of a written-out line break (n, r, t) or at the letter before a digit; without one it follows from the
+    body. `run` is the character class that goes on with a value that has no natural end; such a row needs a trigger,
+    and a `limit`, its cap in bytes of the view. `apart`
     gives a row an automaton of its own, where its states would multiply with those of the others, and names a byte that
     every value has.
     """

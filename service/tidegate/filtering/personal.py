@@ -6,7 +6,7 @@ In these patterns `\\xc0` is a letter outside ASCII, `\\xb7` the ideographic ful
 from __future__ import annotations
 
 from tidegate.filtering import validators
-from tidegate.filtering.detector import Detector
+from tidegate.filtering.detector import FRESH, Detector
 
 _SEP = r"[ -]{0,3}"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
@@ -17,19 +17,21 @@ _START = r"(?:\b|[A-Za-z_])"  # a run of digits, at most one letter early
 _AREA = r"\([2-9][0-9]{2}\)"
 _PLAIN = r"[2-9][0-9]{2}[ .\x2f-]{1,2}"
 _LINE = r"[2-9][0-9]{2}[ .-]{1,2}[0-9]{4}"
+_NAMED = r"[.\x22'*_\x60 ]{0,3}[:=][\x22'*_\x60 \t]{0,4}"  # between a name and its value
 _LOCAL = r"[0-9A-Za-z.!#$%&'*+_~^`{|}\x22\xc0-]"
 
 PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IBAN",
         name="iban",
-        guard=r"(?<![0-9A-Za-z])",
-        body=r"[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11,31}",
-        trigger=r"(?:\b|_)[A-Za-z]{2}[0-9]{2}(?: ?[0-9A-Za-z]){11}",
+        guard=FRESH,
+        body=r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,31}",
+        trigger=r"(?:\b|[_nrt])[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
         accept=validators.iban,
         positives=(
             "GB82WEST12345698765432",
             "GB82 WEST 1234 5698 7654 32",
+            "GB82-WEST-1234-5698-7654-32",
             "gb82 west 1234 5698 7654 32",
             "DE89370400440532013000",
             "FR14 20041 01005 0500013M026 06",
@@ -42,19 +44,23 @@ PERSONAL: tuple[Detector, ...] = (
         entity="CREDIT_CARD",
         name="card",
         guard=r"(?<![0-9])(?<![0-9]\.)",
-        body=rf"[0-9]{{4}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}{_SEP}[0-9]{{4}}(?:{_SEP}[0-9]{{1,3}})?"
-        rf"|[0-9]{{6}}{_SEP}[0-9]{{4,5}})|[0-9]{{13}}",
+        body=rf"[0-9]{{4}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}{_SEP}[0-9]{{3,4}}(?:{_SEP}[0-9]{{1,3}})?"
+        rf"|[0-9]{{6}}{_SEP}[0-9]{{4,5}}|(?:[._][0-9]{{4}}){{3}})|[0-9]{{13}}",
         ahead=r"[^0-9]",
-        trigger=rf"{_START}[2-68][0-9]{{3}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}|[0-9]{{6}}{_SEP}[0-9]{{4}}|[0-9]{{9}})",
+        trigger=rf"{_START}[2-68][0-9]{{3}}(?:{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}|[0-9]{{6}}{_SEP}[0-9]{{4}}|[0-9]{{9}})"
+        r"|[._][0-9]{4}[._][0-9]{4})",
         accept=validators.card,
         positives=(
             "4111111111111111",
             "4111 1111 1111 1111",
             "4111-1111-1111-1111",
+            "4111.1111.1111.1111",
+            "4111_1111_1111_1111",
             "5500005555555559",
             "2223003122003222",
             "378282246310005",
             "3782 822463 10005",
+            "3782 8224 6310 005",
             "6011 1111 1111 1117",
             "3530111333300000",
             "30569309025904",
@@ -65,6 +71,7 @@ PERSONAL: tuple[Detector, ...] = (
             "4111 1111 1111 1112",
             "1234567890123456",
             "0.4111111111111111",
+            "65004099_38817470",
             "41111111111111110000000",
             "1700000000000",
             "9876543210987654",
@@ -92,6 +99,15 @@ PERSONAL: tuple[Detector, ...] = (
         ),
     ),
     Detector(
+        entity="US_SSN",
+        name="ssn-by-name",
+        body=rf"(?i:ssn|social[ _-]?security(?:[ _-]?(?:number|num|no))?)(?:{_NAMED}| is | {{1,2}})([0-9]{{9}})",
+        ahead=r"[^0-9]",
+        accept=validators.ssn_part,
+        positives=("SSN: 123456789", "ssn='123456789'", "SSN 123456789", "**Social Security Number:** 123456789"),
+        negatives=("SSN: 000456789", "SSN: 1234567890", "lesson 123456789", "SSN 12345678"),
+    ),
+    Detector(
         entity="IP_ADDRESS",
         name="ipv4",
         guard=r"(?<![0-9Vv])(?<![0-9]\.)",
@@ -103,7 +119,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IP_ADDRESS",
         name="ipv6",
-        guard=r"(?<![0-9A-Za-z_])(?<!::)",
+        guard=r"(?:(?<![0-9A-Za-z_])|(?<=\\[nrt]))(?<!::)",
         body=rf"(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{6}}{_V4}|(?:{_HEX}:){{1,6}}:(?:(?:{_HEX}:){{0,5}}{_V6_END})?"
         rf"|::(?:{_HEX}:){{0,5}}{_V6_END}",
         ahead=r"[^0-9A-Za-z_:.]|[.:][^0-9A-Za-z:]",
@@ -116,12 +132,12 @@ PERSONAL: tuple[Detector, ...] = (
             "2001:db8::",
             "node:fe80::1",
         ),
-        negatives=("12:34:56", "aa:bb:cc:dd:ee:ff", "std::begin", "a[::2]", "::1", "dead::beef", "a::b::c1"),
+        negatives=("12:34:56", "aa:bb:cc:dd:ee:ff", "std::begin", "a[1::2]", "::1", "dead::beef", "a::b::c1"),
     ),
     Detector(
         entity="PHONE",
         name="international",
-        guard=r"(?<![0-9A-Za-z+])",
+        guard=FRESH,
         body=r"\+\(?[0-9](?:[ ().\x2f-]{0,3}[0-9]){6,14}",
         ahead=r"[^0-9]",
         accept=validators.international,
@@ -129,6 +145,7 @@ PERSONAL: tuple[Detector, ...] = (
             "+14155550132",
             "+1 (415) 555-0132",
             "+1.415.555.0132",
+            "+1.4155550132",
             "+44 20 7946 0958",
             "+44 (0)20 7946 0958",
             "+4915123456789",
@@ -136,19 +153,30 @@ PERSONAL: tuple[Detector, ...] = (
             "+353-1-234-5678",
             "+7 916 123-45-67",
         ),
-        negatives=("+0530", "+12", "+1 123 456 7890", "+99912345678", "x+14155550132", "+1234567890123456789"),
+        negatives=(
+            "+0530",
+            "+12",
+            "+1 123 456 7890",
+            "+3.140000",
+            "+35236450.6",
+            "+99912345678",
+            "x+14155550132",
+            "+1234567890123456789",
+        ),
     ),
     Detector(
         entity="PHONE",
         name="nanp",
         guard=r"(?:(?=\()|(?<![0-9])(?<![0-9]\.))",
-        body=rf"(?:1[ .-]{{0,2}})?(?:{_AREA}[ .-]{{0,2}}|{_PLAIN}){_LINE}",
+        body=rf"(?:1[ .-]{{0,2}})?(?:{_AREA}[ .-]{{0,3}}[2-9][0-9]{{2}}[ .-]{{0,3}}[0-9]{{4}}|{_PLAIN}{_LINE})",
         ahead=r"[^0-9.]|\.[^0-9]",
         trigger=rf"{_START}(?:1[ .-]{{0,2}}(?:{_AREA}|{_PLAIN}{_LINE})|{_PLAIN}{_LINE})|{_AREA}",
         accept=validators.nanp,
         positives=(
             "(415) 555-0132",
             "(415)555-0132",
+            "(415)5550132",
+            "(415) - 555 - 0132",
             "415-555-0132",
             "415.555.0132",
             "415 555 0132",
@@ -170,10 +198,27 @@ PERSONAL: tuple[Detector, ...] = (
         ),
     ),
     Detector(
+        entity="PHONE",
+        name="phone-by-name",
+        guard=FRESH,
+        body=rf"(?i:tel(?:efon|ephone)?|t\xc0l|phone|mobile?|fax|sms|callto|whatsapp)(?:[ _]?(?i:number|num|no|nr))?"
+        rf"{_NAMED}(\(?[0-9](?:[ ().\x2f-]{{0,3}}[0-9]){{6,14}})",
+        ahead=r"[^0-9]",
+        accept=validators.phone_part,
+        positives=(
+            "tel:4155550132",
+            "Tel.: 020 7946 0958",
+            "T\u00e9l. : 01 23 45 67 89",
+            "**Telefon:** (030) 901820",
+            "phone_number='07911 123456'",
+        ),
+        negatives=("hotel: 12345678", "phone: 2024-01-15", "tel: 123456", "Fax: none", "phone 12345678"),
+    ),
+    Detector(
         entity="EMAIL",
         name="email",
-        body=rf"{_LOCAL}{{1,64}}@[0-9A-Za-z.\xc0\xb7-]{{1,255}}",
-        trigger=rf"{_LOCAL}{{1,64}}@(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]*[.\xb7])+(?:xn--|[A-Za-z\xc0]{{2}})",
+        body=rf"{_LOCAL}{{1,64}}\\?@[0-9A-Za-z.\xc0\xb7-]{{1,255}}",
+        trigger=rf"{_LOCAL}{{1,64}}\\?@(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]*[.\xb7])+(?:xn--|[A-Za-z\xc0]{{2}})",
         apart=b"@",
         accept=validators.email,
         positives=(
@@ -183,6 +228,7 @@ PERSONAL: tuple[Detector, ...] = (
             "user_name%x@example.museum",
             "j\u00fcrgen@b\u00fccher.example",
             "\u7528\u6237@\u4f8b\u5b50.\u5e7f\u544a",
+            r"bob\@example.com",
             "bob@xn--bcher-kva.example",
             "bob\uff20example\uff0ecom",
             "b\u200bob@exam\u00adple.com",
@@ -196,6 +242,7 @@ PERSONAL: tuple[Detector, ...] = (
             "icon@2x.png",
             "a @ b.com",
             "lodash@4.17.21",
+            "git@github.com:org/repo.git",
         ),
     ),
 )

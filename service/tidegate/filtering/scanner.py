@@ -16,7 +16,7 @@ from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-_UNDERSCORE = ord("_")
+_BEFORE = frozenset(b"_nrt")
 
 
 class Scanner:
@@ -88,7 +88,7 @@ class Scanner:
 
 def _early(before: int, byte: int) -> bool:
     """Whether a trigger for a value at `byte` may begin at the one before it."""
-    return before == _UNDERSCORE or (byte in _DIGITS and before in _LETTERS)
+    return before in _BEFORE or (byte in _DIGITS and before in _LETTERS)
 
 
 @lru_cache(maxsize=64)

@@ -7,12 +7,11 @@ Google API keys and OAuth tokens, RFC 7515 (JWT), RFC 7468 and RFC 1421 (PEM).
 from __future__ import annotations
 
 from tidegate.filtering import validators
-from tidegate.filtering.detector import Detector
+from tidegate.filtering.detector import FRESH, Detector
 
 _TOKEN_CAP = 256
 _JWT_CAP = 1024
 _PEM_CAP = 8192
-_NO_ALNUM = r"(?<![0-9A-Za-z])"
 _JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq0q1yQ\nZk3vB8h1Yw==\n-----END RSA PRIVATE KEY-----"
 
@@ -21,16 +20,19 @@ SECRETS: tuple[Detector, ...] = (
         entity="PRIVATE_KEY",
         name="pem",
         body=r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
-        r"(?:\r?\n[A-Za-z][0-9A-Za-z-]*: [ -~]*|[0-9A-Za-z+\x2f= \t\r\n\\]|-[0-9A-Za-z])*"
+        r"(?:[\x22'+,;\\ \t]{0,6}\r?\n[ \t]{0,12}[>#|*\x22'\x2f]{1,2}"  # between quoted lines
+        r"|\r?\n[A-Za-z][0-9A-Za-z-]*: [ -~]*|[0-9A-Za-z+\x2f= \t\r\n\\]|-[0-9A-Za-z])*"
         r"(?:-----END [0-9A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
         trigger=r"-----BEGIN [0-9A-Z ]{0,40}PRIVATE KEY",
-        run=r"[0-9A-Za-z+/=\s\\]",
+        run=r"[0-9A-Za-z+/=\s\\\x22'>#|*,;]",
         limit=_PEM_CAP,
         accept=validators.pem,
         positives=(
             _PEM,
             _PEM.replace("RSA ", ""),
             _PEM.replace("\n", "\\n"),
+            _PEM.replace("\n", "\n> "),
+            _PEM.replace("\n", '\\n" +\n    "'),
             "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIGTruncatedInTheMiddle",
             "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0A\n\nMIIEowIBAAKCAQEA7b",
             "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2.0.22 (GNU/Linux)\n\nlQOYBFqzXgEBCADK1s4V8Vn4\n",
@@ -40,19 +42,25 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="JWT",
         name="jwt",
-        guard=_NO_ALNUM,
-        body=r"eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]*(?:\.[0-9A-Za-z_-]*)?",
-        trigger=r"(?:\b|_)eyJ[0-9A-Za-z_-]{10,}\.eyJ",
+        guard=FRESH,
+        body=r"e(?:y[AJ]|wo|w0)[0-9A-Za-z_-]{10,}\.\.?[0-9A-Za-z_-]+(?:\.[0-9A-Za-z_-]+){0,3}",
+        trigger=r"(?:\b|[_nrt])e(?:y[AJ]|wo|w0)[0-9A-Za-z_-]{10,}\.\.?[0-9A-Za-z_-]",
         run=r"[0-9A-Za-z_.-]",
         limit=_JWT_CAP,
         accept=validators.jwt,
-        positives=(_JWT, _JWT.rpartition(".")[0] + "."),
+        positives=(
+            _JWT,
+            _JWT.rpartition(".")[0] + ".",
+            "ewogICJhbGciOiAiSFMyNTYiCn0.ewogICJzdWIiOiAiMTIzIgp9.dozjgNryP4J3",
+            "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.OKOawDo13gRp2ojaHV7LFpZc.48V1_ALb6US04U3b.5eym8TW_c8Su.XFBoMYUZ",
+            "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..48V1_ALb6US04U3b.5eym8TW_c8Su.XFBoMYUZ",
+        ),
         negatives=("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJhbGciOiJI.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", "x" + _JWT),
     ),
     Detector(
         entity="AWS_KEY",
         name="aws-access-key-id",
-        guard=_NO_ALNUM,
+        guard=FRESH,
         body=r"(?:AKIA|ASIA|ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16}",
         ahead=r"[^0-9A-Z]",
         positives=("AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE"),
@@ -61,13 +69,15 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="AWS_KEY",
         name="aws-secret-access-key",
-        body=r"(?i:aws[_ .-]?secret[_ .-]?(?:access[_ .-]?)?key|secret[_ .-]?access[_ .-]?key)"
-        r"\\?[\x22']?[ \t]{0,4}(?:=>|[:=>]|is)[ \t]{0,4}\\?[\x22']?([0-9A-Za-z\x2f+]{40})",
+        body=r"(?i:aws[_ .-]?secret|(?:aws[_ .-]?)?secret[_ .-]?(?:access[_ .-]?)?key)"
+        r"\\?[\x22'*_\x60]{0,3}[ \t]{0,4}(?:=>|[:=>]|is)\*{0,2}[ \t]{0,4}\\?[\x22'*_\x60]{0,3}([0-9A-Za-z\x2f+]{40})",
         ahead=r"[^0-9A-Za-z\x2f+]",
         accept=validators.secret_part,
         positives=(
             "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             'AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"',
+            "**Secret access key:** `wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY`",
+            "secret_key='wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'",
             '"SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"',
         ),
         negatives=("aws_secret_access_key = short", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
@@ -75,7 +85,7 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="GITHUB_TOKEN",
         name="github",
-        guard=_NO_ALNUM,
+        guard=FRESH,
         body=r"gh[pousr]_[0-9A-Za-z]{36,}|github_pat_[0-9A-Za-z_]{22,}",
         trigger=r"gh[pousr]_[0-9A-Za-z]{36}|github_pat_[0-9A-Za-z_]{22}",
         run=r"[0-9A-Za-z_]",
@@ -95,9 +105,9 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="OPENAI_KEY",
         name="openai",
-        guard=_NO_ALNUM,
+        guard=FRESH,
         body=r"sk-[0-9A-Za-z_-]{20,}",
-        trigger=r"(?:\b|_)sk-[0-9A-Za-z_-]{20}",
+        trigger=r"(?:\b|[_nrt])sk-[0-9A-Za-z_-]{20}",
         run=r"[0-9A-Za-z_-]",
         limit=_TOKEN_CAP,
         accept=validators.random_key,
@@ -111,17 +121,19 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="SLACK_TOKEN",
         name="slack",
-        guard=_NO_ALNUM,
-        body=r"xox[abeoprs]-[0-9A-Za-z-]{10,}|xapp-[0-9A-Za-z-]{12,}"
-        r"|hooks\.slack\.com\x2f(?:services|workflows|triggers)\x2f[0-9A-Za-z_\x2f-]{20,}",
-        trigger=r"xox[abeoprs]-[0-9A-Za-z-]{10}|xapp-[0-9A-Za-z-]{12}"
-        r"|hooks\.slack\.com\x2f(?:services|workflows|triggers)\x2f[0-9A-Za-z_\x2f-]{20}",
-        run=r"[0-9A-Za-z_/-]",
+        guard=FRESH,
+        body=r"xox[a-eoprs]-[0-9A-Za-z-]{10,}|xapp-[0-9A-Za-z-]{12,}"
+        r"|hooks\.slack\.com\\?\x2f(?:services|workflows|triggers)\\?\x2f(?:[0-9A-Za-z_\x2f-]|\\\x2f){20,}",
+        trigger=r"xox[a-eoprs]-[0-9A-Za-z-]{10}|xapp-[0-9A-Za-z-]{12}"
+        r"|hooks\.slack\.com\\?\x2f(?:services|workflows|triggers)\\?\x2f(?:[0-9A-Za-z_\x2f-]|\\\x2f){20}",
+        run=r"(?:[0-9A-Za-z_/-]|\\/)",
         limit=_TOKEN_CAP,
         positives=(
             "xoxb-123456789012-abcdefABCDEF",
             "xoxp-1234567890-1234567890",
             "xapp-1-A0123456789-abcdef",
+            "xoxc-123456789012-abcdefABCDEF",
+            r"https:\/\/hooks.slack.com\/services\/T00000000\/B00000000\/XXXXXXXXXXXXXXXXXXXXXXXX",
             "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
         ),
         negatives=("xoxb-", "xoxz-123456789012-abcdef", "https://hooks.slack.com/services/"),
@@ -129,7 +141,7 @@ SECRETS: tuple[Detector, ...] = (
     Detector(
         entity="GOOGLE_KEY",
         name="google",
-        guard=_NO_ALNUM,
+        guard=FRESH,
         body=r"AIza[0-9A-Za-z_-]{35,}|ya29\.[0-9A-Za-z_-]{20,}|GOCSPX-[0-9A-Za-z_-]{20,}",
         trigger=r"AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_-]{20}|GOCSPX-[0-9A-Za-z_-]{20}",
         run=r"[0-9A-Za-z_-]",

@@ -36,25 +36,29 @@ _DOMAIN = re.compile(
 )
 _PUNCTUATION = b".!#$%&'*+~^`{|}\"-"
 _PIXEL_RATIO = re.compile(rb"[1-9](?:\.\d)?x\.(?i:png|jpe?g|gif|webp|svg|avif)\Z")
+_FORGE = re.compile(rb"(?:(?:g?i)?t)@(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org)")
 _HEX_GROUPS = re.compile(rb"[0-9A-Fa-f]+")
 _BASE64_WORD = re.compile(rb"[A-Za-z0-9+/=]{16}")
 _ALNUM_WORD = re.compile(rb"[A-Za-z0-9]{12}")
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 _DIGIT = re.compile(rb"\d")
 _GROUP_END = re.compile(rb"\d(?!\d)")
+_DECIMAL = re.compile(rb"\+(\d+)\.\d+")
+_DATE = re.compile(rb"(?:19|20)\d\d[.\x2f-]\d\d?[.\x2f-]\d\d?\b|\d\d?[.\x2f-]\d\d?[.\x2f-](?:19|20)\d\d\b")
 _NANP = re.compile(rb"(?!.11)[2-9]\d\d(?!.11)[2-9]\d{6}")
 
 
 def card(match: re.Match[bytes]) -> Span | None:
-    """A card number of a known brand's length that passes Luhn; digits behind the sixteenth may be none of it."""
+    """A card number of a known brand's length that passes Luhn; digits behind its 15 or 16 may be none of it."""
     text = match[0]
     digits = text.translate(None, _NOT_DIGITS)
     if is_card(digits):
         return match.span()
-    if 16 < len(digits) < len(text) and is_card(digits[:16]):
-        for group in _GROUP_END.finditer(text):
-            if len(text[: group.end()].translate(None, _NOT_DIGITS)) == 16:
-                return match.start(), match.start() + group.end()
+    for size in (16, 15):
+        if size < len(digits) < len(text) and is_card(digits[:size]):
+            for group in _GROUP_END.finditer(text):
+                if len(text[: group.end()].translate(None, _NOT_DIGITS)) == size:
+                    return match.start(), match.start() + group.end()
     return None
 
 
@@ -71,16 +75,24 @@ def luhn(digits: bytes) -> bool:
 def ssn(match: re.Match[bytes]) -> Span | None:
     """Area 001-899 without 666, group 01-99, serial 0001-9999, the same separator twice."""
     text = match[0]
-    area, group, serial = text[:3], text[4:6], text[7:]
-    fits = area != b"000" and area != b"666" and area < b"900" and group != b"00" and serial != b"0000"
-    return match.span() if fits and text[3] == text[6] else None
+    return match.span() if text[3] == text[6] and _is_ssn(text[:3], text[4:6], text[7:]) else None
+
+
+def ssn_part(match: re.Match[bytes]) -> Span | None:
+    """The nine digits behind the name."""
+    digits = match[1]
+    return match.span(1) if _is_ssn(digits[:3], digits[3:5], digits[5:]) else None
+
+
+def _is_ssn(area: bytes, group: bytes, serial: bytes) -> bool:
+    return area != b"000" and area != b"666" and area < b"900" and group != b"00" and serial != b"0000"
 
 
 def ipv6(match: re.Match[bytes]) -> Span | None:
-    """An address by `ipaddress`; with fewer than three groups it needs a digit and two groups (`a[::2]` is code)."""
+    """An address by `ipaddress`; of fewer than three groups it needs two, one long, and a digit: `a[1::2]` is code."""
     text = match[0]
     groups = _HEX_GROUPS.findall(text)
-    if len(groups) < 2 or (len(groups) == 2 and not _DIGIT.search(text)):
+    if len(groups) < 2 or (len(groups) == 2 and not (_DIGIT.search(text) and max(map(len, groups)) > 2)):
         return None
     try:
         ipaddress.IPv6Address(text.decode())
@@ -96,19 +108,24 @@ def _possible(country: int, length: int) -> bool:
     return phonenumbers.is_possible_number(number)
 
 
+def _is_country(digits: bytes) -> bool:
+    return len(digits) < 4 and int(digits) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+
+
 def _is_international(digits: bytes) -> bool:
     if digits[:1] == b"1":
         return _NANP.fullmatch(digits, 1) is not None
     for size in (2, 3):
-        country = int(digits[:size])
-        if country in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
-            return len(digits) >= 7 and _possible(country, len(digits) - size)
+        if _is_country(digits[:size]):
+            return len(digits) >= 7 and _possible(int(digits[:size]), len(digits) - size)
     return digits[:1] == b"7" and _possible(7, len(digits) - 1)
 
 
 def international(match: re.Match[bytes]) -> Span | None:
     """The longest run of digit groups that is a possible number of its country; a bracketed trunk zero is skipped."""
     text = match[0]
+    if (decimal := _DECIMAL.fullmatch(text)) and not _is_country(decimal[1]):
+        return None
     for end in reversed([group.end() for group in _GROUP_END.finditer(text)]):
         digits = text[:end].replace(b"(0)", b"").translate(None, _NOT_DIGITS)
         if len(digits) < 7:
@@ -122,6 +139,11 @@ def nanp(match: re.Match[bytes]) -> Span | None:
     """A number of the North American plan, 555-01xx included; no N11 as area or exchange."""
     digits = match[0].translate(None, _NOT_DIGITS)
     return match.span() if _NANP.fullmatch(digits, len(digits) - 10) else None
+
+
+def phone_part(match: re.Match[bytes]) -> Span | None:
+    """What stands behind the name, unless it is a date."""
+    return None if _DATE.match(match[1]) else match.span(1)
 
 
 @lru_cache(maxsize=1024)
@@ -139,7 +161,7 @@ def _iban_structure(country: str) -> tuple[int, re.Pattern[str]] | None:
 def iban(match: re.Match[bytes]) -> Span | None:
     """As many characters as the country's IBANs have, with the structure and the check digits (ISO 7064) right."""
     text = match[0]
-    compact = text.translate(None, b" ").decode().upper()
+    compact = text.translate(None, b" -").decode().upper()
     structure = _iban_structure(compact[:2])
     if structure is None or not structure[1].match(compact):
         return None
@@ -148,7 +170,7 @@ def iban(match: re.Match[bytes]) -> Span | None:
     if int("".join(_BASE36[char] for char in value)) % 97 != 1:
         return None
     end = length
-    while missing := length - len(text[:end].translate(None, b" ")):
+    while missing := length - len(text[:end].translate(None, b" -")):
         end += missing
     return None if text[end : end + 1].isalnum() else (match.start(), match.start() + end)
 
@@ -156,13 +178,13 @@ def iban(match: re.Match[bytes]) -> Span | None:
 def email(match: re.Match[bytes]) -> Span | None:
     """From the first letter or digit to the longest host name that ends in a label of letters.
 
-    `icon@2x.png` is a file.
+    `icon@2x.png` is a file, `git@github.com:` (and so what is left of it behind its g) a place of repositories.
     """
     text = match[0]
     at = text.index(b"@")
     start = at - len(text[:at].lstrip(_PUNCTUATION))
     domain = _DOMAIN.match(text, at + 1)
-    if start == at or domain is None or _PIXEL_RATIO.match(domain[0]):
+    if start == at or domain is None or _PIXEL_RATIO.match(domain[0]) or _FORGE.fullmatch(text[start:]):
         return None
     return match.start() + start, match.start() + domain.end()
 
