@@ -82,6 +82,41 @@ DIALECTS: dict[str, tuple[Callable[[str], Any], list[str | int]]] = {
 }
 
 
+NAMES = st.sampled_from(
+    [
+        "type",
+        "object",
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "text",
+        "value",
+        "index",
+        "id",
+        "candidates",
+        "parts",
+        "token",
+        "finishReason",
+        "done",
+        "stop",
+        "contentBlockIndex",
+        "item_id",
+        "output_index",
+        "content_index",
+        "tool_calls",
+        "function",
+        "arguments",
+        "finish_reason",
+    ]
+)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["bob@", "text-delta", "response.x.delta", "stop"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
 def frame(event: Any) -> bytes:
     return f"data: {json.dumps(event)}\n\n".encode()
 
@@ -136,3 +171,17 @@ def test_what_may_go_on_in_another_event_is_not_said_to_be_scanned() -> None:
     receipt = rewriter.coverage()
     assert receipt.skipped == {"not_incremental": 3}
     assert (receipt.scanned_fields, receipt.skipped_fields) == (3, 3)
+
+
+@given(st.lists(st.dictionaries(NAMES, JUNK, max_size=5), max_size=4))
+def test_no_shape_of_an_event_is_a_failure(events: list[Any]) -> None:
+    out, failure = drive(body("sse"), [*map(frame, events), frame({"x": "bob@example.com"})])
+    assert not failure
+    assert b"[EMAIL]" in out
+
+
+def test_no_type_of_a_type_is_a_failure() -> None:
+    events = [{"type": kind, "text": "fine. "} for kind in (["text-end"], {"a": 1}, 5, None)]
+    out, failure = drive(body("sse"), map(frame, events))
+    assert not failure
+    assert payloads(out) == events

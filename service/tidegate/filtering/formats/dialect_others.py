@@ -41,9 +41,9 @@ def pieces(event: dict[str, Any]) -> Iterator[tuple[Path, Path]]:
 
 def ends(event: dict[str, Any]) -> bool:
     """Whether nothing follows on any of its texts."""
-    candidates = event.get("candidates")
+    kind, candidates = event.get("type"), event.get("candidates")
     return (
-        event.get("type") in _ENDS
+        (isinstance(kind, str) and kind in _ENDS)
         or any(event.get(flag) for flag in _END_FLAGS)
         or str(event.get("object")).endswith(".completed")
         or (
