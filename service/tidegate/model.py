@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -127,8 +127,7 @@ def window_seconds(limit: Limit) -> int:
     return math.ceil(limit.period)
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """A demand on one limit: `cost` in its unit, under `key` (the rendered, unambiguous values of `limit.per`)."""
 
     limit: Limit
@@ -136,8 +135,7 @@ class Charge:
     cost: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """One limit as it stood just after a decision.
 
     `remaining` is whole units left; `reset_after` is seconds until the limit is full again; `retry_after` is seconds

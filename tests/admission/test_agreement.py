@@ -105,7 +105,7 @@ def test_memory_agrees(steps: list[Decide | Settle | Pass]) -> None:
 # A hold in Redis ends by the real clock, so it does not end here.
 _decision = decisions((LIMITS, LOWERED, SHADOWED, SLOWED), (1e8,))
 _ONE = Charge(LIMITS[4], "a")
-LONG = [Decide((_ONE,) * 300, None), Decide((replace(_ONE, cost=390),), None), Pass(21 * SECOND), Decide((_ONE,), None)]
+LONG = [Decide((_ONE,) * 300, None), Decide((_ONE._replace(cost=390),), None), Pass(21 * SECOND), Decide((_ONE,), None)]
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))

@@ -238,7 +238,7 @@ async def test_what_was_admitted_is_entered_when_the_store_is_back() -> None:
         await desk.ledger.reserve(BOTH + SUMS)
     desk.store.error = None
     await desk.probe()
-    assert desk.store.entered == [replace(charge, cost=12) for charge in BOTH + SUMS]
+    assert desk.store.entered == [charge._replace(cost=12) for charge in BOTH + SUMS]
     await desk.ledger.close()
 
 
@@ -331,7 +331,7 @@ async def test_gone_and_back_empty(redis_server: RedisServer, kill: bool) -> Non
 
 
 async def _settled(ledger: OutageLedger, remaining: int) -> None:
-    look = [replace(charge, cost=0) for charge in BOTH]
+    look = [charge._replace(cost=0) for charge in BOTH]
 
     async def entered() -> bool:
         return all(state.remaining <= remaining for state in (await ledger.reserve(look)).states)

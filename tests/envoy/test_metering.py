@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +23,7 @@ from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
 
-HELD = dataclasses.replace(HANDOFF, reservation="res-1", prompt_tokens=100)
+HELD = HANDOFF._replace(reservation="res-1", prompt_tokens=100)
 USAGE = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
 TOLD = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
 ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0}
@@ -139,7 +138,7 @@ def test_an_error_of_the_model_costs_no_tokens_unless_it_says_so(plan: FilterPla
 
 
 def test_what_nobody_can_count_costs_what_was_reserved() -> None:
-    open_ = dataclasses.replace(HELD, unscannable="pass")
+    open_ = HELD._replace(unscannable="pass")
     assert costs(b"\x89PNG", content_type="image/png", handoff=open_) == {}
     assert costs(b"\x1f\x8b", content_encoding="gzip", plan=NOTHING) == {}
     assert costs(b"\x1f\x8b", content_encoding="gzip", handoff=open_) == {}

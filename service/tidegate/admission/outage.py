@@ -241,7 +241,7 @@ def _not_never(admission: Admission, charges: Sequence[Charge]) -> Admission:
     binding = [charge for charge in charges if not charge.limit.shadow]
     for state, charge in zip(admission.states, binding, strict=True):
         if state.retry_after == inf and charge.cost <= charge.limit.capacity:
-            state = replace(state, retry_after=charge.limit.period)
+            state = state._replace(retry_after=charge.limit.period)
         states.append(state)
         if state.retry_after and (refused is None or state.retry_after > refused.retry_after):
             refused = state

@@ -67,18 +67,19 @@ class CheckServicer:
 
 
 def _handoff(decision: Decision, allow: Allow) -> Handoff:
+    identity = allow.identity
     return Handoff(
-        request_id=decision.request.id,
-        policy=decision.policy,
-        subject=allow.identity.subject,
-        tenant=allow.identity.tenant,
-        tier=allow.identity.tier,
-        endpoint=allow.endpoint,
-        model=allow.model,
-        rulesets=allow.rulesets,
-        dialect=decision.dialect,
-        unscannable=allow.unscannable,
-        max_response=allow.max_response,
-        reservation=allow.admission.reservation,
-        prompt_tokens=allow.prompt_tokens,
+        decision.request.id,
+        decision.policy,
+        identity.subject,
+        identity.tenant,
+        identity.tier,
+        allow.endpoint,
+        allow.model,
+        allow.rulesets,
+        decision.dialect,
+        allow.unscannable,
+        allow.max_response,
+        allow.admission.reservation,
+        allow.prompt_tokens,
     )

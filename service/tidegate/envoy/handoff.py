@@ -5,8 +5,7 @@ It names everything that Process needs, so either call may reach any replica. Cl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -14,10 +13,10 @@ from tidegate.errors import ProtocolViolation
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
+_VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Handoff:
+class Handoff(NamedTuple):
     """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version.
 
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
@@ -40,24 +39,7 @@ class Handoff:
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        return orjson.dumps(
-            [
-                2,
-                self.request_id,
-                self.policy,
-                self.subject,
-                self.tenant,
-                self.tier,
-                self.endpoint,
-                self.model,
-                self.rulesets,
-                self.dialect,
-                self.unscannable,
-                self.max_response,
-                self.reservation,
-                self.prompt_tokens,
-            ]
-        ).decode()
+        return orjson.dumps([_VERSION, *self]).decode()
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
@@ -68,7 +50,7 @@ class Handoff:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
         sound = (
             type(version) is int
-            and version == 2
+            and version == _VERSION
             and len(strings) == 7
             and all(type(value) is str for value in strings)
             and isinstance(rulesets, list)
