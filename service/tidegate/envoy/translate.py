@@ -37,12 +37,12 @@ def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> t
     except UnicodeDecodeError:
         return target, Deny(400, Reason.REQUEST_MALFORMED, "A header value is not valid.")
     body = http.raw_body or http.body.encode()
-    partial, request_id = False, http.id
-    for name, value in headers:
-        if name == _REQUEST_ID and _SOUND_ID.fullmatch(value):
-            request_id = value  # what the client and the access log see; `http.id` is Envoy's number for the stream
-        elif name == _PARTIAL and "true" in value:
-            partial = True
+    sent = dict(headers)
+    # What the client and the access log see; `http.id` is Envoy's number for the stream.
+    request_id = sent.get(_REQUEST_ID, "")
+    if _SOUND_ID.fullmatch(request_id) is None:
+        request_id = http.id
+    partial = _PARTIAL in sent and any("true" in value for name, value in headers if name == _PARTIAL)
     state = BodyState.PARTIAL if partial else BodyState.WHOLE if body else BodyState.ABSENT
     source = attributes.source
     return target, canonical(
@@ -80,15 +80,15 @@ def allow_response(
 ) -> external_auth_pb2.CheckResponse:
     """Let the request pass as the caller that we established, without credential or spoofed identity."""
     identity = allow.identity
-    template = _allow_template(identity.subject, identity.tenant, identity.tier, allow.endpoint, credential_headers)
+    limits = limit_headers(allow.admission)
+    caller = (identity.subject, identity.tenant, identity.tier, allow.endpoint)
+    template = _allow_template(caller, credential_headers, tuple([name for name, _ in limits]))
     response = external_auth_pb2.CheckResponse.FromString(template)
     ok = response.ok_response
-    ok.headers_to_remove.extend([name for name in decision.request.headers if _is_unwanted(name)])
-    for name, value in limit_headers(allow.admission):
-        option = ok.response_headers_to_add.add()
-        option.append_action = _OVERWRITE  # the model may not add a better number to ours
-        option.header.key = name
+    for option, (_, value) in zip(ok.response_headers_to_add, limits, strict=True):
         option.header.value = value
+    if unwanted := [name for name in decision.request.headers if _is_unwanted(name)]:
+        ok.headers_to_remove.extend(unwanted)
     response.dynamic_metadata.fields[FIELD].string_value = handoff.encode()
     return response
 
@@ -102,19 +102,25 @@ def _is_unwanted(name: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _allow_template(subject: str, tenant: str, tier: str, endpoint: str, credential_headers: tuple[str, ...]) -> bytes:
-    """The part of an allow that is the same for each request of a caller, serialized."""
+def _allow_template(
+    caller: tuple[str, str, str, str], credential_headers: tuple[str, ...], limits: tuple[str, ...]
+) -> bytes:
+    """What is the same in each allow of a caller, serialized; the headers named in `limits` still lack their values."""
     response = external_auth_pb2.CheckResponse()
     response.status.code = 0
     ok = response.ok_response
-    for name, value in zip(_OURS, (subject, tenant, tier, endpoint), strict=True):
+    for name, value in zip(_OURS, caller, strict=True):
         header = ok.headers.add().header
         header.key = IDENTITY_PREFIX + name
         header.value = value
     ok.headers_to_remove.extend(credential_headers)
+    for name in limits:
+        option = ok.response_headers_to_add.add()
+        option.append_action = _OVERWRITE  # the model may not add a better number to ours
+        option.header.key = name
     fields = response.dynamic_metadata.fields
-    fields["subject"].string_value = subject
-    fields["endpoint"].string_value = endpoint
+    fields["subject"].string_value = caller[0]
+    fields["endpoint"].string_value = caller[3]
     serialized: bytes = response.SerializeToString()
     return serialized
 
