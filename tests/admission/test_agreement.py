@@ -122,6 +122,36 @@ def test_redis_agrees(redis_url: str, steps: list[Decide | Settle | Pass]) -> No
     asyncio.run(main())
 
 
+_BIG = st.integers(2**40 - 2**20, 2**40) | st.integers(1, 2**40)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    window=st.integers(31 * 86_400 * SECOND - 2**20, 31 * 86_400 * SECOND),
+    rounds=st.lists(st.tuples(_BIG, st.integers(0, 2**42), _BIG), min_size=12, max_size=12),
+)
+def test_redis_divides_what_no_double_holds(redis_url: str, window: int, rounds: list[tuple[int, int, int]]) -> None:
+    counters = [
+        limit("sliding_window_counter", 2**40, period=window / SECOND, name=str(number))
+        for number in range(len(rounds))
+    ]
+    steps: list[Decide | Settle | Pass] = [
+        Decide(tuple(Charge(one, "k", before) for one, (before, _, _) in zip(counters, rounds, strict=True)), None),
+        Pass(window),
+    ]
+    for one, (_, later, cost) in zip(counters, rounds, strict=True):
+        steps += [Decide((Charge(one, "k", cost),), None), Pass(later // len(rounds))]
+
+    async def main() -> None:
+        redis = book("redis", redis_url)
+        try:
+            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
+        finally:
+            await redis.ledger.close()
+
+    asyncio.run(main())
+
+
 @settings(deadline=None)
 @given(
     algorithm=st.sampled_from(["token_bucket", "sliding_window", "sliding_window_counter"]),

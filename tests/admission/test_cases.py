@@ -523,3 +523,14 @@ async def test_a_sum_may_be_settled_beyond_the_limit(book: Book, algorithm: Algo
     assert await book.ledger.settle(held.reservation, {"requests": 25})
     assert await book.left(charged) == 0
     assert await book.left(replace(charged, capacity=30)) == 5
+
+
+@pytest.mark.parametrize("algorithm", ["sliding_window_counter", "quota"])
+async def test_a_sum_is_cut_where_it_could_no_longer_be_exact(book: Book, algorithm: Algorithm) -> None:
+    charged = limit(algorithm, 2**45)
+    held = [(await book.take(Charge(charged, "k", 1), hold=60)).reservation for _ in range(20)]
+    for number, reservation in enumerate(held):
+        await book.ledger.settle(reservation, {"requests": 2**50})
+        if number == 7:
+            assert await book.left(charged) == 2**45 - 8 * 2**40 - 12
+    assert await book.left(charged) == 2**44
