@@ -53,7 +53,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
     """The verdict on one authenticated request. Never raises, whatever the request holds."""
     found = find_endpoint(policy, request.host, request.path, request.method)
     if found is None:
-        return Deny(404, Reason.ENDPOINT_UNKNOWN, "there is no such endpoint")
+        return Deny(404, Reason.ENDPOINT_UNKNOWN, "There is no such endpoint.")
     endpoint, variables = found
     if request.method not in endpoint.methods:
         return _method_not_allowed(policy, request)
@@ -84,7 +84,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
             return extracted
         model = extracted
         if not _tier_allows(endpoint.model, identity.tier, model):
-            message = f"model {model!r} is not available to tier {identity.tier!r}"
+            message = f"Model {model!r} is not available to tier {identity.tier!r}."
             return Deny(403, Reason.MODEL_NOT_ALLOWED, message)
     if not [grant for grant in grants if grant.models is None or model in grant.models]:
         return _no_access(f"no grant covers model {model!r} on endpoint {endpoint.name!r}")
@@ -105,16 +105,16 @@ def _tier_allows(rule: ModelRule, tier: str, model: str) -> bool:
 def _method_not_allowed(policy: Policy, request: Request) -> Deny:
     methods = {method for e in policy.routes.match(request.host, request.path) for method in e.methods}
     headers = (("allow", ", ".join(sorted(methods))),)
-    return Deny(405, Reason.METHOD_NOT_ALLOWED, "this endpoint does not answer the request's method", headers)
+    return Deny(405, Reason.METHOD_NOT_ALLOWED, "This endpoint does not answer the request's method.", headers)
 
 
 def _no_access(detail: str) -> Deny:
     """One answer for every cause, so that it tells nobody which tenants, roles and grants there are."""
-    return Deny(403, Reason.ACCESS_DENIED, "you may not use this endpoint in this way", detail=detail)
+    return Deny(403, Reason.ACCESS_DENIED, "You may not use this endpoint in this way.", detail=detail)
 
 
 def _scope_insufficient(endpoint: Endpoint) -> Deny:
     scope = " ".join(sorted(endpoint.scopes))
     challenge = f'Bearer realm="tidegate", error="insufficient_scope", scope="{scope}"'
-    message = "the token lacks a scope that this endpoint needs"
+    message = "The credential lacks a scope that this endpoint needs."
     return Deny(403, Reason.SCOPE_INSUFFICIENT, message, (("www-authenticate", challenge),))

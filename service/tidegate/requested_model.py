@@ -41,34 +41,34 @@ def requested_model(rule: ModelRule, request: Request, variables: Mapping[str, s
     else:
         value = variables.get(rule.locator[0], "")
     if value is None or value == "":
-        return Deny(400, Reason.MODEL_MISSING, "the request does not name a model")
+        return Deny(400, Reason.MODEL_MISSING, "The request does not name a model.")
     if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
-        return _malformed(f"the model's name must be a string of at most {MAX_NAME} printable characters")
+        return _malformed(f"The model's name must be a string of at most {MAX_NAME} printable characters.")
     return value
 
 
 def _from_body(request: Request, keys: tuple[str, ...]) -> Any:
     """The value at the path of keys in a JSON body; None when there is none."""
     if request.body_state is BodyState.PARTIAL:
-        return Deny(413, Reason.REQUEST_MALFORMED, "the request body is too large to read the model's name from it")
+        return Deny(413, Reason.REQUEST_MALFORMED, "The request body is too large to read the model's name from it.")
     if request.body_state is BodyState.ABSENT or not request.body:
-        return Deny(400, Reason.MODEL_MISSING, "the request has no body that names a model")
+        return Deny(400, Reason.MODEL_MISSING, "The request has no body that names a model.")
     kind = request.headers.get("content-type", "")
     if kind not in ("", "application/json") and _JSON_TYPE.fullmatch(kind.strip()) is None:
-        return Deny(415, Reason.REQUEST_MALFORMED, "the request body must be application/json in UTF-8")
+        return Deny(415, Reason.REQUEST_MALFORMED, "The request body must be application/json in UTF-8.")
     encoding = request.headers.get("content-encoding", "")
     if encoding and encoding.strip().lower() != "identity":
-        return Deny(415, Reason.REQUEST_MALFORMED, "the request body must not be compressed")
+        return Deny(415, Reason.REQUEST_MALFORMED, "The request body must not be compressed.")
     if request.body.count(b"{") + request.body.count(b"[") > MAX_PARTS:
-        return Deny(413, Reason.REQUEST_MALFORMED, "the request body holds too many objects and lists")
+        return Deny(413, Reason.REQUEST_MALFORMED, "The request body holds too many objects and lists.")
     try:
         value = orjson.loads(request.body)
     except orjson.JSONDecodeError:
-        return _malformed("the request body is not valid JSON")
+        return _malformed("The request body is not valid JSON.")
     if not isinstance(value, dict):
-        return _malformed("the request body must be a JSON object")
+        return _malformed("The request body must be a JSON object.")
     if _may_repeat(request.body, keys) and not _is_unambiguous(request.body, keys):
-        return _malformed(f"the request body must hold the key {'.'.join(keys)!r} once, spelt exactly so")
+        return _malformed(f"The request body must hold the key {'.'.join(keys)!r} once, spelt exactly so.")
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import hashlib
-import hmac
 import signal
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -29,6 +27,7 @@ from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
 from tidegate.listening import bind, serve_metrics, server_credentials
 from tidegate.pipeline import Pipeline
@@ -103,8 +102,7 @@ class Worker:
     def _policy(self) -> Policy:
         return self.source.current
 
-    def _record(self, exchange: Exchange) -> None:
-        request_id = exchange.handoff.request_id if exchange.handoff else ""
+    def _record(self, exchange: Exchange, request_id: str) -> None:
         self.telemetry.response(request_id, exchange.outcome, exchange.failure, exchange.coverage())
 
     async def run(self) -> None:
@@ -160,16 +158,12 @@ class Worker:
             await watcher
         close_metrics()
 
-    @property
-    def _hash_key(self) -> bytes:
-        return hmac.digest(self._settings.pepper or b"tidegate", b"hash action", hashlib.sha256)
-
     def _processor(self, settlements: Settlements) -> process.ProcessServicer:
         plans = Plans(self._policy)
-        hash_key = self._hash_key
+        key = hash_key(self._settings.pepper)
 
         def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
-            return open_body(kind, plan, key=hash_key, max_bytes=cap, observer=observer)
+            return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)
 
         return process.ProcessServicer(
             exchange=lambda: Exchange(plans, open_for),
@@ -194,7 +188,7 @@ class Worker:
             pipeline=pipeline,
             policy=self._policy,
             ledger=ledger,
-            hash_key=self._hash_key,
+            hash_key=hash_key(self._settings.pepper),
             record=self.telemetry.decision,
             on_error=self.telemetry.error,
         )
@@ -211,6 +205,7 @@ def _check_pepper(policy: Policy, pepper: bytes) -> None:
     if policy.api_keys and not pepper:
         message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
         raise PolicyError((Problem(str(policy.api_keys.file), 0, "", message),))
+    check_hash_key(policy, pepper)
 
 
 @contextlib.contextmanager

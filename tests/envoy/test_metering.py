@@ -247,7 +247,7 @@ class Line:
 
 def servicer(desk: Desk) -> ProcessServicer:
     return ProcessServicer(
-        exchange=exchange, record=lambda _: None, on_error=desk.errors.append, live=lambda _: None,
+        exchange=exchange, record=lambda *_: None, on_error=desk.errors.append, live=lambda _: None,
         settlements=desk.settlements(),
     )  # fmt: skip
 

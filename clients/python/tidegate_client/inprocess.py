@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ from tidegate.admission.memory import MemoryLedger
 from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
+from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
@@ -25,6 +24,7 @@ class InProcess:
 
     def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
         compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
+        check_hash_key(compiled, key_pepper)
         clock = SystemClock()
         self._key_sets = KeySets(clock=clock)
         self._ledger = MemoryLedger(clock)
@@ -35,7 +35,7 @@ class InProcess:
             pipeline=pipeline,
             policy=lambda: compiled,
             ledger=self._ledger,
-            hash_key=hmac.digest(key_pepper or b"tidegate", b"hash action", hashlib.sha256),
+            hash_key=hash_key(key_pepper),
             on_error=_log,
             clock=clock,
         )

@@ -32,7 +32,7 @@ class ProcessServicer:
         self,
         *,
         exchange: Callable[[], Exchange],
-        record: Callable[[Exchange], None],
+        record: Callable[[Exchange, str], None],
         on_error: Callable[[Exception], None],
         live: Callable[[int], None],
         settlements: Settlements,
@@ -66,6 +66,8 @@ class ProcessServicer:
             async for message in messages:
                 if message.HasField("response_headers"):
                     head, request_id = translate.head_of(message)
+                    if head.handoff is not None:
+                        request_id = head.handoff.request_id
                     commands = exchange.head(head)
                 else:
                     unanswered += len(message.response_body.body)
@@ -90,7 +92,7 @@ class ProcessServicer:
             exchange.lost()
             self._settle(exchange)
             self._end()
-            self._record(exchange)
+            self._record(exchange, request_id)
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all settlements."""
@@ -137,7 +139,6 @@ def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Comma
 
 async def _carry_out(commands: list[Command], exchange: Exchange, request_id: str, context: Any) -> None:
     dialect = exchange.handoff.dialect if exchange.handoff else "problem"
-    request_id = exchange.handoff.request_id if exchange.handoff else request_id
     for command in commands:
         if isinstance(command, Abort):
             await context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
