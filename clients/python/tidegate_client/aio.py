@@ -80,7 +80,7 @@ class AsyncTidegate(PolicyEngine):
                 raise await _ended(call) from error
             if answer is grpc.aio.EOF:
                 raise await _ended(call)
-            return answer  # type: ignore[no-any-return]
+            return answer  # type: ignore[no-any-return]  # grpc ships no types
 
         try:
             await ask(start)

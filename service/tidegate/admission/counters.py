@@ -50,7 +50,7 @@ class BucketCounter:
 
     def undo(self, mark: object) -> None:
         """Take the last charge back."""
-        self.used, self.back, self.last = mark  # type: ignore[misc]
+        self.used, self.back, self.last = mark  # type: ignore[misc]  # a mark is its own counter's
 
     def look(self, plan: Plan, now: int) -> tuple[int, int]:
         """(whole tokens left, microseconds until full)."""
@@ -126,7 +126,7 @@ class WindowCounter:
         if mark is None:
             self.take(plan, now, cost, force=True)
             return
-        entry: list[int] = mark  # type: ignore[assignment]
+        entry: list[int] = mark  # type: ignore[assignment]  # likewise
         if entry[0] <= now - plan.window:
             return
         self.total += cost - entry[1]

@@ -25,7 +25,7 @@ def check_url(url: str) -> None:
     if not url.startswith(_REDIS):
         raise ValueError(f"must be {MEMORY}, or begin with {', '.join(_REDIS)}")
     try:
-        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
     except TypeError as error:  # an option after "?" that its connections do not have
         raise ValueError(str(error).partition("() ")[2] or str(error)) from None
 

@@ -224,7 +224,7 @@ class ScriptRunner:
 
     async def _open(self) -> None:
         connection = self._new_connection()
-        await connection.connect()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]  # untyped in redis-py
         self._connection = connection
 
     def _connected(self, task: asyncio.Task[None]) -> None:

@@ -31,7 +31,7 @@ class RequestError(ValueError):
 def create_app(delays: tuple[float, ...] = DELAYS) -> Flask:
     """The app; `delays` are the seconds before each delta of a stream, taken in turn."""
     app = Flask("tidegate-demo-model")
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # typed as any JSON provider
     analyser = SentimentIntensityAnalyzer()
     seen: deque[dict[str, Any]] = deque(maxlen=1)
 
