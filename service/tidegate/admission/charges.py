@@ -13,6 +13,7 @@ from tidegate.model import Charge, Limit
 ATTRIBUTES = frozenset({"tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"})
 """What `Limit.per` may name."""
 
+_OF_A_TENANT = frozenset({"tenant", "subject", "api_key"})
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,80}").fullmatch
 
 
@@ -27,14 +28,13 @@ def charges_for(
     Values are joined by "|". A value that is longer than 80 characters or holds anything but letters, digits and
     `_.:@/+=-` is replaced by "~" and 128 bits of its BLAKE2b hash, so different values cannot meet in one key. A
     client address is reduced to what one subscriber holds: an IPv4 address (also when it is mapped into IPv6), or
-    the /64 of an IPv6 one. An attribute that is missing counts as empty: such callers share one key. A subject counts
-    within its tenant: two issuers may give one name to two callers, who must not spend each other's limits.
+    the /64 of an IPv6 one. An attribute that is missing counts as empty: such callers share one key.
     """
     charges = []
     same = cost if isinstance(cost, int) else None
     costs = {} if isinstance(cost, int) else cost
     for limit in limits:
-        per = _counted(limit.per)
+        per = counted(limit.per)
         if len(per) == 1:
             key = render(per[0], attributes.get(per[0], ""))
         elif per:
@@ -46,8 +46,15 @@ def charges_for(
 
 
 @lru_cache(maxsize=1024)
-def _counted(per: tuple[str, ...]) -> tuple[str, ...]:
-    return ("tenant", *per) if "subject" in per and "tenant" not in per else per
+def counted(per: tuple[str, ...]) -> tuple[str, ...]:
+    """The attributes that make the key of a limit: the tenant first where it has one, then the others in order.
+
+    A subject and an API key count within their tenant: two issuers may give one name to two callers, who must not
+    spend each other's limits.
+    """
+    if _OF_A_TENANT.isdisjoint(per):
+        return per
+    return ("tenant", *[name for name in per if name != "tenant"])
 
 
 @lru_cache(maxsize=32_768)

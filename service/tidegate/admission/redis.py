@@ -1,10 +1,9 @@
 """Limits in Redis, shared by every replica: one Lua script decides, with the server's clock, on all charges at once.
 
-**Keys** are `prefix|scope|name|algorithm|unit|key`, two of them letters; "|" and "%" in names are percent-encoded.
-The numbers of a limit are not in the key, and what is stored does not know the capacity (see `reference`), so a changed
-capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal lives on. A lengthened
-window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit is full again (a
-sliding window: at most one window later). One master: the keys of a decision lie anywhere, so not Redis Cluster.
+**Keys** (named in `keys`) do not hold the numbers of a limit, and what is stored does not know the capacity (see
+`reference`), so a changed capacity or rate takes effect at the next decision: nothing starts afresh, and no old refusal
+lives on. A lengthened window counts only what the shorter one had kept. Every key has a TTL and is gone when its limit
+is full again (a sliding window: at most one window later). One master: a decision's keys may lie in several slots.
 
 **Calendar**: a script is told the edges of the quota's period that the caller's clock is in and of the two beside it,
 and picks by the server's clock. So replicas whose clocks are wrong, by up to a period, count in the same one; for one
@@ -28,6 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
+from tidegate.admission.keys import UNITS, Naming, hold_key
 from tidegate.admission.periods import Calendar, calendar_of
 from tidegate.admission.scripts import ScriptRunner, load_script
 from tidegate.clock import Clock, SystemClock
@@ -37,8 +37,6 @@ from tidegate.model import Admission, Charge, Limit, LimitState
 _CHARGE = load_script("limit.lua", "sums.lua", "charge.lua")
 _SETTLE = load_script("limit.lua", "sums.lua", "settle.lua")
 _HEARTBEAT = load_script("heartbeat.lua")
-_UNITS = {"requests": "r", "request_bytes": "b", "tokens": "t", "prompt_tokens": "p", "completion_tokens": "c"}
-_KINDS = {"token_bucket": "t", "sliding_window": "w", "sliding_window_counter": "c", "quota": "q"}
 _PLANS = 10_000
 _MAX_HOLD_MS = 10 * 365 * 86_400_000
 
@@ -46,21 +44,19 @@ _MAX_HOLD_MS = 10 * 365 * 86_400_000
 class _Plan:
     """What a script is told of a limit. For a quota that is a piece of the calendar, and is written anew in time."""
 
-    __slots__ = ("_calendar", "_head", "_period", "limit", "prefix", "text")
+    __slots__ = ("_calendar", "_head", "_period", "limit", "naming", "text")
 
     def __init__(self, prefix: str, limit: Limit) -> None:
         self.limit = limit
-        kind = _KINDS[limit.algorithm]
-        unit = _UNITS[limit.cost]
-        self.prefix = f"{prefix}|{_quoted(limit.scope)}|{_quoted(limit.name)}|{kind}|{unit}|"
-        self._head = f"{kind}{unit}{'s' if limit.shadow else '-'} {limit.capacity}"
+        self.naming = Naming(prefix, limit)
+        self._head = f"{self.naming.letters}{'s' if limit.shadow else '-'} {limit.capacity}"
         self._period = (0, 0)
         self._calendar: Calendar | None = None
         self.text = b""
         if limit.algorithm == "quota":
             self._calendar = calendar_of(limit.resets, limit.time_zone)
         else:
-            a, b = rate(limit) if kind == "t" else (microseconds(limit.period), 0)
+            a, b = rate(limit) if limit.algorithm == "token_bucket" else (microseconds(limit.period), 0)
             self.text = f"{self._head} {a} {b}".encode()
 
     def text_at(self, now_us: int) -> bytes:
@@ -105,7 +101,7 @@ class RedisLedger:
         reservation = ""
         hold_ms = b"0"
         if hold is not None:
-            reservation = "r" + secrets.token_urlsafe(12)
+            reservation = f"r{secrets.token_urlsafe(12)}{{{self._tag(charges)}}}"
             keys.append(self._hold_key(reservation))
             hold_ms = _milliseconds(hold)
         args = self._arguments(charges, keys, hold_ms, b"0")
@@ -130,7 +126,7 @@ class RedisLedger:
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once, in one script call."""
-        args = (" ".join([f"{_UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode(),)
+        args = (" ".join([f"{UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode(),)
         reply: int = await self._runner.run(_SETTLE, (self._hold_key(reservation),), args, self._now())
         return reply == 1
 
@@ -165,7 +161,7 @@ class RedisLedger:
         args = [_integer(len(charges)), hold_ms, force]
         for charge in charges:
             plan = self._plans.get(id(charge.limit)) or self._plan(charge.limit)
-            keys.append((plan.prefix + charge.key).encode("utf-8", "surrogatepass"))
+            keys.append(plan.naming.key(charge.key).encode("utf-8", "surrogatepass"))
             args.append(plan.text if charge.limit.algorithm != "quota" else plan.text_at(self._wall()))
             args.append(b"1" if charge.cost == 1 else _integer(charge.cost))
         return args
@@ -177,8 +173,13 @@ class RedisLedger:
         plan = self._plans[id(limit)] = _Plan(self._prefix, limit)
         return plan
 
+    def _tag(self, charges: Sequence[Charge]) -> str:
+        namings = [(self._plans.get(id(charge.limit)) or self._plan(charge.limit)).naming for charge in charges]
+        first = next((i for i, naming in enumerate(namings) if naming.bound), 0)
+        return namings[first].tag(charges[first].key)
+
     def _hold_key(self, reservation: str) -> bytes:
-        return f"{self._prefix}|hold|{reservation}".encode("utf-8", "surrogatepass")
+        return hold_key(self._prefix, reservation).encode("utf-8", "surrogatepass")
 
     def _wall(self) -> int:
         return round(self._clock.now() * 1e6) if self._now_us is None else self._now_us()
@@ -193,7 +194,3 @@ def _integer(number: int) -> bytes:
 
 def _milliseconds(seconds: float) -> bytes:
     return _integer(max(1, min(_MAX_HOLD_MS, math.ceil(seconds * 1000))))
-
-
-def _quoted(text: str) -> str:
-    return text.replace("%", "%25").replace("|", "%7C")

@@ -21,7 +21,7 @@ class _Limit(Strict):
     per: words.Set[Attribute] = Field(
         default=[],
         description="The attributes of a request that are counted apart; none means one count for all. "
-        "A subject counts within its tenant.",
+        "A subject or an API key counts within its tenant.",
     )
     cost: Unit = Field(
         default="requests",
