@@ -84,7 +84,7 @@ class Reason(StrEnum):
     INTERNAL = "policy_error"
 
 
-Algorithm = Literal["token_bucket", "sliding_window", "sliding_window_counter", "quota"]
+Algorithm = Literal["token_bucket", "sliding_window", "sliding_window_counter", "quota", "concurrency"]
 Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """Everything that a limit may count."""
@@ -99,6 +99,7 @@ class Limit:
     sliding_window_counter: the same, estimated from two sums (`admission.reference_sums` says how well).
     quota: at most `capacity` cost in each calendar period `resets` of the IANA time zone `time_zone`; `period` is how
     long one lasts, nominally.
+    concurrency: at most `capacity` cost held at once, each by a lease that lasts `period` seconds unless it is renewed.
     `per` names the request attributes that make the key; `name` is unique within its `scope`
     ("platform", "tier:free", "tenant:acme", "endpoint:chat"). `cost` is the unit in which `capacity` and charges are
     counted. A `shadow` limit counts, and tells when it would have refused, but never refuses.
@@ -139,7 +140,8 @@ class LimitState(NamedTuple):
     """One limit as it stood just after a decision.
 
     `remaining` is whole units left; `reset_after` is seconds until the limit is full again; `retry_after` is seconds
-    until the refused cost would fit, 0.0 when it fitted, and infinity when it never can (cost over capacity).
+    until the refused cost would fit, 0.0 when it fitted, and infinity when it never can (cost over capacity). Of a
+    limit on concurrency both are until leases lapse: there is room sooner when exchanges end, later when they go on.
     """
 
     limit: Limit

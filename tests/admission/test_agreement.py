@@ -1,4 +1,4 @@
-"""Memory and Redis give the numbers of the reference, for any sequence of decisions, settlements and times."""
+"""Memory and Redis give the numbers of the reference, for any sequence of decisions, what becomes of them and times."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ LIMITS = (
     limit("sliding_window_counter", 2**40, period=31 * 86_400.0, name="wide", cost="tokens"),
     limit("quota", 10, name="hour"),
     limit("quota", 300, name="day", resets="day", time_zone="Asia/Kolkata", cost="tokens"),
+    limit("concurrency", 5, period=3.0, name="few"),
+    limit("concurrency", 300, period=20.0, name="many"),
 )
 LOWERED = tuple(replace(one, capacity=one.capacity // 2) for one in LIMITS)
 SHADOWED = tuple(replace(one, shadow=number % 2 == 0) for number, one in enumerate(LIMITS))
@@ -49,6 +51,13 @@ class Settle:
 
 
 @dataclass(frozen=True)
+class Extend:
+    which: int
+    costs: dict[str, int]
+    hold: float
+
+
+@dataclass(frozen=True)
 class Pass:
     us: int
 
@@ -60,7 +69,18 @@ def decisions(generations: tuple[tuple[Limit, ...], ...], holds: tuple[float, ..
         st.lists(st.builds(Charge, st.sampled_from(limits), st.sampled_from(["a", "b"]), costs), min_size=1, max_size=4)
         for limits in generations
     ]
-    return st.builds(Decide, st.one_of(*lists).map(tuple), st.none() | st.sampled_from(holds))
+
+    def held(charges: list[Charge], hold: float | None) -> Decide:
+        leases = any(charge.limit.algorithm == "concurrency" for charge in charges)
+        return Decide(tuple(charges), holds[0] if leases and hold is None else hold)
+
+    return st.builds(held, st.one_of(*lists), st.none() | st.sampled_from(holds))
+
+
+def extensions(holds: tuple[float, ...]) -> st.SearchStrategy[Extend]:
+    costs = st.integers(0, 8) | st.sampled_from([200, 2**50])
+    by_unit = st.dictionaries(st.sampled_from(["requests", "tokens"]), costs)
+    return st.builds(Extend, st.integers(0, 3), by_unit, st.sampled_from(holds))
 
 
 settlement = st.builds(
@@ -68,6 +88,7 @@ settlement = st.builds(
     st.integers(0, 3),
     st.dictionaries(st.sampled_from(["requests", "tokens"]), st.integers(0, 15) | st.just(2**50)),
 )
+Step = Decide | Settle | Extend | Pass
 forward = st.builds(
     Pass,
     st.integers(0, 4 * SECOND)
@@ -76,7 +97,7 @@ forward = st.builds(
 backward = st.builds(Pass, st.integers(-5 * SECOND, -1))
 
 
-async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[object]:
+async def _play(played: Book, steps: list[Step]) -> list[object]:
     seen: list[object] = []
     held: list[str] = []
     for one in steps:
@@ -85,6 +106,9 @@ async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[objec
         elif isinstance(one, Settle):
             if held:
                 seen.append(await played.ledger.settle(held[one.which % len(held)], one.costs))
+        elif isinstance(one, Extend):
+            if held:
+                seen.append(await played.ledger.extend(held[one.which % len(held)], one.costs, hold=one.hold))
         else:
             admission = await played.take(*one.charges, hold=one.hold)
             if admission.reservation:
@@ -94,8 +118,12 @@ async def _play(played: Book, steps: list[Decide | Settle | Pass]) -> list[objec
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(decisions((LIMITS, LOWERED, SHADOWED), (0.5, 30.0)) | settlement | forward, max_size=60))
-def test_memory_agrees(steps: list[Decide | Settle | Pass]) -> None:
+@given(
+    st.lists(
+        decisions((LIMITS, LOWERED, SHADOWED), (0.5, 30.0)) | settlement | extensions((0.5, 7.0)) | forward, max_size=60
+    )
+)
+def test_memory_agrees(steps: list[Step]) -> None:
     async def main() -> None:
         assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
 
@@ -109,9 +137,55 @@ LONG = [Decide((_ONE,) * 300, None), Decide((_ONE._replace(cost=390),), None), P
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=st.lists(_decision | _decision | settlement | forward | backward, max_size=40))
+@given(
+    steps=st.lists(_decision | _decision | settlement | extensions((1e8,)) | forward | backward, max_size=40),
+)
 @example(steps=LONG)
-def test_redis_agrees(redis_url: str, steps: list[Decide | Settle | Pass]) -> None:
+def test_redis_agrees(redis_url: str, steps: list[Step]) -> None:
+    async def main() -> None:
+        redis = book("redis", redis_url)
+        try:
+            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
+        finally:
+            await redis.ledger.close()
+
+    asyncio.run(main())
+
+
+@st.composite
+def few_limits(draw: st.DrawFn, *, back: bool) -> list[Step]:
+    """Many steps on few limits: what a reservation goes through that lives longer than what it was charged to."""
+    limits = draw(
+        st.lists(st.sampled_from(LIMITS + SHADOWED[::2]), min_size=1, max_size=2, unique_by=lambda one: one.name)
+    )
+    charge = st.builds(Charge, st.sampled_from(limits), st.just("k"), st.sampled_from([1, 1, 2, 0]))
+    costs = st.fixed_dictionaries({"requests": st.integers(0, 4)}, optional={"tokens": st.integers(0, 60)})
+    later = st.sampled_from([1, SECOND // 2, SECOND, 3 * SECOND, 3600 * SECOND, 86_400 * SECOND])
+    return draw(
+        st.lists(
+            st.builds(Decide, st.lists(charge, min_size=1, max_size=2).map(tuple), st.just(1e8))
+            | st.builds(Extend, st.integers(0, 1), costs | st.just({}), st.just(1e8))
+            | st.builds(Settle, st.integers(0, 3), costs)
+            | st.builds(Pass, later)
+            | (backward if back else st.builds(Pass, later)),
+            min_size=6,
+            max_size=30,
+        )
+    )
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(few_limits(back=False))
+def test_memory_agrees_on_what_becomes_of_reservations(steps: list[Step]) -> None:
+    async def main() -> None:
+        assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
+
+    asyncio.run(main())
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=few_limits(back=True))
+def test_redis_agrees_on_what_becomes_of_reservations(redis_url: str, steps: list[Step]) -> None:
     async def main() -> None:
         redis = book("redis", redis_url)
         try:
@@ -135,7 +209,7 @@ def test_redis_divides_what_no_double_holds(redis_url: str, window: int, rounds:
         limit("sliding_window_counter", 2**40, period=window / SECOND, name=str(number))
         for number in range(len(rounds))
     ]
-    steps: list[Decide | Settle | Pass] = [
+    steps: list[Step] = [
         Decide(tuple(Charge(one, "k", before) for one, (before, _, _) in zip(counters, rounds, strict=True)), None),
         Pass(window),
     ]

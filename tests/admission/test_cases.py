@@ -9,9 +9,10 @@ from typing import get_args
 import pytest
 from tidegate.model import Algorithm, Charge
 
-from tests.admission.world import Book, limit
+from tests.admission.world import COUNTING, Book, limit
 
 ALL = pytest.mark.parametrize("algorithm", get_args(Algorithm))
+COUNTED = pytest.mark.parametrize("algorithm", COUNTING)
 EXACT = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
 
 
@@ -177,7 +178,7 @@ async def test_a_shortened_window_holds_at_once(book: Book) -> None:
     assert await book.admits(Charge(replace(day, period=60.0), "k"))
 
 
-@ALL
+@COUNTED
 async def test_settling_gives_back_what_was_not_used(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 100)
     held = await book.take(Charge(charged, "k", 80), hold=60)
@@ -197,7 +198,7 @@ async def test_settling_may_pass_the_limit(book: Book, algorithm: Algorithm) -> 
     assert await book.left(charged) == (0 if algorithm == "token_bucket" else 10)
 
 
-@ALL
+@COUNTED
 async def test_settling_happens_once(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 5), hold=60)
@@ -228,7 +229,7 @@ async def test_settling_after_the_window_has_passed_changes_nothing(book: Book) 
     assert await book.left(window) == 9
 
 
-@ALL
+@COUNTED
 async def test_a_hold_on_nothing_is_charged_when_it_is_settled(book: Book, algorithm: Algorithm) -> None:
     charged = limit(algorithm, 10)
     held = await book.take(Charge(charged, "k", 0), hold=60)
@@ -256,7 +257,7 @@ async def test_names_and_keys_of_any_text(book: Book) -> None:
     assert not await book.admits(Charge(odd, "é|\x00\ud800\r\n"))
 
 
-@ALL
+@COUNTED
 async def test_settling_reaches_only_the_units_it_names(book: Book, algorithm: Algorithm) -> None:
     calls = limit(algorithm, 10, name="calls")
     tokens = limit(algorithm, 1000, name="tokens", cost="tokens")
@@ -302,7 +303,7 @@ async def test_what_a_limit_refuses_is_not_charged_to_a_shadow(book: Book, algor
     assert [(state.limit, state.retry_after) for state in admission.shadowed] == [(shadow, inf)]
 
 
-@ALL
+@COUNTED
 async def test_settling_leaves_out_the_shadow_that_was_not_charged(book: Book, algorithm: Algorithm) -> None:
     shadow, real = limit(algorithm, 10, name="shadow", shadow=True), limit(algorithm, 100, name="real")
     first = await book.take(Charge(shadow, "k", 4), Charge(real, "k", 4), hold=60)

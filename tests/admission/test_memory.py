@@ -56,9 +56,9 @@ async def test_a_spent_key_is_never_forgotten(algorithm: Algorithm) -> None:
 async def test_a_decision_for_which_there_is_no_room_charges_nothing(algorithm: Algorithm) -> None:
     ledger = MemoryLedger(HandClock(), max_keys=1)
     charged = limit(algorithm, 2)
-    await ledger.reserve([Charge(charged, "a")])
+    await ledger.reserve([Charge(charged, "a")], hold=60)
     with pytest.raises(StoreUnavailable):
-        await ledger.reserve([Charge(charged, "a"), Charge(charged, "b")])
+        await ledger.reserve([Charge(charged, "a"), Charge(charged, "b")], hold=60)
     assert (await ledger.reserve([Charge(charged, "a", 0)])).states[0].remaining == 1
 
 
@@ -66,10 +66,10 @@ async def test_a_decision_for_which_there_is_no_room_charges_nothing(algorithm: 
 async def test_refused_and_looking_callers_leave_no_keys(algorithm: Algorithm) -> None:
     ledger = MemoryLedger(HandClock())
     charged, full = limit(algorithm, 1, name="each"), limit(algorithm, 1, name="all")
-    await ledger.reserve([Charge(full, "")])
+    await ledger.reserve([Charge(full, "")], hold=60)
     for i in range(1000):
-        await ledger.reserve([Charge(charged, str(i)), Charge(full, "")])
-        await ledger.reserve([Charge(charged, f"look {i}", 0)])
+        await ledger.reserve([Charge(charged, str(i)), Charge(full, "")], hold=60)
+        await ledger.reserve([Charge(charged, f"look {i}", 0)], hold=60)
     assert len(ledger) < 10
 
 
@@ -108,6 +108,35 @@ async def test_handing_over_sums_is_what_still_counts() -> None:
     await ledger.reserve([Charge(quota, "k", 5)])
     clock.us += 3_600_000_000
     assert ledger.hand_over() == []
+
+
+async def test_leases_are_not_handed_over_and_still_end() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    leased, window = limit("concurrency", 2, period=10.0), limit("sliding_window", 9, name="w")
+    held = [(await ledger.reserve([Charge(leased, "k"), Charge(window, "k")], hold=60)).reservation for _ in range(2)]
+    other = (await ledger.reserve([Charge(window, "k")], hold=60)).reservation
+    assert ledger.hand_over() == [Charge(window, "k", 3)]
+    assert (await ledger.reserve([Charge(leased, "k")], hold=60)).refused is not None
+    assert not await ledger.settle(other, {"requests": 0})
+    assert await ledger.settle(held[0], {"requests": 9})
+    assert (await ledger.reserve([Charge(leased, "k", 0), Charge(window, "k", 0)])).states[0].remaining == 1
+    assert await ledger.extend(held[1], {"requests": 5}, hold=60) == "extended"
+    assert ledger.hand_over() == []
+    clock.us += 10_000_000
+    assert (await ledger.reserve([Charge(leased, "k", 0)])).states[0].remaining == 2
+
+
+async def test_idle_leases_go_as_new_ones_come() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    leased = limit("concurrency", 1, period=10.0)
+    for i in range(5_000):
+        held = await ledger.reserve([Charge(leased, str(i))], hold=60)
+        if i % 2:
+            await ledger.settle(held.reservation, {})
+        clock.us += 100_000
+    assert len(ledger) <= 210  # half of the hundred that ten seconds bring, and what was not looked at since
 
 
 async def test_quotas_go_by_wall_time_and_the_rest_does_not() -> None:

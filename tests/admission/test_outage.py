@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tidegate.admission.ledger import Extension
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.open import open_ledger
 from tidegate.admission.outage import OnOutage, OutageLedger, State
@@ -56,6 +57,12 @@ class Switchboard:
             raise self.error
         self.settled[reservation] = costs
         return True
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return "refused"
 
     async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
         if self.error is not None:
@@ -275,6 +282,52 @@ async def test_a_reservation_of_the_outage_is_settled_in_it(desk: Desk) -> None:
     assert await desk.ledger.settle(held.reservation, {"requests": 2})
     assert not await desk.ledger.settle(held.reservation, {"requests": 2})
     assert (await desk.ledger.reserve([Charge(BUCKET, "k", 8)])).refused is None
+
+
+async def test_what_the_store_holds_is_extended_by_nobody_while_it_is_out(desk: Desk) -> None:
+    held = await desk.ledger.reserve(BOTH, hold=60)
+    assert await desk.ledger.extend(held.reservation, {"requests": 1}, hold=60) == "refused"
+    desk.store.error = StoreTimedOut("late")
+    for rule in ("share", "deny", "allow"):
+        desk.rule = rule  # type: ignore[assignment]
+        assert await desk.ledger.extend(held.reservation, {"requests": 99}, hold=60) == "extended"
+    assert desk.ledger.state == "open"
+    assert desk.store.asked == 3  # nobody waits for it twice
+    desk.store.error = None
+    await desk.probe()
+    assert desk.ledger.state == "closed"
+    assert await desk.ledger.extend(held.reservation, {"requests": 1}, hold=60) == "refused"
+
+
+async def test_a_reservation_of_the_outage_is_extended_in_it(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    held = await desk.ledger.reserve([Charge(BUCKET, "k", 5)], hold=60)
+    assert await desk.ledger.extend(held.reservation, {"requests": 4}, hold=60) == "extended"
+    assert await desk.ledger.extend(held.reservation, {"requests": 4}, hold=60) == "refused"
+    assert (await desk.ledger.reserve([Charge(BUCKET, "k", 2)])).refused is not None
+
+
+async def test_each_replica_lets_its_share_run_at_once_and_ends_it_when_the_store_is_back() -> None:
+    desk = Desk(replicas=2)
+    leased = Charge(limit("concurrency", 5, period=10.0), "k")
+    desk.store.error = StoreTimedOut("late")
+    held = [await desk.ledger.reserve([leased], hold=60) for _ in range(3)]
+    assert [admission.refused is None for admission in held] == [True, True, False]
+    assert await desk.ledger.settle(held[0].reservation, {})
+    held[0] = await desk.ledger.reserve([leased], hold=60)
+    assert held[0].reservation
+    desk.store.error = None
+    await desk.probe()
+    assert desk.store.entered == []
+    for _ in range(3):
+        desk.clock.us += 9_000_000
+        assert await desk.ledger.extend(held[1].reservation, {}, hold=60) == "extended"
+    desk.store.error = StoreTimedOut("late")  # the next outage finds what still runs
+    assert (await desk.ledger.reserve([leased], hold=60)).refused is None
+    assert (await desk.ledger.reserve([leased], hold=60)).refused is not None
+    assert await desk.ledger.settle(held[1].reservation, {})
+    assert (await desk.ledger.reserve([leased], hold=60)).refused is None
+    await desk.ledger.close()
 
 
 # With a real Redis ---------------------------------------------------------------------------------------------------

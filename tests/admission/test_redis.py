@@ -131,6 +131,55 @@ async def test_every_sum_goes_by_itself_settled_or_not(
     assert least * 1000 < await client.pttl(key) <= most * 1000 + 2
 
 
+async def test_leases_go_by_themselves_or_with_the_last_one(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    leased = limit("concurrency", 3, period=10.0)
+
+    async def keys() -> list[bytes]:
+        return [key async for key in client.scan_iter(f"{ledger._prefix}|*") if b"|hold|" not in key]
+
+    held = [(await ledger.reserve([Charge(leased, "k")], hold=100)).reservation for _ in range(3)]
+    assert (await ledger.reserve([Charge(leased, "k")], hold=100)).refused is not None
+    assert not (await ledger.reserve([Charge(leased, "refused", 4)], hold=100)).reservation
+    (key,) = await keys()
+    assert 9000 < await client.pttl(key) <= 10_002
+    await client.pexpire(key, 5)
+    assert await ledger.extend(held[0], {}, hold=100) == "extended"
+    assert 9000 < await client.pttl(key) <= 10_002
+    assert [await ledger.settle(one, {}) for one in held] == [True] * 3
+    assert await keys() == []
+
+
+async def test_extending_never_shortens_a_hold(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    held = await ledger.reserve([Charge(FEW, "k")], hold=50)
+    for hold, least, most in ((5, 49_000, 50_000), (70, 69_000, 70_000)):
+        assert await ledger.extend(held.reservation, {"requests": 1}, hold=hold) == "extended"
+        assert least < await client.pttl(ledger._hold_key(held.reservation)) <= most
+
+
+async def test_ten_thousand_leases_lapse_in_one_look(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    leased = limit("concurrency", 20_000, period=0.2)
+    many = limit("concurrency", 20_000, period=600.0, name="many")
+    charges = [Charge(leased, "k"), Charge(many, "k")] * 50
+    await asyncio.gather(*(ledger.reserve(charges, hold=100) for _ in range(100)))
+    assert (await ledger.reserve([Charge(many, "k", 0)])).states[0].remaining == 15_000
+    await asyncio.sleep(0.25)
+    admission = await ledger.reserve([Charge(leased, "k"), Charge(many, "k", 15_000)], hold=100)
+    assert [state.remaining for state in admission.states] == [19_999, 0]
+    began = time.perf_counter()
+    for _ in range(50):
+        assert (await ledger.reserve([Charge(many, "k", 4)], hold=100)).refused is not None
+    assert (time.perf_counter() - began) / 50 < 0.02
+
+
+async def test_a_flushed_script_is_loaded_again_for_an_extension(
+    ledger: RedisLedger, client: redis.asyncio.Redis
+) -> None:
+    held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
+    await client.script_flush()
+    assert await ledger.extend(held.reservation, {"requests": 1}, hold=60) == "extended"
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 89
+
+
 @dataclass
 class Askew:
     """A wall clock that is wrong."""
@@ -156,6 +205,21 @@ async def test_replicas_with_wrong_clocks_agree_on_the_period(redis_url: str) ->
     with pytest.raises(ScriptFailed, match="more than a period"):
         await far.reserve([Charge(quota, "k")])
     for ledger in (*ledgers, far):
+        await ledger.close()
+
+
+async def test_a_replica_that_made_no_reservation_extends_it_in_its_next_period(redis_url: str) -> None:
+    prefix, quota = secrets.token_hex(6), limit("quota", 100, resets="hour", time_zone="Asia/Kolkata")
+    clock = Askew(-3 * 3600)
+    now = lambda: round(clock.now() * 1e6)  # noqa: E731
+    ledgers = [RedisLedger(redis_url, prefix=prefix, timeout=5.0, now_us=now) for _ in range(2)]
+    held = await ledgers[0].reserve([Charge(quota, "k", 10)], hold=60)
+    clock.seconds = 0.0
+    assert await ledgers[1].extend(held.reservation, {"requests": 20}, hold=60) == "extended"
+    assert (await ledgers[0].reserve([Charge(quota, "k", 0)])).states[0].remaining == 80
+    assert await ledgers[0].settle(held.reservation, {"requests": 15})
+    assert (await ledgers[1].reserve([Charge(quota, "k", 0)])).states[0].remaining == 95
+    for ledger in ledgers:
         await ledger.close()
 
 
@@ -206,11 +270,12 @@ async def main():
     charged = [Charge(limit(algorithm, int(sys.argv[3]), name=algorithm, period=86400.0), "k")
                for algorithm in ("token_bucket", "sliding_window", "sliding_window_counter")]
     charged.append(Charge(limit("quota", int(sys.argv[3]), name="quota", resets="month"), "k"))
+    charged.append(Charge(limit("concurrency", int(sys.argv[3]), name="concurrency"), "k"))
     await ledger.ready()
     print("ready", flush=True)
     sys.stdin.readline()
     async def racer():
-        return sum([(await ledger.reserve(charged)).refused is None for _ in range(5)])
+        return sum([(await ledger.reserve(charged, hold=60)).refused is None for _ in range(5)])
     print(sum(await asyncio.gather(*[racer() for _ in range(100)])))
     await ledger.close()
 asyncio.run(main())

@@ -7,16 +7,19 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from typing import Literal, get_args
 
-from tidegate.admission.ledger import Ledger
+from tidegate.admission.ledger import Extension, Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.periods import NOMINAL
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.reference import Key, Log, State, decide, found_at, fresh, key_of, settle
+from tidegate.admission.reference import Key, State, decide, fresh, key_of
+from tidegate.admission.reference_holds import Taken, extend, found_at, next_number, settle
 from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState, Unit
 
 SECOND = 1_000_000
+COUNTING = [algorithm for algorithm in get_args(Algorithm) if algorithm != "concurrency"]
+"""What counts costs until they go by themselves; leases are given back instead."""
 Resets = Literal["hour", "day", "week", "month"]
 
 
@@ -57,7 +60,7 @@ class HandClock:
 @dataclass
 class _Held:
     expiry: int
-    charges: list[tuple[Charge, tuple[int, int, int]]]
+    charges: list[tuple[Charge, Taken]]
 
 
 class ReferenceLedger:
@@ -69,6 +72,8 @@ class ReferenceLedger:
         self.held: dict[str, _Held] = {}
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
+        if hold is None and any(c.limit.algorithm == "concurrency" and c.cost > 0 for c in charges):
+            raise ValueError("a lease needs a hold")
         before = dict(self.states)
         self.states, outcomes = decide(self.states, charges, self.clock.us)
         states = tuple(
@@ -86,14 +91,10 @@ class ReferenceLedger:
         for charge, outcome in zip(charges, outcomes, strict=True):
             if outcome.retry_us != 0:
                 continue  # a shadow would have refused it, and so was not charged
-            state = self.states[key_of(charge)]
-            index = 0
-            if isinstance(state, Log):
-                older = before.get(key_of(charge), fresh(charge.limit))
-                assert isinstance(older, Log)
-                index = places.setdefault(key_of(charge), older.base + len(older.entries))
-                places[key_of(charge)] += charge.cost > 0
-            taken.append((charge, (charge.cost, found_at(charge.limit, state, self.clock.us), index)))
+            key = key_of(charge)
+            number = places.setdefault(key, next_number(before.get(key, fresh(charge.limit))))
+            places[key] += charge.cost > 0
+            taken.append((charge, Taken(charge.cost, found_at(charge.limit, self.states[key], self.clock.us), number)))
         self.held[name] = _Held(self.clock.us + round(hold * 1e6), taken)
         return Admission(states, None, name, shadowed=shadowed)
 
@@ -102,12 +103,20 @@ class ReferenceLedger:
         if held is None or self.clock.us >= held.expiry:
             return False
         for charge, taken in held.charges:
-            if charge.limit.cost not in costs:
+            if charge.limit.cost not in costs and charge.limit.algorithm != "concurrency":
                 continue
-            cost = costs[charge.limit.cost]
+            cost = costs.get(charge.limit.cost, 0)
             state = self.states.get(key_of(charge), fresh(charge.limit))
             self.states[key_of(charge)] = settle(charge.limit, state, self.clock.us, taken, cost)
         return True
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        held = self.held.get(reservation)
+        if held is None or self.clock.us >= held.expiry:
+            return "gone"
+        self.states, charges, fits = extend(self.states, held.charges, costs, self.clock.us)
+        self.held[reservation] = _Held(max(held.expiry, self.clock.us + round(hold * 1e6)), charges)
+        return "extended" if fits else "refused"
 
     async def ready(self) -> bool:
         return True
@@ -124,6 +133,8 @@ class Book:
     clock: HandClock
 
     async def take(self, *charges: Charge, hold: float | None = None) -> Admission:
+        if hold is None and any(charge.limit.algorithm == "concurrency" for charge in charges):
+            hold = 1e8
         return await self.ledger.reserve(charges, hold=hold)
 
     async def admits(self, *charges: Charge) -> bool:

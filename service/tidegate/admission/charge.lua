@@ -11,6 +11,7 @@ local argument, name = 3, 1
 local function decide(count, hold, force, reservation, first_key, first_argument)
   if force and reservation and not call('SET', reservation, '1', 'NX', 'PX', hold) then return {} end
   local opened, steps, retries, records, refused = {}, {}, {}, {}, false
+  local name = reservation and string.match(reservation, '[^|]*$')
   for i = 1, count do
     local key, plan = KEYS[first_key + i - 1], plan_of(ARGV[first_argument + 2 * i - 2])
     local cost = tonumber(ARGV[first_argument + 2 * i - 1])
@@ -23,7 +24,7 @@ local function decide(count, hold, force, reservation, first_key, first_argument
     if cost > plan.capacity and not force then
       retry = -1
     elseif cost > 0 then
-      retry, at, index = s.kind.take(s, cost, force)
+      retry, at, index = s.kind.take(s, cost, force, name and name .. ':' .. i)
     end
     refused = refused or (retry ~= 0 and not plan.shadow)
     steps[i], retries[i] = s, retry

@@ -6,7 +6,8 @@ from collections import deque
 from itertools import islice
 
 from tidegate.admission.arithmetic import MAX_WAIT, MAX_WALK, drain, wait
-from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.leases import LeasesCounter
+from tidegate.admission.plans import NEVER, Growth, Plan
 from tidegate.admission.sums import QuotaCounter, WindowsCounter
 from tidegate.model import Limit
 
@@ -74,6 +75,11 @@ class BucketCounter:
         self.used, self.back = (spent, back) if spent > 0 else (0, 0)
         self.last = now
 
+    def grow(self, plan: Plan, now: int, mark: object, more: int) -> Growth:
+        """Add to a charge: the bucket does not tell its charges apart."""
+        retry, new = self.take(plan, now, more, False)
+        return None if retry else (new, False)
+
 
 class WindowCounter:
     """A sliding window under one key: a deque of [time, cost], and their sum."""
@@ -136,6 +142,19 @@ class WindowCounter:
         while entries and not entries[0][1]:
             entries.popleft()
 
+    def grow(self, plan: Plan, now: int, mark: object, more: int) -> Growth:
+        """Add to the entry of a charge, or enter a new one when it has left the window."""
+        self._trim(now - plan.window)
+        entry: list[int] = mark  # type: ignore[assignment]  # likewise
+        if entry[0] <= now - plan.window:
+            retry, new = self.take(plan, now, more, False)
+            return None if retry else (new, True)
+        if self.total + more > plan.capacity:
+            return None
+        self.total += more
+        entry[1] += more
+        return entry, False
+
     def _trim(self, until: int) -> None:
         entries = self.entries
         while entries and entries[0][0] <= until:
@@ -149,7 +168,9 @@ class WindowCounter:
         return self.entries[-1][0] + window - now
 
 
-Counter = BucketCounter | WindowCounter | WindowsCounter | QuotaCounter
+Summing = BucketCounter | WindowCounter | WindowsCounter | QuotaCounter
+"""The counters whose charges can be settled and grow."""
+Counter = Summing | LeasesCounter
 
 
 def new_counter(limit: Limit, now: int) -> Counter:
@@ -163,3 +184,5 @@ def new_counter(limit: Limit, now: int) -> Counter:
             return WindowsCounter()
         case "quota":
             return QuotaCounter()
+        case "concurrency":
+            return LeasesCounter()

@@ -25,6 +25,7 @@ KINDS: dict[Algorithm, str] = {
     "sliding_window": "w",
     "sliding_window_counter": "c",
     "quota": "q",
+    "concurrency": "l",
 }
 UNITS: dict[str, str] = {
     "requests": "r",

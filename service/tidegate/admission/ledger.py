@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tidegate.model import Admission, Charge
+
+Extension = Literal["extended", "refused", "gone"]
 
 
 class Ledger(Protocol):
@@ -17,7 +19,11 @@ class Ledger(Protocol):
         A charge that does not fit a shadow limit is left out, and the limit is named as `shadowed`.
 
         With `hold` (seconds), a reservation id comes back that `settle` can use until it expires; afterwards the
-        reserved cost stands. Raises `StoreUnavailable` when the store cannot answer.
+        reserved cost stands. A charge on a limit on concurrency takes a lease, for the limit's `period`: it ends with
+        `settle`, or when that time has passed since it was taken or last renewed by `extend`, so a crash frees it.
+
+        Raises `StoreUnavailable` when the store cannot answer, and ValueError for a charge on concurrency without
+        `hold`: nobody could end it.
         """
         ...
 
@@ -25,8 +31,20 @@ class Ledger(Protocol):
         """Replace reserved costs of `reservation` by actual ones (>= 0, by the unit that the limit counts), once.
 
         Charges in units that are not in `costs` keep what was reserved. A second call, or one after expiry, changes
-        nothing and returns False. A settled cost may exceed the limit: what was used was used. Raises
-        `StoreUnavailable`.
+        nothing and returns False. A settled cost may exceed the limit: what was used was used. Leases end, whatever
+        `costs` are; ending one that has lapsed frees nobody else's. Raises `StoreUnavailable`.
+        """
+        ...
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        """Add `costs` (>= 0, by unit) to what `reservation` holds on every limit that counts the unit, all or none.
+
+        "extended": it is held for at least another `hold` seconds, and its leases for another `period` of theirs; with
+        no costs it always is. "refused": a limit has no room for more. What was held still is, and was renewed as for
+        "extended". A shadow limit never refuses: it is left out. "gone": unknown, settled or expired.
+
+        More cost counts where the charge does (see `reference_holds`), and is settled with it. A lease that had
+        lapsed is taken again, even where the places are all taken: its exchange runs. Raises `StoreUnavailable`.
         """
         ...
 

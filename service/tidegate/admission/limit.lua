@@ -1,4 +1,5 @@
--- The steps of reference.py on Redis keys. redis.py puts this text, and sums.lua, in front of charge.lua and settle.lua.
+-- The steps of reference.py on Redis keys. redis.py puts this text, sums.lua and leases.lua in front of charge.lua,
+-- settle.lua and extend.lua.
 --
 -- Lua has only doubles, exact to 2^53. `rate` in reference.py keeps P * R within 2^52, `div` is exact, and products
 -- that can pass 2^53 are only compared or capped, so every number is the one that reference.py finds.
@@ -53,11 +54,11 @@ local plans = {}
 local function plan_of(text)
   local plan = plans[text]
   if not plan then
-    local kind, unit, shadow, capacity, rest = string.match(text, '^(%a)(%a)(.) (%d+) (.*)$')
+    local kind, unit, shadow, capacity, rest, calendar = string.match(text, '^(%a)(%a)(.) (%d+) ([^;]*);?(.*)$')
     local numbers = {}
     for number in string.gmatch(rest, '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end
     plan = { kind = kind, unit = unit, shadow = shadow == 's', capacity = tonumber(capacity),
-      a = numbers[1], b = numbers[2], numbers = numbers, text = text }
+      a = numbers[1], b = numbers[2], numbers = numbers, calendar = calendar, text = text }
     plans[text] = plan
   end
   return plan

@@ -3,10 +3,10 @@
 A decision is one synchronous stretch on the event loop, so it needs no lock. Each charge is taken as it is read and
 taken back when a later one refuses; at one instant that undoes it to the bit.
 
-Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of an exact sliding window that it still holds. There are at
-most `max_keys` keys. A key goes when its limit is full again, which is the same as never having been used; each new key
-looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When `max_keys` keys are all in
-use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
+Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of an exact sliding window, and for each lease, that it still
+holds. There are at most `max_keys` keys. A key goes when its limit is full again, which is the same as never having
+been used; each new key looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When
+`max_keys` keys are all in use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from tidegate.admission.arithmetic import MAX_COST, MAX_WAIT, microseconds
-from tidegate.admission.counters import BucketCounter, Counter, new_counter
+from tidegate.admission.counters import BucketCounter, Counter, Summing, new_counter
+from tidegate.admission.leases import LeasesCounter
+from tidegate.admission.ledger import Extension
 from tidegate.admission.plans import NEVER, Plan, Table
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
@@ -26,7 +28,8 @@ from tidegate.model import Admission, Charge, Limit, LimitState
 _PLANS = 10_000
 _LOOK = 2
 _LOOK_WHEN_FULL = 64
-_Taken = tuple[Plan, str, int, Counter, object]
+# Plan, key, cost, counter, mark, and the cost that was charged in places that are gone.
+_Taken = tuple[Plan, str, int, Counter, object, int]
 
 
 class MemoryLedger:
@@ -61,6 +64,8 @@ class MemoryLedger:
         try:
             for charge in charges:
                 plan = plans.get(id(charge.limit)) or self._plan(charge.limit)
+                if plan.leases and hold is None and charge.cost > 0:
+                    raise ValueError(f"a charge on {charge.limit.name} needs a hold: nobody could end its lease")
                 counter = plan.table.get(charge.key) or self._new(plan, charge.key, now)
                 at = now
                 if plan.calendar is not None:
@@ -68,7 +73,7 @@ class MemoryLedger:
                 retry, mark = counter.take(plan, at, charge.cost, force)
                 steps.append((charge, plan, counter, at, retry))
                 if retry == 0:
-                    taken.append((plan, charge.key, charge.cost, counter, mark))
+                    taken.append((plan, charge.key, charge.cost, counter, mark, 0))
                 elif charge.limit.shadow:
                     pass
                 elif retry < 0 or worst < 0:
@@ -101,11 +106,14 @@ class MemoryLedger:
         now = self._time()
         if held is None or now >= held[0]:
             return False
-        for plan, key, charged, counter, mark in held[1]:
+        for plan, key, charged, counter, mark, before in held[1]:
+            if isinstance(counter, LeasesCounter):
+                counter.end(mark)
+                continue
             unit = plan.limit.cost
             if unit not in costs:
                 continue
-            cost = min(max(0, costs[unit]), MAX_COST)
+            cost = max(0, min(costs[unit], MAX_COST) - before)
             current = plan.table.get(key)
             if current is not counter and charged and not isinstance(counter, BucketCounter):
                 continue  # the counter was dropped because the charge had left the window, or the period was over
@@ -113,8 +121,19 @@ class MemoryLedger:
                 if cost <= charged:
                     continue
                 current = self._add(plan, key, now)
-            current.settle(plan, now, charged, mark, cost)
+            _summing(current).settle(plan, now, charged, mark, cost)
         return True
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        """Add to reserved costs, all or none, and renew the hold and its leases."""
+        held = self._holds.get(reservation)
+        now = self._time()
+        if held is None or now >= held[0]:
+            return "gone"
+        grown = self._grown(held[1], costs, now)
+        taken = [self._renewed(one, now) for one in (held[1] if grown is None else grown)]
+        self._holds[reservation] = (max(held[0], now + _hold_time(hold)), taken)
+        return "refused" if grown is None else "extended"
 
     async def ready(self) -> bool:
         """True: memory always answers."""
@@ -122,18 +141,34 @@ class MemoryLedger:
 
     async def close(self) -> None:
         """Forget everything."""
-        self.hand_over()
-
-    def hand_over(self) -> list[Charge]:
-        """Give out what still counts against every key, as one charge each, and forget it and every reservation."""
-        now = self._time()
-        spent = []
-        for table, key in self._keys:
-            cost = table.pop(key).spent(table.plan, self._at(table.plan, now))
-            if cost:
-                spent.append(Charge(table.plan.limit, key, cost))
+        self._tables.clear()
+        self._plans.clear()
         self._keys.clear()
         self._holds.clear()
+
+    def hand_over(self) -> list[Charge]:
+        """Give out what still counts against every key, as one charge each, and forget it and every reservation.
+
+        Leases stay, with the reservations that end them: what runs does so whoever counts.
+        """
+        now = self._time()
+        spent = []
+        leases: deque[tuple[Table, str]] = deque()
+        for table, key in self._keys:
+            counter = table[key]
+            if isinstance(counter, LeasesCounter):
+                leases.append((table, key))
+                continue
+            del table[key]
+            cost = counter.spent(table.plan, self._at(table.plan, now))
+            if cost:
+                spent.append(Charge(table.plan.limit, key, cost))
+        self._keys = leases
+        running = {
+            name: (until, [one for one in taken if isinstance(one[3], LeasesCounter)])
+            for name, (until, taken) in self._holds.items()
+        }
+        self._holds = {name: held for name, held in running.items() if held[1]}
         return spent
 
     def _time(self) -> int:
@@ -179,8 +214,50 @@ class MemoryLedger:
 
     @staticmethod
     def _undo(taken: list[_Taken]) -> None:
-        for _, _, _, counter, mark in reversed(taken):
+        for _, _, _, counter, mark, _ in reversed(taken):
             counter.undo(mark)
+
+    def _renewed(self, one: _Taken, now: int) -> _Taken:
+        plan, key, charged, counter, mark, before = one
+        if not (charged and isinstance(counter, LeasesCounter)):
+            return one
+        current = plan.table.get(key) or self._add(plan, key, now)  # dropped when the lease had lapsed
+        assert isinstance(current, LeasesCounter)  # noqa: S101 - a table holds one kind
+        current.renew(plan, now, mark)
+        return plan, key, charged, current, mark, before
+
+    def _grown(self, taken: list[_Taken], costs: Mapping[str, int], now: int) -> list[_Taken] | None:
+        """The charges with `costs` added, or None, and nothing is changed, when they do not all fit."""
+        grown: list[_Taken] = []
+        done: list[tuple[Summing, Plan, int, int, int, object, object]] = []
+        for one in taken:
+            plan, key, charged, counter, mark, before = one
+            more = min(max(0, costs.get(plan.limit.cost, 0)), MAX_COST)
+            if not more or isinstance(counter, LeasesCounter):
+                grown.append(one)
+                continue
+            at = self._at(plan, now)
+            current = _summing(plan.table.get(key) or self._add(plan, key, now))
+            if charged and (current is counter or isinstance(counter, BucketCounter)):
+                growth = current.grow(plan, at, mark, more)
+            else:
+                retry, fresh = current.take(plan, at, more, force=False)
+                growth = None if retry else (fresh, True)
+            if growth is not None:
+                new, moved = growth
+                done.append((current, plan, at, charged, more, mark, new))
+                cost, before = (more, before + charged) if moved else (charged + more, before)
+                grown.append((plan, key, cost, current, new, before))
+            elif plan.limit.shadow:
+                grown.append(one)
+            else:
+                for current, plan, at, charged, more, mark, new in reversed(done):
+                    if new is mark:
+                        current.settle(plan, at, charged + more, mark, charged)
+                    else:
+                        current.undo(new)
+                return None
+        return grown
 
     def _hold(self, now: int, hold: float, taken: list[_Taken]) -> str:
         holds = self._holds
@@ -192,8 +269,17 @@ class MemoryLedger:
         if len(holds) >= self._max_keys:
             raise StoreUnavailable(f"all {self._max_keys} reservations of the limits in memory are in use")
         name = "m" + secrets.token_urlsafe(12)
-        holds[name] = (now + microseconds(min(hold, MAX_WAIT / 1e6)), taken)
+        holds[name] = (now + _hold_time(hold), taken)
         return name
+
+
+def _hold_time(seconds: float) -> int:
+    return microseconds(min(seconds, MAX_WAIT / 1e6))
+
+
+def _summing(counter: Counter) -> Summing:
+    assert not isinstance(counter, LeasesCounter)  # noqa: S101 - a table holds one kind
+    return counter
 
 
 def _longest(state: LimitState) -> float:

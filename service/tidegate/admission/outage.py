@@ -10,12 +10,16 @@ decision raises `StoreUnavailable`. **allow**: everything passes, and is counted
 
 When the store is back, what still counts in memory is entered there, over the limit if need be. Each entry has a name,
 so one whose answer was lost can be repeated without counting twice. Settlements that met the outage are made up for.
+Leases stay where they were taken: those of memory end there, and those of the store lapse unless they are renewed or
+settled in time after it.
 
 What this cannot do: at the switch, memory does not know what the store had counted, so one window may let pass the
 limit once by the store and once by the shares. Where a limit is smaller than the number of replicas, the shares of 1
 add up to more than it. A call that timed out may have been charged in the store too. Entered sliding windows count
-from the moment of entry, so up to a window too long. An outage that a replica does not survive loses its counts. A
-reservation made during an outage and settled after it keeps its reserved cost.
+from the moment of entry, so up to a window too long. What took its place in memory is not known to the store, nor the
+other way round, so after either switch as many as the limit may run by the one and as many by the other, until the
+first have ended. An outage that a replica does not survive loses its counts. A reservation made during an outage and
+settled after it keeps its reserved cost.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from math import inf
 from typing import Literal
 
 from tidegate.admission.heartbeats import Heartbeats
+from tidegate.admission.ledger import Extension
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
@@ -115,6 +120,21 @@ class OutageLedger:
         self._settlements[reservation] = dict(costs)
         self._look_for_store()
         return True
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        """Add to reserved costs and renew. What the store holds is "extended" while it is out: nobody's stream is cut.
+
+        The store does not learn of it: the settlement is what makes up for it.
+        """
+        if reservation.startswith("m"):
+            return await self._memory.extend(reservation, costs, hold=hold)
+        if self._state == "closed":
+            try:
+                return await self._store.extend(reservation, costs, hold=hold)
+            except StoreUnavailable as error:
+                self._failed(error)
+        self._look_for_store()
+        return "extended"
 
     async def ready(self) -> bool:
         """Whether the store answers now."""

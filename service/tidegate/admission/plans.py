@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 NEVER = -1
 """The wait of a cost over the capacity."""
+Growth = tuple[object, bool] | None
+"""What became of a charge that was to grow: None when more does not fit, else its mark, and whether in a new place.
+
+The same mark says that the place itself was changed: to undo that, settle. For another mark, `undo` takes more back.
+"""
 
 
 class Table(dict[str, "Counter"]):
@@ -25,10 +30,10 @@ class Table(dict[str, "Counter"]):
 class Plan:
     """A limit with what its steps need worked out, and the counters of its keys.
 
-    `calendar` is None unless the limit goes by wall time.
+    `calendar` is None unless the limit goes by wall time. `leases`: whether charges on it need a hold.
     """
 
-    __slots__ = ("calendar", "capacity", "limit", "p", "r", "table", "window")
+    __slots__ = ("calendar", "capacity", "leases", "limit", "p", "r", "table", "window")
     calendar: Calendar | None
 
     def __init__(self, limit: Limit, table: Table) -> None:
@@ -37,5 +42,6 @@ class Plan:
         table.plan = self
         self.capacity = limit.capacity
         self.window = microseconds(limit.period)
+        self.leases = limit.algorithm == "concurrency"
         self.p, self.r = rate(limit) if limit.algorithm == "token_bucket" else (1, 1)
         self.calendar = calendar_of(limit.resets, limit.time_zone) if limit.algorithm == "quota" else None

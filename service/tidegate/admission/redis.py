@@ -12,7 +12,7 @@ that is further off the call fails, with `ScriptFailed`.
 **Memory** in Redis: about 0.1 KiB a bucket, a sliding-window counter or a quota. A sliding window holds one hash field
 of 20 to 70 bytes for each charge of the last window, so at most `capacity` charges of cost 1; each is written once and
 dropped once, and no call reads the log: the sum is kept, and a refusal reads at most `MAX_WALK` of the oldest entries
-to find its wait.
+to find its wait. A limit on concurrency holds a sorted set with a member of 30 bytes, about 0.1 KiB, for each lease.
 
 **What is unknown after a timeout**: whether the charge was taken before the caller gave up; after that it is not. It is
 not tried again, so nothing is charged twice; the caller gets `StoreTimedOut`, and what `outage` then decides may have
@@ -28,14 +28,17 @@ from math import inf
 
 from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
 from tidegate.admission.keys import UNITS, Naming, hold_key
+from tidegate.admission.ledger import Extension
 from tidegate.admission.periods import Calendar, calendar_of
-from tidegate.admission.scripts import ScriptRunner, load_script
+from tidegate.admission.scripts import ScriptFailed, ScriptRunner, load_script
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
-_CHARGE = load_script("limit.lua", "sums.lua", "charge.lua")
-_SETTLE = load_script("limit.lua", "sums.lua", "settle.lua")
+_CHARGE = load_script("limit.lua", "sums.lua", "leases.lua", "charge.lua")
+_SETTLE = load_script("limit.lua", "sums.lua", "leases.lua", "settle.lua")
+_EXTEND = load_script("limit.lua", "sums.lua", "leases.lua", "extend.lua")
+_EXTENSIONS: dict[int, Extension] = {1: "extended", 0: "refused", -1: "gone"}
 _HEARTBEAT = load_script("heartbeat.lua")
 _PLANS = 10_000
 _MAX_HOLD_MS = 10 * 365 * 86_400_000
@@ -44,13 +47,14 @@ _MAX_HOLD_MS = 10 * 365 * 86_400_000
 class _Plan:
     """What a script is told of a limit. For a quota that is a piece of the calendar, and is written anew in time."""
 
-    __slots__ = ("_calendar", "_head", "_period", "limit", "naming", "text")
+    __slots__ = ("_calendar", "_head", "_period", "leases", "limit", "naming", "text")
 
     def __init__(self, prefix: str, limit: Limit) -> None:
         self.limit = limit
         self.naming = Naming(prefix, limit)
         self._head = f"{self.naming.letters}{'s' if limit.shadow else '-'} {limit.capacity}"
         self._period = (0, 0)
+        self.leases = limit.algorithm == "concurrency"
         self._calendar: Calendar | None = None
         self.text = b""
         if limit.algorithm == "quota":
@@ -65,7 +69,8 @@ class _Plan:
         if not self._period[0] <= now_us < self._period[1]:
             edges = self._calendar.around(now_us)
             self._period = edges[1], edges[2]
-            self.text = " ".join([self._head, *map(str, edges)]).encode()
+            name = f"{self.limit.resets} {self.limit.time_zone}"
+            self.text = f"{self._head} {' '.join(map(str, edges))};{name}".encode()
         return self.text
 
 
@@ -126,9 +131,24 @@ class RedisLedger:
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once, in one script call."""
-        args = (" ".join([f"{UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode(),)
-        reply: int = await self._runner.run(_SETTLE, (self._hold_key(reservation),), args, self._now())
+        keys = (self._hold_key(reservation),)
+        reply: int = await self._runner.run(_SETTLE, keys, (_costs(costs),), self._now())
         return reply == 1
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        """Add to reserved costs, all or none, and renew the hold and its leases, in one script call.
+
+        In two when the period of a quota is over that had come with the reservation: then the script asks for others.
+        """
+        keys = (self._hold_key(reservation),)
+        args = [_costs(costs), _milliseconds(hold), b""]
+        reply: int | list[bytes] = await self._runner.run(_EXTEND, keys, args, self._now())
+        if isinstance(reply, list):
+            args[2] = "".join([self._calendar(name.decode()) for name in dict.fromkeys(reply)]).encode()
+            reply = await self._runner.run(_EXTEND, keys, args, self._now())
+        if isinstance(reply, list):
+            raise ScriptFailed("the clocks of Redis and of a caller are more than a period of a quota apart")
+        return _EXTENSIONS[reply]
 
     async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
         """Charge what was used elsewhere, whether or not it fits; False when `once` was entered before.
@@ -161,6 +181,8 @@ class RedisLedger:
         args = [_integer(len(charges)), hold_ms, force]
         for charge in charges:
             plan = self._plans.get(id(charge.limit)) or self._plan(charge.limit)
+            if plan.leases and hold_ms == b"0" and charge.cost > 0:
+                raise ValueError(f"a charge on {charge.limit.name} needs a hold: nobody could end its lease")
             keys.append(plan.naming.key(charge.key).encode("utf-8", "surrogatepass"))
             args.append(plan.text if charge.limit.algorithm != "quota" else plan.text_at(self._wall()))
             args.append(b"1" if charge.cost == 1 else _integer(charge.cost))
@@ -178,6 +200,11 @@ class RedisLedger:
         first = next((i for i, naming in enumerate(namings) if naming.bound), 0)
         return namings[first].tag(charges[first].key)
 
+    def _calendar(self, name: str) -> str:
+        resets, time_zone = name.split(" ")
+        edges = calendar_of(resets, time_zone).around(self._wall())
+        return f"|{name},{' '.join(map(str, edges))}"
+
     def _hold_key(self, reservation: str) -> bytes:
         return hold_key(self._prefix, reservation).encode("utf-8", "surrogatepass")
 
@@ -186,6 +213,10 @@ class RedisLedger:
 
     def _now(self) -> bytes:
         return b"" if self._now_us is None else _integer(self._now_us())
+
+
+def _costs(costs: Mapping[str, int]) -> bytes:
+    return " ".join([f"{UNITS[unit]}{min(max(0, cost), MAX_COST)}" for unit, cost in costs.items()]).encode()
 
 
 def _integer(number: int) -> bytes:

@@ -9,7 +9,8 @@ the limit regains R tokens every P microseconds (lowest terms). A changed rate r
 
 **Sliding window.** An exact log of (time, cost). An entry counts from its time until one window later, exclusive.
 
-**Sliding-window counter** and **quota** keep sums: see `reference_sums`.
+**Sliding-window counter** and **quota** keep sums: see `reference_sums`. **Concurrency** keeps leases: see
+`reference_leases`. What becomes of a charge that is reserved, settled or extended is in `reference_holds`.
 
 In all, time never runs backwards: a step takes place at max(now, last), or, of the sums, max(now, start).
 """
@@ -17,19 +18,11 @@ In all, time never runs backwards: a step takes place at max(now, last), or, of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tidegate.admission.arithmetic import MAX_COST, MAX_WALK, Outcome, drain, microseconds, rate, wait
-from tidegate.admission.reference_sums import (
-    Spent,
-    Windows,
-    begin,
-    roll,
-    settle_quota,
-    settle_windows,
-    step_quota,
-    step_windows,
-)
+from tidegate.admission.arithmetic import MAX_WALK, Outcome, drain, microseconds, rate, wait
+from tidegate.admission.reference_leases import Leases, step_leases
+from tidegate.admission.reference_sums import Spent, Windows, step_quota, step_windows
 from tidegate.model import Charge, Limit
 
 
@@ -51,7 +44,7 @@ class Log:
     last: int = 0
 
 
-State = Bucket | Log | Windows | Spent
+State = Bucket | Log | Windows | Spent | Leases
 Key = tuple[str, str, str, str, str]
 
 _FRESH: Mapping[str, State] = {
@@ -59,6 +52,7 @@ _FRESH: Mapping[str, State] = {
     "sliding_window": Log(),
     "sliding_window_counter": Windows(),
     "quota": Spent(),
+    "concurrency": Leases(),
 }
 
 
@@ -73,6 +67,8 @@ def step(limit: Limit, state: State, now_us: int, cost: int) -> tuple[State, Out
         return _log(limit, state, now_us, cost)
     if isinstance(state, Windows):
         return step_windows(limit, state, now_us, cost)
+    if isinstance(state, Leases):
+        return step_leases(limit, state, now_us, cost)
     return step_quota(limit, state, now_us, cost)
 
 
@@ -92,7 +88,7 @@ def _bucket(limit: Limit, state: Bucket, now_us: int, cost: int) -> tuple[Bucket
 def _log(limit: Limit, state: Log, now_us: int, cost: int) -> tuple[Log, Outcome]:
     window = microseconds(limit.period)
     now = max(now_us, state.last)
-    state = _trim(state, now, window)
+    state = trim(state, now, window)
     total = sum(entry[1] for entry in state.entries)
     retry: int | None = 0
     if cost > 0 and total + cost <= limit.capacity:
@@ -104,7 +100,8 @@ def _log(limit: Limit, state: Log, now_us: int, cost: int) -> tuple[Log, Outcome
     return state, Outcome(max(0, limit.capacity - total), reset, retry)
 
 
-def _trim(state: Log, now: int, window: int) -> Log:
+def trim(state: Log, now: int, window: int) -> Log:
+    """The log without what has left the window."""
     gone = sum(1 for time, _ in state.entries if time <= now - window)
     return Log(state.entries[gone:], state.base + gone, now) if gone else state
 
@@ -117,40 +114,6 @@ def _log_wait(state: Log, need: int, now: int, window: int) -> int:
     return state.entries[-1][0] + window - now
 
 
-def settle(limit: Limit, state: State, now_us: int, taken: tuple[int, int, int], cost: int) -> State:
-    """Replace a cost that was charged by the actual `cost`. `taken` is (cost, `found_at`, log index) of the charge.
-
-    A bucket gives back, or takes, the difference now; it never holds more than full. In a log the entry itself is
-    changed, and when it has left the window nothing is. A charge of 0 left no entry: its actual cost is entered now.
-    """
-    charged, at, index = taken
-    cost = min(cost, MAX_COST)
-    if isinstance(state, Windows):
-        return settle_windows(limit, state, charged, at, cost)
-    if isinstance(state, Spent):
-        return settle_quota(state, charged, at, cost)
-    now = max(now_us, state.last)
-    if isinstance(state, Bucket):
-        spent, back = drain(state.spent, state.back, now - state.last, *rate(limit))
-        spent += cost - charged
-        return Bucket(spent, back, now) if spent > 0 else Bucket(0, 0, now)
-    state = _trim(state, now, microseconds(limit.period))
-    entries = list(state.entries)
-    place = index - state.base
-    if not charged:
-        return Log((*entries, (now, cost)), state.base, now) if cost else state
-    if not (0 <= place < len(entries)) or entries[place][0] != at:
-        return state
-    entries[place] = (at, cost)
-    base = state.base
-    while entries and not entries[-1][1]:
-        entries.pop()
-    while entries and not entries[0][1]:
-        entries.pop(0)
-        base += 1
-    return replace(state, entries=tuple(entries), base=base)
-
-
 def key_of(charge: Charge) -> Key:
     """What names the state that a charge falls on. The limit's unit is part of it, its numbers are not."""
     return charge.limit.scope, charge.limit.name, charge.limit.algorithm, charge.limit.cost, charge.key
@@ -159,13 +122,6 @@ def key_of(charge: Charge) -> Key:
 def fresh(limit: Limit) -> State:
     """The state of a limit on which nothing has been charged."""
     return _FRESH[limit.algorithm]
-
-
-def found_at(limit: Limit, state: State, now_us: int) -> int:
-    """The time by which a settlement finds a charge that was just made: of the step, or the start of what it is in."""
-    if isinstance(state, Windows):
-        return roll(state, now_us, microseconds(limit.period)).start
-    return begin(limit, state, now_us)[0].start if isinstance(state, Spent) else state.last
 
 
 def decide(

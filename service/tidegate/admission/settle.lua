@@ -1,5 +1,5 @@
 -- Replaces reserved costs by actual ones. KEYS: the keys of reservations. ARGV[3..]: the actual costs of each, a letter of the unit
--- and a number for each unit; charges in other units keep what was reserved.
+-- and a number for each unit; charges in other units keep what was reserved, and leases end.
 -- Reply, a reservation: 1 when it was settled, 0 when it is unknown, expired or was settled before; or a text when it
 -- failed. The reservation is deleted in the same step, so it is settled once.
 
@@ -9,10 +9,12 @@ local function settle(reservation, text)
   local costs = {}
   for unit, cost in string.gmatch(text, '(%a)(%d+)') do costs[unit] = min(tonumber(cost), MAX_COST) end
   for _, record in ipairs(cmsgpack.unpack(records)) do
-    local key, planned, charged, at, index = unpack(record)
+    local key, planned, charged, at, index, before = unpack(record)
     local plan = plan_of(planned)
     local cost = costs[plan.unit]
-    if cost then kinds[plan.kind].settle(key, plan, charged, at, index, cost) end
+    if cost or plan.kind == 'l' then
+      kinds[plan.kind].settle(key, plan, charged, at, index, max(0, (cost or 0) - (before or 0)))
+    end
   end
   return 1
 end

@@ -3,7 +3,8 @@
 -- Keys (packed doubles), and plans behind their capacity, microseconds:
 --   sliding-window counter  string  start, current, previous   "c": window 0
 --   quota                   string  start, used                "q": the edges of three periods of the calendar, the
---                                   middle one being the caller's; which one it is now, the clock here says
+--                                   middle one being the caller's; which one it is now, the clock here says. Behind
+--                                   ";" the name of the calendar
 --
 -- Looks and refusals write nothing. A settlement finds its charge by the start of its window or period, so it does not
 -- ask what time it is, but for the life of a key that it makes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.admission.arithmetic import LONG_AGO, MAX_SUM, room_after, weighted
-from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.plans import NEVER, Growth, Plan
 
 
 class WindowsCounter:
@@ -21,7 +21,7 @@ class WindowsCounter:
         self.current = 0
         self.previous = 0
 
-    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, object]:
+    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, Any]:
         """Charge if it fits: (0 or the wait or NEVER, what `undo` and `settle` need)."""
         start, current, previous, into = self._rolled(now, plan.window)
         mark = (start, self.start, self.current, self.previous)
@@ -67,6 +67,18 @@ class WindowsCounter:
         elif at == self.start - plan.window:
             self.previous = _changed(self.previous, cost - charged)
 
+    def grow(self, plan: Plan, now: int, mark: Any, more: int) -> Growth:
+        """Add to the sum that the charge is in, or to the current one when that counts no more."""
+        start, current, previous, into = self._rolled(now, plan.window)
+        if mark[0] != start - plan.window:
+            retry, new = self.take(plan, now, more, False)
+            return None if retry else (new, mark[0] != start)
+        previous += more
+        if previous > plan.capacity or current + weighted(previous, into, plan.window) > plan.capacity:
+            return None
+        self.start, self.current, self.previous = start, current, previous
+        return mark, False
+
     def _rolled(self, now: int, window: int) -> tuple[int, int, int, int]:
         """(start, current, previous) as they count at `now`, and how far that is into the window."""
         now = max(now, self.start)
@@ -86,7 +98,7 @@ class QuotaCounter:
         self.start = LONG_AGO
         self.used = 0
 
-    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, object]:
+    def take(self, plan: Plan, now: int, cost: int, force: bool) -> tuple[int, Any]:
         """Charge if it fits: (0 or the wait or NEVER, what `undo` and `settle` need)."""
         start, used, until = self._counted(plan, now)
         mark = (start, self.start, self.used)
@@ -122,6 +134,11 @@ class QuotaCounter:
             self.start, self.used = at, 0
         if at == self.start:
             self.used = _changed(self.used, cost - charged)
+
+    def grow(self, plan: Plan, now: int, mark: Any, more: int) -> Growth:
+        """Add to what was used, in the period of the charge or, when it is over, in this one."""
+        retry, new = self.take(plan, now, more, False)
+        return None if retry else (new, new[0] != mark[0])
 
     def _counted(self, plan: Plan, now: int) -> tuple[int, int, int]:
         """(start, used) as they count at `now`, and the microseconds that the period still lasts."""
