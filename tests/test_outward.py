@@ -73,6 +73,19 @@ def test_tokens_are_told_beside_requests_each_by_its_tightest_limit() -> None:
     )
 
 
+def test_what_runs_at_once_is_told_in_the_drafts_unit_and_not_as_openais_requests() -> None:
+    running = Limit("endpoint:chat", "running", "concurrency", 4, 60.0)
+    headers = dict(limit_headers(Admission((LimitState(running, 1, 60.0), LimitState(BUCKET, 5, 45.2)))))
+    assert headers["ratelimit-policy"] == '"running";q=4;qu="concurrent-requests", "rpm";q=20;w=60'
+    assert headers["ratelimit"] == '"running";r=1, "rpm";r=5;t=46'
+    assert headers["x-ratelimit-limit-requests"] == "20"
+    assert headers["x-ratelimit-remaining-requests"] == "5"
+    alone = dict(limit_headers(Admission((LimitState(running, 0, 60.0, 41.5),))))
+    assert set(alone) == {"ratelimit-policy", "ratelimit"}
+    assert retry_after(LimitState(running, 0, 60.0, 41.5)) == (("retry-after", "1"),)
+    assert retry_after(LimitState(running, 0, 60.0, math.inf)) == ()
+
+
 def test_a_unit_without_a_limit_has_no_headers() -> None:
     tokens = Limit("tier:free", "tpd", "sliding_window", 90_000, 86_400.0, cost="completion_tokens")
     headers = dict(limit_headers(Admission((LimitState(tokens, -7, 9.0),))))

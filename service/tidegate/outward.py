@@ -81,7 +81,8 @@ def limit_headers(admission: Admission) -> Headers:
 
     `RateLimit-Policy` items carry q (units), w (seconds) and, where the unit is not requests, qu. The draft registers
     qu="content-bytes" but nothing for tokens, and lets a service add parameters under its own prefix: tidegate-unit.
-    `RateLimit` items carry r (units left) and t (seconds to full).
+    `RateLimit` items carry r (units left) and t (seconds to full). What runs at once has qu="concurrent-requests",
+    and neither w nor t: a place is free when an exchange is over. OpenAI has no headers for it.
     """
     states = admission.states
     if not states:
@@ -89,6 +90,8 @@ def limit_headers(admission: Admission) -> Headers:
     requests = tokens = None
     for state in states:
         unit = state.limit.cost
+        if state.limit.algorithm == "concurrency":
+            continue
         if unit == "requests":
             if requests is None or state.remaining < requests.remaining:
                 requests = state
@@ -96,7 +99,7 @@ def limit_headers(admission: Admission) -> Headers:
             tokens = state
     headers: Headers = (
         ("ratelimit-policy", ", ".join([_policy(s.limit) for s in states])),
-        ("ratelimit", ", ".join([f'"{s.limit.name}";r={s.remaining};t={math.ceil(s.reset_after)}' for s in states])),
+        ("ratelimit", ", ".join([_left(s) for s in states])),
     )
     if requests is not None:
         headers += _openai("requests", requests)
@@ -112,9 +115,14 @@ def _openai(word: str, tightest: LimitState) -> Headers:
 
 
 def retry_after(state: LimitState) -> Headers:
-    """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain."""
+    """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain.
+
+    For a place among what runs at once it is a second: it is free when an exchange is over, which nobody can foretell.
+    """
     if math.isinf(state.retry_after):
         return ()
+    if state.limit.algorithm == "concurrency":
+        return (("retry-after", "1"),)
     return (("retry-after", str(max(1, math.ceil(state.retry_after)))),)
 
 
@@ -125,9 +133,18 @@ def _policy(limit: Limit) -> str:
         return known[1]
     if len(_known_policies) >= _MAX_KNOWN:
         _known_policies.clear()
-    item = f'"{limit.name}";q={limit.capacity};w={window_seconds(limit)}{_QUOTA_UNITS[limit.cost]}'
+    if limit.algorithm == "concurrency":
+        item = f'"{limit.name}";q={limit.capacity};qu="concurrent-requests"'
+    else:
+        item = f'"{limit.name}";q={limit.capacity};w={window_seconds(limit)}{_QUOTA_UNITS[limit.cost]}'
     _known_policies[id(limit)] = (limit, item)  # keeps the limit alive, so that its id is nobody else's
     return item
+
+
+def _left(state: LimitState) -> str:
+    """How a limit stands as an item of `RateLimit`."""
+    item = f'"{state.limit.name}";r={state.remaining}'
+    return item if state.limit.algorithm == "concurrency" else f"{item};t={math.ceil(state.reset_after)}"
 
 
 def _duration(seconds: float) -> str:

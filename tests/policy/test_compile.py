@@ -123,7 +123,11 @@ def test_endpoints(policy: Policy) -> None:
         shared_with=frozenset({"globex"}),
         classification="restricted",
         rulesets=("secrets", "pii", "cards"),
-        limits=(Limit("endpoint:chat", "burst", "token_bucket", 5, 0.1, 1),),
+        limits=(
+            Limit("endpoint:chat", "burst", "token_bucket", 5, 0.1, 1),
+            Limit("endpoint:chat", "running", "concurrency", 64, 120.0, per=("model",), shadow=True),
+            Limit("endpoint:chat", "each", "concurrency", 4, 60.0, per=("subject",)),
+        ),
         errors="problem",
         unscannable="pass",
         max_response=65_536,

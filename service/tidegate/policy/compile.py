@@ -74,6 +74,7 @@ def _limit(scope: str, limit: limits.AnyLimit) -> Limit:
         case (
             limits.SlidingWindow(limit=capacity, window=period)
             | limits.SlidingWindowCounter(limit=capacity, window=period)
+            | limits.Concurrency(limit=capacity, lease=period)
         ):
             made = Limit(scope, limit.name, limit.algorithm, capacity, period)
     return replace(made, per=tuple(limit.per), cost=limit.cost, shadow=limit.shadow)

@@ -72,5 +72,18 @@ class Quota(_Limit):
     )
 
 
-AnyLimit = TokenBucket | SlidingWindow | SlidingWindowCounter | Quota
+class Concurrency(_Limit):
+    """At most `limit` exchanges at once: a place is taken at admission and is free when the response is over."""
+
+    algorithm: Literal["concurrency"] = Field(description="Selects this kind of limit.")
+    limit: words.Count = Field(description="The most exchanges that run at once.")
+    lease: words.Lease = Field(
+        default=60.0,
+        description="How long a place stays taken when nobody gives it back, as after a crash, or when a client leaves "
+        "before the response begins; 1s to 1d.",
+    )
+    cost: Literal["requests"] = Field(default="requests", description="Each exchange takes one place.")
+
+
+AnyLimit = TokenBucket | SlidingWindow | SlidingWindowCounter | Quota | Concurrency
 Limits = list[Annotated[AnyLimit, Field(discriminator="algorithm")]]

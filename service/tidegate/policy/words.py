@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tidegate.policy.durations import (
+    DAY,
     DURATION_PATTERN,
     MAX_COUNT,
     MAX_WINDOW,
@@ -163,6 +164,10 @@ def _window(value: object) -> float:
     return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
 
 
+def _lease(value: object) -> float:
+    return bounded(parse_duration(value), 1, DAY, "1s to 1d")
+
+
 def _leeway(value: object) -> float:
     return bounded(parse_duration(value), 0, 60, "0s to 60s")
 
@@ -219,6 +224,7 @@ ClaimPath = Annotated[
 ]
 Refill = Annotated[tuple[int, float], BeforeValidator(parse_refill), _text(REFILL_PATTERN, "20/60s")]
 Window = Annotated[float, BeforeValidator(_window), _text(DURATION_PATTERN, "60s")]
+Lease = Annotated[float, BeforeValidator(_lease), _text(DURATION_PATTERN, "60s")]
 Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s")]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
 Size = Annotated[
