@@ -154,6 +154,40 @@ async def test_each_limit_is_charged_in_its_own_unit() -> None:
     assert (decision.verdict.prompt_tokens, decision.verdict.admission.reservation) == (17, "res")
 
 
+RUNNING = Limit("platform", "running", "concurrency", 4, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("lease", "shadow", "priced", "held"),
+    [
+        (60.0, False, False, 600.0),
+        (7200.0, True, False, 7200.0),
+        (60.0, False, True, 600.0),
+        (7200.0, True, True, 7200.0),
+    ],
+)
+async def test_what_holds_a_place_is_reserved_with_a_hold(
+    lease: float, shadow: bool, priced: bool, held: float
+) -> None:
+    ledger = Counts()
+    running = dataclasses.replace(RUNNING, period=lease, shadow=shadow)
+    policy = PRICED if priced else POLICY
+    policy = dataclasses.replace(policy, floor_limits=(running, *policy.floor_limits))
+    decision = await pipeline(ledger=ledger, policy=policy).decide(ASKED)
+    assert isinstance(decision.verdict, Allow)
+    assert ledger.held == [held]
+    assert (ledger.seen[0].limit, ledger.seen[0].cost) == (running, 1)
+    assert (decision.verdict.prompt_tokens, decision.verdict.admission.reservation) == (17 if priced else 0, "res")
+
+
+async def test_a_full_house_is_a_429_with_a_short_wait() -> None:
+    policy = dataclasses.replace(POLICY, floor_limits=(RUNNING,))
+    decision = await pipeline(ledger=Counts(refuse="running", wait=55.0), policy=policy).decide(REQUEST)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.headers) == (429, (("retry-after", "1"),))
+    assert "running" in decision.verdict.message
+
+
 async def test_a_body_that_cannot_be_priced_is_413_and_never_charged() -> None:
     ledger = Counts()
     partial = dataclasses.replace(ASKED, body_state=BodyState.PARTIAL)

@@ -12,7 +12,7 @@ from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Reason, Request
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
-from tidegate.usage.costs import HOLD, is_priced
+from tidegate.usage.costs import hold_seconds, is_priced
 from tidegate.usage.estimate import costs_of
 
 
@@ -88,6 +88,7 @@ class Pipeline:
         }
         verdict: Allow | Deny
         prompt = 0
+        hold = hold_seconds(access.limits)
         if is_priced(access.limits):
             costs = costs_of(request)
             if isinstance(costs, Deny):
@@ -96,10 +97,10 @@ class Pipeline:
                 )
             prompt = costs.prompt_tokens
             admission = await self._ledger.reserve(
-                charges_for(access.limits, attributes, costs.as_mapping()), hold=HOLD
+                charges_for(access.limits, attributes, costs.as_mapping()), hold=hold
             )
         else:
-            admission = await self._ledger.reserve(charges_for(access.limits, attributes))
+            admission = await self._ledger.reserve(charges_for(access.limits, attributes), hold=hold)
         if admission.refused is None:
             verdict = Allow(
                 identity,

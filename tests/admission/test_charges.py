@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.admission.charges import charges_for, render
-from tidegate.model import UNITS, Limit
+from tidegate.model import UNITS, Charge, Limit
 
 
 def _per(*names: str) -> Limit:
@@ -33,6 +33,12 @@ def test_a_cost_by_unit() -> None:
     assert [charge.cost for charge in charges_for(limits, {}, costs)] == [0, 1, 2, 3, 4]
     with pytest.raises(KeyError):
         charges_for(limits, {}, {"requests": 1})
+
+
+@pytest.mark.parametrize("cost", [7, {"requests": 7}, {}])
+def test_an_exchange_takes_one_place_whatever_it_costs(cost: int | dict[str, int]) -> None:
+    running = replace(_per("tenant"), algorithm="concurrency")
+    assert charges_for([running], {"tenant": "acme"}, cost) == (Charge(running, "acme", 1),)
 
 
 @pytest.mark.parametrize(

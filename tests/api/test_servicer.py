@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.servicer import SERVICE
 from tidegate.clock import SystemClock
 from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
-from tidegate.model import Decision, Deny, Reason
+from tidegate.model import Decision, Deny, Limit, Reason
 
 from tests.client.world import HOST, SpyLedger, World, make_servicer, make_world, serving
 
@@ -213,3 +214,20 @@ async def test_a_hold_reaches_the_ledger_only_when_asked_for(world: World) -> No
     held.hold_seconds = 5
     assert (await servicer.consume(held)).reservation != ""
     assert [charge.key for charges in ledger.charged for charge in charges] == ["acme|m", "acme|m"]
+
+
+async def test_a_place_is_held_until_it_is_settled(world: World) -> None:
+    running = Limit("endpoint:chat", "running", "concurrency", 2, 60.0)
+    endpoints = tuple(replace(e, limits=(running,)) if e.name == "chat" else e for e in world.policy.endpoints)
+    policy = replace(world.policy, endpoints=endpoints)
+    servicer = make_servicer(replace(world, policy=policy), ledger=MemoryLedger(SystemClock()))
+    with pytest.raises(InvalidCall, match="'running' of endpoint:chat holds a place"):
+        await servicer.consume(CHARGE)
+    held = pb.ConsumeRequest()
+    held.CopyFrom(CHARGE)
+    held.hold_seconds, held.cost = 60, 3
+    taken = [await servicer.consume(held) for _ in range(3)]
+    assert [one.admitted for one in taken] == [True, True, False]
+    assert taken[2].refused.name == "running"
+    assert (await servicer.settle(pb.SettleRequest(reservation=taken[0].reservation, cost=3))).settled
+    assert (await servicer.consume(held)).admitted

@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import yaml
-from tidegate.admission.ledger import Ledger
+from tidegate.admission.ledger import Extension, Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
@@ -102,6 +102,11 @@ class SpyLedger:
         if self.failure is not None:
             raise self.failure
         return await self.inner.settle(reservation, costs)
+
+    async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
+        if self.failure is not None:
+            raise self.failure
+        return await self.inner.extend(reservation, costs, hold=hold)
 
     async def ready(self) -> bool:
         return True

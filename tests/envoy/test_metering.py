@@ -158,6 +158,55 @@ def test_a_lying_usage_is_reported_with_the_settlement() -> None:
     assert settlement == Settlement("res-1", counted(10), lies=2)
 
 
+LEASED = HELD._replace(prompt_tokens=0)
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING, BLOCK])
+@pytest.mark.parametrize(
+    ("parts", "changes"),
+    [
+        ([chat("hello", **USAGE)], {}),
+        ([chat(f"mail {SECRET}")], {}),
+        ([event("x" * 40), event("", **USAGE)], SSE),
+        ([event(f" {SECRET} ")], SSE),
+        ([event("x" * 40)], SSE | {"end": False}),
+        ([b"{not json"], {}),
+        ([b"data: {broken\n\n"], SSE),
+        ([chat("x" * 70_000)], {}),
+        ([b"no upstream"], {"details": "no_healthy_upstream", "status": 503}),
+        ([b"overloaded"], {"status": 500}),
+        ([b"PNG"], {"content_type": "image/png"}),
+        ([b"PNG"], {"content_type": "image/png", "handoff": LEASED._replace(unscannable="pass")}),
+        ([b"gzip"], {"content_encoding": "gzip"}),
+        ([b"ws"], {"status": 101}),
+        ([], {"end": True, "status": 204}),
+        ([], {}),
+    ],
+)
+def test_where_nothing_is_priced_every_ending_gives_the_place_back_and_charges_nothing(
+    plan: FilterPlan, parts: list[bytes], changes: dict[str, Any]
+) -> None:
+    settlement = settled(*parts, plan=plan, **{"handoff": LEASED, **changes})
+    assert settlement is not None
+    assert settlement.reservation == "res-1"
+    assert not any(settlement.costs.values())
+    assert "requests" not in settlement.costs
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_where_nothing_is_priced_nothing_is_read_to_be_counted(
+    plan: FilterPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("nobody asked")
+
+    monkeypatch.setattr("tidegate.envoy.metering.listen", never)
+    for name in ("document", "text"):
+        monkeypatch.setattr(f"tidegate.usage.meter.Meter.{name}", never)
+    for parts, changes in (([chat("hello", **USAGE)], {}), ([event("x"), event("", **USAGE)], SSE)):
+        assert settled(*parts, plan=plan, handoff=LEASED, **changes) is not None
+
+
 def test_without_a_reservation_nothing_is_settled() -> None:
     assert settled(chat("hello", **USAGE), handoff=HANDOFF) is None
     subject = exchange()

@@ -23,7 +23,7 @@ def charges_for(
     """One charge on each limit, in order, keyed by the attributes that the limit names.
 
     `cost` is what each is charged, whatever it counts, or gives the cost by unit: then all units must be there that
-    the limits count, or KeyError is raised.
+    the limits count, or KeyError is raised. An exchange takes one place of what may run at once, whatever it costs.
 
     Values are joined by "|". A value that is longer than 80 characters or holds anything but letters, digits and
     `_.:@/+=-` is replaced by "~" and 128 bits of its BLAKE2b hash, so different values cannot meet in one key. A
@@ -41,7 +41,10 @@ def charges_for(
             key = "|".join([render(name, attributes.get(name, "")) for name in per])
         else:
             key = ""
-        charges.append(Charge(limit, key, costs[limit.cost] if same is None else same))
+        if limit.algorithm == "concurrency":
+            charges.append(Charge(limit, key, 1))
+        else:
+            charges.append(Charge(limit, key, costs[limit.cost] if same is None else same))
     return tuple(charges)
 
 

@@ -94,6 +94,10 @@ class ApiServicer:
         if not (math.isfinite(message.hold_seconds) and 0 <= message.hold_seconds <= _MAX_HOLD):
             raise InvalidCall("hold_seconds must be between 0 and 86400")
         limits = limits_of(self._policy(), message.attributes, message.endpoint)
+        if not message.hold_seconds:
+            for limit in limits:
+                if limit.algorithm == "concurrency":
+                    raise InvalidCall(f"limit '{limit.name}' of {limit.scope} holds a place: hold_seconds is needed")
         charges = charges_for(limits, {**message.attributes, "endpoint": message.endpoint}, message.cost)
         return translate.consume_response(await self._ledger.reserve(charges, hold=message.hold_seconds or None))
 

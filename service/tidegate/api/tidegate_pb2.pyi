@@ -295,14 +295,16 @@ class LimitState(message.Message):
     """Where the policy defines it: "platform", "tier:free", "tenant:acme", "endpoint:chat"."""
     name: builtins.str
     capacity: builtins.int
-    """Units that fit at once (token bucket), or in any period (sliding window)."""
+    """Units that fit at once (token bucket, concurrency), or in any period (sliding window)."""
     period_seconds: builtins.float
     remaining: builtins.int
     """Whole units left."""
     reset_after_seconds: builtins.float
     """Until the limit is full again."""
     retry_after_seconds: builtins.float
-    """Until the refused cost would fit: 0 when it fitted, infinity when it never can."""
+    """Until the refused cost would fit: 0 when it fitted, infinity when it never can. Of what runs at once, this and the
+    one above are until leases lapse: there is room sooner when exchanges end, later when they go on.
+    """
     def __init__(
         self,
         *,
@@ -353,7 +355,10 @@ class ConsumeRequest(message.Message):
     cost: builtins.int
     """Units, from 1 to 2^40."""
     hold_seconds: builtins.float
-    """Above 0: make a reservation that can be settled for so long; afterwards the reserved cost stands. At most 86400."""
+    """Above 0: make a reservation that can be settled for so long; afterwards the reserved cost stands. At most 86400.
+    Needed where a limit counts what runs at once: it gives one place, whatever the cost, until Settle, and for the
+    limit's lease at most.
+    """
     @builtins.property
     def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """What the limits count by. Keys: "tenant", "subject", "tier", "model", "client_ip", "api_key", "method"; any other is

@@ -156,7 +156,7 @@ class Exchange:
             self._finish("truncated")
 
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
-        observer = None if self._metering is None else self._metering.meter
+        observer = self._metering.meter if self._metering is not None and self._metering.priced else None
         kind = head.readable
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
         if rewriter is not None:

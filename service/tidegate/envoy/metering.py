@@ -4,7 +4,8 @@
 - withheld before any of it left, hence before any of it was read: the prompt, and no completion;
 - an answer of Envoy's own (no upstream, timeout): nothing, for no model answered; the request still counts as one;
 - an error of the model's (status >= 400) without a usage: its bytes, and no tokens;
-- a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands.
+- a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands;
+- where no limit is priced, only leases are held: they end, and nothing is read to count it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tidegate.filtering.formats import Listening, listen
 from tidegate.usage.meter import Meter
 
 _NO_TOKENS: Final = MappingProxyType({"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0})
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,16 @@ class Settlement:
 
 
 class Metering:
-    """One response with a reservation. `meter` is to be shown what is read of it."""
+    """One response with a reservation. `meter` is to be shown what is read of it, where it is `priced`."""
 
     def __init__(self, handoff: Handoff, status: int) -> None:
         self.meter = Meter()
+        self.priced = handoff.prompt_tokens > 0
         self._handoff = handoff
         self._status = status
         self._listening: Listening | None = None
         self._held = 0
-        self._costs: Mapping[str, int] | None = None
+        self._costs: Mapping[str, int] | None = None if self.priced else _NOTHING
 
     def never_ran(self) -> None:
         """No model answered."""
@@ -47,9 +50,11 @@ class Metering:
 
     def listen(self, content_type: str) -> None:
         """The body passes; read it beside. "" when nothing can."""
+        if not self.priced:
+            return
         self._listening = listen(content_type, self.meter, max_bytes=self._handoff.max_response)
         if self._listening is None:
-            self._costs = {}
+            self._costs = _NOTHING
 
     def hear(self, data: bytes, *, end: bool) -> None:
         """Bytes of a body that passes."""

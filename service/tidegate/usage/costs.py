@@ -14,7 +14,8 @@ MAX_UNITS: Final = 2**40
 BYTES_PER_TOKEN: Final = 4
 """UTF-8 bytes that count as one token where nobody counted tokens. About right for English, dear for other scripts."""
 HOLD: Final = 600.0
-"""How long a reservation can still be settled; afterwards what was reserved stands. Seconds."""
+"""How long a reservation can still be settled; afterwards what was reserved stands. Leases have times of their own.
+Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,21 @@ def is_priced(limits: Iterable[Limit]) -> bool:
         if limit.cost != "requests":
             return True
     return False
+
+
+def hold_seconds(limits: Iterable[Limit]) -> float | None:
+    """How long a reservation on `limits` is held: None when none of them has anything to settle, or to give back.
+
+    At least as long as the leases last, and no less where there is nothing else: one that lapsed is taken again by a
+    late renewal.
+    """
+    held = None
+    for limit in limits:
+        if limit.algorithm == "concurrency":
+            held = max(HOLD, limit.period, held or 0.0)
+        elif limit.cost != "requests" and held is None:
+            held = HOLD
+    return held
 
 
 def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
