@@ -259,6 +259,41 @@ def test_no_window_admits_more_than_the_limit(
                 assert spent <= capacity if one else spent < 2 * capacity
 
 
+@settings(deadline=None, max_examples=200)
+@given(
+    capacity=st.integers(1, 5),
+    calls=st.lists(st.tuples(st.integers(0, 3 * SECOND), st.integers(0, 2), st.integers(0, 9)), max_size=80),
+)
+def test_no_more_run_at_once_than_may_whether_they_end_are_renewed_or_crash(
+    capacity: int, calls: list[tuple[int, int, int]]
+) -> None:
+    charged = limit("concurrency", capacity, period=10.0)
+    played = book("memory", "")
+    running: dict[str, int] = {}
+
+    async def main() -> None:
+        for later, cost, which in calls:
+            played.clock.us += later
+            for name, until in list(running.items()):
+                if until <= played.clock.us:
+                    del running[name]  # it crashed
+            names = list(running)
+            if which < len(names):
+                name = names[which]
+                if cost:
+                    assert await played.ledger.extend(name, {}, hold=100) == "extended"
+                    running[name] = played.clock.us + 10 * SECOND
+                else:
+                    assert await played.ledger.settle(name, {})
+                    del running[name]
+            admission = await played.take(Charge(charged, "k"), hold=100)
+            assert (admission.refused is None) == (len(running) < capacity)
+            if admission.reservation:
+                running[admission.reservation] = played.clock.us + 10 * SECOND
+
+    asyncio.run(main())
+
+
 @settings(deadline=None)
 @given(st.integers(1, 10**9), st.integers(1, 40 * 86_400 * SECOND))
 def test_a_rate_stays_within_doubles_and_is_as_good_as_exact(refill: int, period: int) -> None:

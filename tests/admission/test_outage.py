@@ -333,8 +333,8 @@ async def test_each_replica_lets_its_share_run_at_once_and_ends_it_when_the_stor
 # With a real Redis ---------------------------------------------------------------------------------------------------
 
 
-def _real(server: RedisServer, **options: Any) -> OutageLedger:
-    store = RedisLedger(server.url, prefix=secrets.token_hex(6), timeout=0.1)
+def _real(server: RedisServer, prefix: str = "", **options: Any) -> OutageLedger:
+    store = RedisLedger(server.url, prefix=prefix or secrets.token_hex(6), timeout=0.1)
     return OutageLedger(store, MemoryLedger(SystemClock()), probe_every=0.05, **options)
 
 
@@ -380,6 +380,56 @@ async def test_gone_and_back_empty(redis_server: RedisServer, kill: bool) -> Non
     await until(lambda: ledger.state == "closed")
     await _settled(ledger, 5)
     assert (await _take(ledger, 20))[0] == 5  # the 4 went with the store, the 5 of the outage are counted
+    await ledger.close()
+
+
+async def test_an_outage_lets_run_as_many_again_and_no_more(redis_server: RedisServer) -> None:
+    prefix = secrets.token_hex(6)
+    replicas = [_real(redis_server, prefix=prefix, replicas=lambda: 2) for _ in range(2)]
+    leased = Charge(limit("concurrency", 4, period=60.0), "k")
+
+    async def admitted() -> list[tuple[OutageLedger, str]]:
+        taken = [(ledger, (await ledger.reserve([leased], hold=600)).reservation) for ledger in replicas * 6]
+        return [(ledger, reservation) for ledger, reservation in taken if reservation]
+
+    before = await admitted()
+    assert len(before) == 4
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        during = await admitted()
+        assert len(during) == 4
+        assert [await ledger.extend(held, {}, hold=600) for ledger, held in before + during] == ["extended"] * 8
+        assert await admitted() == []
+        assert all([await ledger.settle(held, {}) for ledger, held in before[:1] + during[:1]])
+        assert len(await admitted()) == 1  # the place in memory; the store does not know of the other yet
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    await until(lambda: all(ledger.state == "closed" for ledger in replicas))
+
+    async def one_more() -> bool:
+        return bool(await admitted())
+
+    async with asyncio.timeout(5):
+        while not await one_more():  # the settlement is made up for
+            await asyncio.sleep(0.01)
+    assert all([await ledger.settle(held, {}) for ledger, held in before[1:] + during[1:]])
+    assert len(await admitted()) == 3
+    for ledger in replicas:
+        await ledger.close()
+
+
+async def test_what_ran_when_the_store_came_back_empty_is_unknown_and_goes_on(redis_server: RedisServer) -> None:
+    ledger = _real(redis_server)
+    leased = Charge(limit("concurrency", 1, period=60.0), "k")
+    held = (await ledger.reserve([leased], hold=600)).reservation
+    redis_server.stop(kill=True)
+    assert await ledger.extend(held, {}, hold=600) == "extended"
+    redis_server.start()
+    await until(lambda: ledger.state == "closed")
+    assert await ledger.extend(held, {}, hold=600) == "gone"
+    assert (await ledger.reserve([leased], hold=600)).refused is None
+    assert not await ledger.settle(held, {})
+    assert (await ledger.reserve([leased], hold=600)).refused is not None
     await ledger.close()
 
 

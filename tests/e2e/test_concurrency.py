@@ -1,4 +1,4 @@
-"""Limits on what runs at once, through the real Envoy: a place is taken at admission and free when the exchange is over.
+"""Limits on what runs at once, through the real Envoy: a place is taken at admission and free when that is over.
 
 Each test asks for a model of its own, and places are counted per model: so each has the whole limit to itself.
 """
@@ -220,9 +220,7 @@ def test_the_places_of_a_worker_that_was_killed_are_free_after_their_lease(tmp_p
         for name in ("dying", "living"):
             (tmp_path / name).mkdir()
         dying, living = (
-            stack.enter_context(
-                running_gate(tmp_path / name, upstream, policy=policy, flags={"store": store})
-            )
+            stack.enter_context(running_gate(tmp_path / name, upstream, policy=policy, flags={"store": store}))
             for name in ("dying", "living")
         )
         bodies = running(stack, dying, "m")

@@ -51,6 +51,7 @@ end
 
 -- When the last lease lapses, by the key or as it is about to be.
 function leases.newest(s)
+  if s.latest then return s.latest end
   local found = call('ZRANGE', s.key, -1, -1, 'WITHSCORES')
   local newest = found[2] and tonumber(found[2]) or 0
   for _, lease in ipairs(s.added or {}) do newest = max(newest, lease[1]) end
@@ -98,7 +99,8 @@ function leases.write(s)
   end
   s.last = s.at
   call('ZADD', s.key, -s.total, 't', -s.last, 'l', unpack(members))
-  if lasting then lasts(s.key, leases.newest(s) - now) end
+  s.latest = leases.newest(s)
+  lasts(s.key, s.latest - now)
 end
 
 -- A lease ends, whatever its exchange cost.

@@ -3,10 +3,11 @@
 A decision is one synchronous stretch on the event loop, so it needs no lock. Each charge is taken as it is read and
 taken back when a later one refuses; at one instant that undoes it to the bit.
 
-Memory: about 0.3 KiB a key, plus 0.1 KiB for each entry of an exact sliding window, and for each lease, that it still
-holds. There are at most `max_keys` keys. A key goes when its limit is full again, which is the same as never having
-been used; each new key looks at two old ones, so idle keys cannot pile up and no call pays for all of them. When
-`max_keys` keys are all in use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill it.
+Memory: about 0.2 KiB a key, of an exact sliding window 1 KiB and 0.1 KiB for each entry that it still holds; 0.1 KiB a
+lease, 0.4 KiB a reservation. There are at most `max_keys` keys, and as many reservations. A key goes when its limit is
+full again, which is the same as never having been used; each new key looks at two old ones, so idle keys cannot pile up
+and no call pays for all of them. When `max_keys` keys are all in use a new one is refused with `StoreUnavailable`:
+forgetting a spent limit would refill it.
 """
 
 from __future__ import annotations
