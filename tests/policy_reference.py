@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tidegate.policy.amounts import AMOUNT_PATTERN
 from tidegate.policy.durations import DURATION_PATTERN, REFILL_PATTERN, SIZE_PATTERN
 from tidegate.policy.json_schema import json_schema
 from tidegate.policy.words import NAME_PATTERN
@@ -19,6 +20,7 @@ NOTATIONS = {
     DURATION_PATTERN: "[duration](#notations)",
     REFILL_PATTERN: "[refill](#notations)",
     SIZE_PATTERN: "[size](#notations)",
+    AMOUNT_PATTERN: "[amount](#notations)",
 }
 INTRODUCTION = """\
 # The policy document
@@ -38,6 +40,7 @@ example. A key without a default is left out where it is not needed; a part that
 | duration | a whole number and `ms`, `s`, `m`, `h` or `d`: `150ms`, `60s`, `1d` |
 | refill | tokens per duration: `20/60s` |
 | size | a number of bytes, or with a unit: `B`, `KiB`, `MiB`, `GiB` |
+| amount | money: a decimal with at most six places, in quotes or not: `"12.50"`, `0.15`, `50` |
 """
 
 
@@ -103,11 +106,13 @@ def _values(value: dict[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     choices = (*value.get("oneOf", ()), *value.get("anyOf", ()))
     if choices:
-        return " or ".join(_values(choice) for choice in choices)
+        return " or ".join(dict.fromkeys(_values(choice) for choice in choices))
     if "const" in value:
         return f"`{json.dumps(value['const'])}`"
     if "enum" in value:
         return ", ".join(f"`{word}`" for word in value["enum"])
+    if value["type"] == "number":
+        return "[amount](#notations)"
     if value["type"] == "integer":
         return f"integer, {_range(value, 'minimum', 'maximum')}"
     if value["type"] == "array":
@@ -115,7 +120,8 @@ def _values(value: dict[str, Any]) -> str:
         once = "each once, " if value.get("uniqueItems") else ""
         return f"list ({least}{once}of) {_values(value['items'])}".replace(", of)", ") of").replace("(of)", "of")
     if value["type"] == "object":
-        return f"mapping of [name](#notations) to {_values(value['additionalProperties'])}"
+        kind = _values({"type": "string", **value["propertyNames"]}).partition(",")[0]
+        return f"mapping of {kind} to {_values(value['additionalProperties'])}"
     return _text(value)
 
 

@@ -86,6 +86,17 @@ def test_what_runs_at_once_is_told_in_the_drafts_unit_and_not_as_openais_request
     assert retry_after(LimitState(running, 0, 60.0, math.inf)) == ()
 
 
+def test_money_is_told_in_its_own_unit_and_is_no_tokens() -> None:
+    month = Limit("tenant:acme", "spend", "quota", 50_000_000, 2_678_400.0, cost="money", currency="EUR")
+    assert dict(limit_headers(Admission((LimitState(month, 1_250_000, 9.0),)))) == {
+        "ratelimit-policy": '"spend";q=50000000;w=2678400;tidegate-unit="micro-eur"',
+        "ratelimit": '"spend";r=1250000;t=9',
+    }
+    tokens = Limit("tier:free", "tpd", "sliding_window", 90_000_000, 86_400.0, cost="tokens")
+    headers = dict(limit_headers(Admission((LimitState(month, 1, 9.0), LimitState(tokens, 80_000_000, 9.0)))))
+    assert headers["x-ratelimit-remaining-tokens"] == "80000000"
+
+
 def test_a_unit_without_a_limit_has_no_headers() -> None:
     tokens = Limit("tier:free", "tpd", "sliding_window", 90_000, 86_400.0, cost="completion_tokens")
     headers = dict(limit_headers(Admission((LimitState(tokens, -7, 9.0),))))

@@ -10,10 +10,22 @@ from typing import Any
 
 import pytest
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, BodyState, Charge, Deny, Identity, Limit, LimitState, Reason, Request
+from tidegate.model import (
+    Admission,
+    Allow,
+    BodyState,
+    Charge,
+    Deny,
+    Identity,
+    Limit,
+    LimitState,
+    Price,
+    Reason,
+    Request,
+)
 from tidegate.pipeline import Pipeline
 from tidegate.policy import parse_policy
-from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled import Policy, Prices
 
 POLICY = parse_policy("""
 version: 1
@@ -186,6 +198,33 @@ async def test_a_full_house_is_a_429_with_a_short_wait() -> None:
     assert isinstance(decision.verdict, Deny)
     assert (decision.verdict.status, decision.verdict.headers) == (429, (("retry-after", "1"),))
     assert "running" in decision.verdict.message
+
+
+BOUGHT = dataclasses.replace(
+    PRICED,
+    floor_limits=(*PRICED.floor_limits, Limit("platform", "usd", "quota", 9_000, 3600.0, cost="money", resets="hour")),
+    prices=Prices("USD", {}, Price(2_000_000, 4_000_000, 0, 0, 5)),
+)
+
+
+async def test_money_is_reserved_from_the_estimate_at_the_price_that_is_handed_on() -> None:
+    ledger = Counts()
+    decision = await pipeline(ledger=ledger, policy=BOUGHT).decide(ASKED)
+    assert isinstance(decision.verdict, Allow)
+    assert {c.limit.name: c.cost for c in ledger.seen}["usd"] == 2 * (3 + 4 + 10) + 4 * 50 + 5
+    assert decision.verdict.price == Price(2_000_000, 4_000_000, 0, 0, 5)
+    plain = await pipeline(policy=dataclasses.replace(PRICED, prices=BOUGHT.prices)).decide(ASKED)
+    assert isinstance(plain.verdict, Allow)
+    assert plain.verdict.price is None
+
+
+async def test_a_model_without_a_price_is_refused_and_not_free() -> None:
+    ledger = Counts()
+    unpriced = dataclasses.replace(BOUGHT, prices=Prices("USD", {"small": Price(0, 0, 0, 0)}))
+    decision = await pipeline(ledger=ledger, policy=unpriced).decide(ASKED)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.reason) == (403, Reason.MODEL_NOT_ALLOWED)
+    assert ledger.held == []
 
 
 async def test_a_body_that_cannot_be_priced_is_413_and_never_charged() -> None:

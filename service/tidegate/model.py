@@ -85,9 +85,9 @@ class Reason(StrEnum):
 
 
 Algorithm = Literal["token_bucket", "sliding_window", "sliding_window_counter", "quota", "concurrency"]
-Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens"]
+Unit = Literal["requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens", "money"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
-"""Everything that a limit may count."""
+"""Everything that a limit may count. Money is counted in micro-units: millionths of one unit of its currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class Limit:
     concurrency: at most `capacity` cost held at once, each by a lease that lasts `period` seconds unless it is renewed.
     `per` names the request attributes that make the key; `name` is unique within its `scope`
     ("platform", "tier:free", "tenant:acme", "endpoint:chat"). `cost` is the unit in which `capacity` and charges are
-    counted. A `shadow` limit counts, and tells when it would have refused, but never refuses.
+    counted; `currency` is the ISO 4217 code where that is money. A `shadow` limit counts, and tells when it would have
+    refused, but never refuses.
     """
 
     scope: str
@@ -116,6 +117,21 @@ class Limit:
     shadow: bool = False
     resets: Literal["", "hour", "day", "week", "month"] = ""
     time_zone: str = "UTC"
+    currency: str = ""
+
+
+class Price(NamedTuple):
+    """What a model costs, in micro-units of the policy's currency: each million tokens of a kind, and each request.
+
+    `cache_read` and `cache_write` are for the tokens of a prompt that the model read from its prompt cache or wrote
+    to it, `prompt` for all others.
+    """
+
+    prompt: int
+    completion: int
+    cache_read: int
+    cache_write: int
+    request: int = 0
 
 
 def window_seconds(limit: Limit) -> int:
@@ -184,7 +200,8 @@ class Allow:
 
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
     to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
-    was reserved for the prompt, 0 when no limit is priced by it.
+    was reserved for the prompt, 0 when no limit is priced by it. `price` is the model's as it was when the request was
+    admitted, None when no limit counts money.
     """
 
     identity: Identity
@@ -195,6 +212,7 @@ class Allow:
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
     prompt_tokens: int = 0
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)

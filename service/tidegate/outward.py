@@ -40,7 +40,9 @@ _QUOTA_UNITS: dict[Unit, str] = {
     "tokens": ';tidegate-unit="tokens"',
     "prompt_tokens": ';tidegate-unit="prompt-tokens"',
     "completion_tokens": ';tidegate-unit="completion-tokens"',
+    "money": ';tidegate-unit="micro-{currency}"',
 }
+_TOKENS: frozenset[Unit] = frozenset({"tokens", "prompt_tokens", "completion_tokens"})
 _MAX_KNOWN = 4096
 _known_policies: dict[int, tuple[Limit, str]] = {}
 
@@ -80,7 +82,8 @@ def limit_headers(admission: Admission) -> Headers:
     """State of every limit (draft-ietf-httpapi-ratelimit-headers-10) and OpenAI's view of the tightest of each unit.
 
     `RateLimit-Policy` items carry q (units), w (seconds) and, where the unit is not requests, qu. The draft registers
-    qu="content-bytes" but nothing for tokens, and lets a service add parameters under its own prefix: tidegate-unit.
+    qu="content-bytes" but nothing for tokens or money, and lets a service add parameters under its own prefix:
+    tidegate-unit, which for money is "micro-usd" or the like.
     `RateLimit` items carry r (units left) and t (seconds to full). What runs at once has qu="concurrent-requests",
     and neither w nor t: a place is free when an exchange is over. OpenAI has no headers for it.
     """
@@ -95,7 +98,7 @@ def limit_headers(admission: Admission) -> Headers:
         if unit == "requests":
             if requests is None or state.remaining < requests.remaining:
                 requests = state
-        elif unit != "request_bytes" and (tokens is None or state.remaining < tokens.remaining):
+        elif unit in _TOKENS and (tokens is None or state.remaining < tokens.remaining):
             tokens = state
     headers: Headers = (
         ("ratelimit-policy", ", ".join([_policy(s.limit) for s in states])),
@@ -136,7 +139,8 @@ def _policy(limit: Limit) -> str:
     if limit.algorithm == "concurrency":
         item = f'"{limit.name}";q={limit.capacity};qu="concurrent-requests"'
     else:
-        item = f'"{limit.name}";q={limit.capacity};w={window_seconds(limit)}{_QUOTA_UNITS[limit.cost]}'
+        unit = _QUOTA_UNITS[limit.cost].format(currency=limit.currency.lower())
+        item = f'"{limit.name}";q={limit.capacity};w={window_seconds(limit)}{unit}'
     _known_policies[id(limit)] = (limit, item)  # keeps the limit alive, so that its id is nobody else's
     return item
 

@@ -9,11 +9,12 @@ from typing import Protocol
 from tidegate.admission.charges import charges_for
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Reason, Request
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
 from tidegate.usage.costs import hold_seconds, is_priced
 from tidegate.usage.estimate import costs_of
+from tidegate.usage.price import counts_money, in_money
 
 
 class Identifies(Protocol):
@@ -89,12 +90,22 @@ class Pipeline:
         verdict: Allow | Deny
         prompt = 0
         hold = hold_seconds(access.limits)
+        price: Price | None = None
         if is_priced(access.limits):
             costs = costs_of(request)
             if isinstance(costs, Deny):
                 return Decision(
                     request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
                 )
+            if counts_money(access.limits):
+                price = policy.prices.of(access.model)
+                if price is None:  # a policy that was loaded has one: a model without a price is not free
+                    detail = f"model {access.model!r} has no price"
+                    deny = Deny(403, Reason.MODEL_NOT_ALLOWED, "The model has no price here.", detail=detail)
+                    return Decision(
+                        request, deny, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
+                    )
+                costs = in_money(costs, price)
             prompt = costs.prompt_tokens
             admission = await self._ledger.reserve(
                 charges_for(access.limits, attributes, costs.as_mapping()), hold=hold
@@ -111,6 +122,7 @@ class Pipeline:
                 endpoint.unscannable,
                 endpoint.max_response,
                 prompt,
+                price,
             )
         else:
             name = admission.refused.limit.name

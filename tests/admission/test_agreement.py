@@ -27,6 +27,8 @@ LIMITS = (
     limit("quota", 300, name="day", resets="day", time_zone="Asia/Kolkata", cost="tokens"),
     limit("concurrency", 5, period=3.0, name="few"),
     limit("concurrency", 300, period=20.0, name="many"),
+    limit("quota", 2**40, name="month", resets="month", cost="money"),
+    limit("token_bucket", 2**40, refill=999_999_999_989, period=31 * 86_400.0, name="spend", cost="money"),
 )
 LOWERED = tuple(replace(one, capacity=one.capacity // 2) for one in LIMITS)
 SHADOWED = tuple(replace(one, shadow=number % 2 == 0) for number, one in enumerate(LIMITS))
@@ -86,7 +88,7 @@ def extensions(holds: tuple[float, ...]) -> st.SearchStrategy[Extend]:
 settlement = st.builds(
     Settle,
     st.integers(0, 3),
-    st.dictionaries(st.sampled_from(["requests", "tokens"]), st.integers(0, 15) | st.just(2**50)),
+    st.dictionaries(st.sampled_from(["requests", "tokens", "money"]), st.integers(0, 15) | st.just(2**50)),
 )
 Step = Decide | Settle | Extend | Pass
 forward = st.builds(

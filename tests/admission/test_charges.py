@@ -30,7 +30,7 @@ def test_one_charge_a_limit_in_order() -> None:
 def test_a_cost_by_unit() -> None:
     limits = [replace(_per(), cost=unit) for unit in UNITS]
     costs = {unit: number for number, unit in enumerate(UNITS)}
-    assert [charge.cost for charge in charges_for(limits, {}, costs)] == [0, 1, 2, 3, 4]
+    assert [charge.cost for charge in charges_for(limits, {}, costs)] == [0, 1, 2, 3, 4, 5]
     with pytest.raises(KeyError):
         charges_for(limits, {}, {"requests": 1})
 

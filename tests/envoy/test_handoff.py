@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.envoy.handoff import Handoff
 from tidegate.errors import ProtocolViolation
+from tidegate.model import Price
 
 text = st.text(max_size=12)
 
@@ -21,6 +22,7 @@ text = st.text(max_size=12)
         st.integers(0, 2**40),
         text,
         st.integers(0, 2**40),
+        st.none() | st.builds(Price, *[st.integers(0, 10**12)] * 5),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -33,8 +35,16 @@ def test_anything_else_is_a_protocol_violation(raw: str) -> None:
         Handoff.decode(raw)
 
 
-@pytest.mark.parametrize("version", ["0", "1", "3", "true", '"2"', "2.0"])
+@pytest.mark.parametrize("version", ["0", "2", "4", "true", '"3"', "3.0"])
 def test_another_version_is_refused(version: str) -> None:
-    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7).encode()
+    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4)).encode()
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good.replace("[2,", f"[{version},", 1))
+        Handoff.decode(good.replace("[3,", f"[{version},", 1))
+
+
+@pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
+def test_a_price_of_another_shape_is_refused(price: str) -> None:
+    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7).encode()
+    assert good.endswith(",[]]")
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(good.removesuffix("[]]") + price + "]")

@@ -20,13 +20,14 @@ from tidegate.envoy.process import ProcessServicer
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import StoreUnavailable, UnsupportedBody
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Price
 
 from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
 
 HELD = HANDOFF._replace(reservation="res-1", prompt_tokens=100)
 USAGE = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
 TOLD = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
-ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0}
+ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0, "money": 0}
 
 
 def counted(completion: int) -> dict[str, int]:
@@ -66,6 +67,30 @@ def costs(*parts: bytes, **changes: Any) -> Mapping[str, int]:
 
 
 SSE = {"content_type": "text/event-stream"}
+BOUGHT = HELD._replace(price=Price(1_000_000, 3_000_000, 500_000, 1_250_000, 50))
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_money_is_settled_at_the_price_of_the_decision(plan: FilterPlan) -> None:
+    cached = {"usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 5}}}
+    for usage, money in ((USAGE, 7 + 9 + 50), (cached, 4 + 3 + 9 + 50)):
+        assert costs(chat("hello", **usage), handoff=BOUGHT, plan=plan)["money"] == money
+    assert costs(event("x" * 20), event("x" * 20), handoff=BOUGHT, plan=plan, **SSE)["money"] == 100 + 30 + 50
+    assert costs(event("x" * 40), handoff=BOUGHT, plan=plan, end=False, **SSE)["money"] == 100 + 30 + 50
+    assert costs(b'{"error": {"message": "overloaded"}}', status=500, handoff=BOUGHT, plan=plan)["money"] == 0
+    assert costs(details="no_healthy_upstream", handoff=BOUGHT, plan=plan)["money"] == 0
+
+
+def test_a_withheld_response_costs_the_money_of_its_prompt() -> None:
+    assert costs(b"{not json", handoff=BOUGHT)["money"] == 100 + 50
+
+
+def test_more_money_than_a_limit_can_count_is_cut_and_counted_as_a_lie() -> None:
+    usage = {"usage": {"prompt_tokens": 2**40, "completion_tokens": 2**40}}
+    dear = HELD._replace(price=Price(*[10**12] * 5))
+    settlement = settled(chat("hello", **usage), handoff=dear)
+    assert settlement is not None
+    assert (settlement.costs["money"], settlement.lies) == (2**40, 1)
 
 
 @pytest.mark.parametrize("plan", [REDACT, NOTHING])

@@ -34,6 +34,8 @@ BEYOND = {
     "anchors, aliases and tags",
     "paths",
     "time zones",
+    "limits in money without prices",
+    "models without a price where a limit in money reaches",
 }
 
 

@@ -33,6 +33,7 @@ UNITS: dict[str, str] = {
     "tokens": "t",
     "prompt_tokens": "p",
     "completion_tokens": "c",
+    "money": "m",
 }
 _ALGORITHMS = {KINDS[algorithm]: algorithm for algorithm in get_args(Algorithm)}
 _COUNTED = {UNITS[unit]: unit for unit in get_args(Unit)}

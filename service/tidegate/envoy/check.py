@@ -82,4 +82,5 @@ def _handoff(decision: Decision, allow: Allow) -> Handoff:
         allow.max_response,
         allow.admission.reservation,
         allow.prompt_tokens,
+        allow.price,
     )

@@ -10,17 +10,18 @@ from typing import Literal, NamedTuple
 import orjson
 
 from tidegate.errors import ProtocolViolation
+from tidegate.model import Price
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 2
+_VERSION = 3
 
 
 class Handoff(NamedTuple):
     """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version.
 
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
-    reserved for the prompt.
+    reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled.
     """
 
     request_id: str
@@ -36,16 +37,18 @@ class Handoff(NamedTuple):
     max_response: int
     reservation: str = ""
     prompt_tokens: int = 0
+    price: Price | None = None
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        return orjson.dumps([_VERSION, *self]).decode()
+        *others, price = self
+        return orjson.dumps([_VERSION, *others, [] if price is None else [*price]]).decode()
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt = orjson.loads(text)
+            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt, price = orjson.loads(text)
         except (ValueError, TypeError) as error:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
         sound = (
@@ -61,9 +64,14 @@ class Handoff(NamedTuple):
             and type(reservation) is str
             and type(prompt) is int
             and prompt >= 0
+            and isinstance(price, list)
+            and len(price) in (0, len(Price._fields))
+            and all(type(part) is int and part >= 0 for part in price)
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
         request_id, policy, subject, tenant, tier, endpoint, model = strings
         caller = (request_id, policy, subject, tenant, tier, endpoint, model)
-        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt)
+        return cls(
+            *caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, Price(*price) if price else None
+        )

@@ -3,7 +3,7 @@
 - read to its end, blocked, or cut off while it ran: what its usage says, else its text as far as it was seen;
 - withheld before any of it left, hence before any of it was read: the prompt, and no completion;
 - an answer of Envoy's own (no upstream, timeout): nothing, for no model answered; the request still counts as one;
-- an error of the model's (status >= 400) without a usage: its bytes, and no tokens;
+- an error of the model's (status >= 400) without a usage: its bytes, and no tokens or money;
 - a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands;
 - where no limit is priced, only leases are held: they end, and nothing is read to count it.
 """
@@ -17,9 +17,11 @@ from typing import Final
 
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats import Listening, listen
+from tidegate.usage.costs import MAX_UNITS, Costs
 from tidegate.usage.meter import Meter
+from tidegate.usage.price import money_of
 
-_NO_TOKENS: Final = MappingProxyType({"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0})
+_NO_TOKENS: Final = MappingProxyType({"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0, "money": 0})
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -84,5 +86,14 @@ class Metering:
                 "prompt_tokens": actual.prompt_tokens,
                 "completion_tokens": actual.completion_tokens,
                 "tokens": actual.tokens,
+                **self._money(actual),
             }
         return Settlement(self._handoff.reservation, costs, self.meter.lies)
+
+    def _money(self, actual: Costs) -> Mapping[str, int]:
+        """What that costs at the price of the decision, whatever a reload has made of it since."""
+        if self._handoff.price is None:
+            return {}
+        money = money_of(actual, self._handoff.price)
+        self.meter.lies += money > MAX_UNITS  # no usage costs that much
+        return {"money": min(MAX_UNITS, money)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from tidegate.admission.periods import NOMINAL
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
-from tidegate.model import Limit
+from tidegate.model import Limit, Price
 from tidegate.policy import compiled, limits, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
@@ -26,26 +26,28 @@ def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, K
     keys = platform.identity.api_keys
     classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
     floor = tuple(platform.floor.rulesets)
+    currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
         version=_version(data, keysets),
         api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file),
         issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
-        floor_limits=_limits("platform", platform.floor.limits),
+        floor_limits=_limits("platform", platform.floor.limits, currency),
         tiers=MappingProxyType(
             {
-                name: compiled.Tier(name, tier.weight, tier.priority, _limits(f"tier:{name}", tier.limits))
+                name: compiled.Tier(name, tier.weight, tier.priority, _limits(f"tier:{name}", tier.limits, currency))
                 for name, tier in document.tiers.items()
             }
         ),
-        tenants=MappingProxyType({name: _tenant(name, tenant) for name, tenant in document.tenants.items()}),
+        tenants=MappingProxyType({name: _tenant(name, tenant, currency) for name, tenant in document.tenants.items()}),
         endpoints=tuple(
-            _endpoint(name, endpoint, floor, classifications, document.tenants)
+            _endpoint(name, endpoint, floor, classifications, document.tenants, currency)
             for name, endpoint in document.endpoints.items()
         ),
         rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
         store=compiled.StorePolicy(platform.limits_store.on_outage),
         trusted_hops=platform.trusted_hops,
+        prices=compiled.Prices() if document.prices is None else _prices(document.prices),
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
     )
@@ -60,11 +62,11 @@ def _version(data: Any, keysets: Mapping[str, KeySet]) -> str:
     return digest.hexdigest()[:VERSION_LENGTH]
 
 
-def _limits(scope: str, listed: limits.Limits) -> tuple[Limit, ...]:
-    return tuple(_limit(scope, limit) for limit in listed)
+def _limits(scope: str, listed: limits.Limits, currency: str) -> tuple[Limit, ...]:
+    return tuple(_limit(scope, limit, currency) for limit in listed)
 
 
-def _limit(scope: str, limit: limits.AnyLimit) -> Limit:
+def _limit(scope: str, limit: limits.AnyLimit, currency: str) -> Limit:
     match limit:
         case limits.TokenBucket(capacity=capacity, refill=(refill, period)):
             made = Limit(scope, limit.name, limit.algorithm, capacity, period, refill)
@@ -77,7 +79,18 @@ def _limit(scope: str, limit: limits.AnyLimit) -> Limit:
             | limits.Concurrency(limit=capacity, lease=period)
         ):
             made = Limit(scope, limit.name, limit.algorithm, capacity, period)
-    return replace(made, per=tuple(limit.per), cost=limit.cost, shadow=limit.shadow)
+    of_money = currency if limit.cost == "money" else ""
+    return replace(made, per=tuple(limit.per), cost=limit.cost, shadow=limit.shadow, currency=of_money)
+
+
+def _prices(prices: schema.Prices) -> compiled.Prices:
+    models = MappingProxyType({name: _price(price) for name, price in prices.models.items()})
+    return compiled.Prices(prices.currency, models, None if prices.default is None else _price(prices.default))
+
+
+def _price(price: schema.ModelPrice) -> Price:
+    read, write = (price.prompt if own is None else own for own in (price.cache_read, price.cache_write))
+    return Price(price.prompt, price.completion, read, write, price.request)
 
 
 def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
@@ -105,12 +118,12 @@ def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Is
     )
 
 
-def _tenant(name: str, tenant: schema.Tenant) -> compiled.Tenant:
+def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
     grants = tuple(
         compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
         for grant in tenant.grants
     )
-    return compiled.Tenant(name, grants, _limits(f"tenant:{name}", tenant.limits))
+    return compiled.Tenant(name, grants, _limits(f"tenant:{name}", tenant.limits, currency))
 
 
 def _endpoint(
@@ -119,6 +132,7 @@ def _endpoint(
     floor: Sequence[str],
     classifications: Mapping[str, Sequence[str]],
     tenants: Mapping[str, schema.Tenant],
+    currency: str,
 ) -> compiled.Endpoint:
     match, shared = endpoint.match, endpoint.shared_with
     everyone = frozenset(tenants)
@@ -135,7 +149,7 @@ def _endpoint(
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),
-        limits=_limits(f"endpoint:{name}", endpoint.limits),
+        limits=_limits(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
         unscannable=endpoint.unscannable,
         max_response=endpoint.max_response,

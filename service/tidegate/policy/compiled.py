@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tidegate.filtering.ruleset import Ruleset
-from tidegate.model import Limit
+from tidegate.model import Limit, Price
 from tidegate.policy.routes import Routes
 
 
@@ -137,6 +137,19 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What models cost, in `currency` (ISO 4217, "" when there are no prices). `default` is for all other models."""
+
+    currency: str = ""
+    models: Mapping[str, Price] = field(default_factory=lambda: MappingProxyType({}))
+    default: Price | None = None
+
+    def of(self, model: str) -> Price | None:
+        """The price of a model ("": of a request that names none), or None where nobody gave one."""
+        return self.models.get(model, self.default)
+
+
+@dataclass(frozen=True, slots=True)
 class StorePolicy:
     """What to do while the limit store is out: enforce a share from memory, deny, or allow."""
 
@@ -164,6 +177,7 @@ class Policy:
     store: StorePolicy = StorePolicy()
     identity_header_prefix: str = "x-tidegate-"
     trusted_hops: int = 0
+    prices: Prices = Prices()
     tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     routes: Routes = field(init=False, repr=False, compare=False)

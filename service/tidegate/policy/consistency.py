@@ -9,6 +9,7 @@ from typing import Any
 from tidegate.admission.periods import time_zones
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
+from tidegate.policy.pricing import check_prices
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.schema import Document, Endpoint, Grant
 from tidegate.policy.validate import Report, suggestion
@@ -57,6 +58,7 @@ def check(document: Document, report: Report) -> None:
             report.at(("endpoints", name, "unscannable"), message)
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     _check_overlap(document, report)
+    check_prices(document, report)
 
 
 def _declared(data: Any, section: str) -> Collection[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from yaml.events import (
@@ -36,6 +36,21 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,20}|[0-9]{1,20}\.[0-9]{0,20})(?:[eE][-+]
 _PLAIN = re.compile(r"[A-Za-z0-9_<-]{1,64}")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
+
+
+class Written(float):
+    """A number with a point, or one that is none, and its text: most decimals are no float."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """The number that YAML 1.2 reads in `text`."""
+        made = super().__new__(cls, _SPECIAL.get(text, text))
+        made.text = text
+        return made
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +224,7 @@ def _resolve(text: str) -> str | int | float | bool | None:
     if _INT.fullmatch(text):
         return int(text)
     if text in _SPECIAL or _FLOAT.fullmatch(text):
-        return float(_SPECIAL.get(text, text))
+        return Written(text)
     return text
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MAX_COUNT = 2**40
 DAY = 86_400.0
 MAX_WINDOW = 31 * DAY
 
 DURATION_PATTERN = r"^[0-9]{1,9}(ms|s|m|h|d)$"
-REFILL_PATTERN = r"^[0-9]{1,13}/[0-9]{1,9}(ms|s|m|h|d)$"
+REFILL_PATTERN = r"^[0-9]{1,13}(\.[0-9]{1,6})?/[0-9]{1,9}(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]{1,10}(B|KiB|MiB|GiB)$"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-_REFILL = re.compile(r"([0-9]{1,13})/([0-9]{1,9}(?:ms|s|m|h|d))")
+_REFILL = re.compile(r"([0-9]{1,13}(?:\.[0-9]{1,6})?)/([0-9]{1,9}(?:ms|s|m|h|d))")
 _SIZE = re.compile(r"([0-9]{1,10})(B|KiB|MiB|GiB)")
 
 
@@ -34,12 +35,16 @@ def duration_text(seconds: float) -> str:
     return f"{seconds / length:.0f}{unit}"
 
 
-def parse_refill(value: object) -> tuple[int, float]:
-    """Tokens and seconds in "20/60s"; ValueError for anything else, or out of bounds."""
+def parse_refill(value: object, amount: Callable[[object], int] | None = None) -> tuple[int, float]:
+    """Tokens and seconds in "20/60s"; ValueError for anything else, or out of bounds.
+
+    `amount` reads what stands before the stroke where that is no count: an amount of money.
+    """
     found = _REFILL.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f'must be tokens per duration such as "20/60s", not {shown(value)}')
-    tokens, period = int(found[1]), parse_duration(found[2])
+    if found is None or (amount is None and "." in found[1]):
+        form = 'tokens per duration such as "20/60s"' if amount is None else 'an amount per duration such as "0.50/60s"'
+        raise ValueError(f"must be {form}, not {shown(value)}")
+    tokens, period = amount(found[1]) if amount else int(found[1]), parse_duration(found[2])
     if not 1 <= tokens <= MAX_COUNT:
         raise ValueError(f"tokens must be from 1 to {MAX_COUNT}, not {tokens}")
     return tokens, bounded(period, 0.01, MAX_WINDOW, "10ms to 31d")

@@ -25,7 +25,8 @@ class _Limit(Strict):
     )
     cost: Unit = Field(
         default="requests",
-        description="What is counted: requests, bytes of their bodies, or tokens of prompts, completions or both.",
+        description="What is counted: requests, bytes of their bodies, tokens of prompts, completions or both, or "
+        "money by the `prices`. What a limit in money holds and gains is written in its currency.",
     )
     shadow: bool = Field(
         default=False, description="Count, and tell when it would refuse, but never refuse: to try a limit out."
@@ -36,15 +37,17 @@ class TokenBucket(_Limit):
     """A bucket that holds `capacity` tokens and gains some at a steady rate: bursts pass, the average is held."""
 
     algorithm: Literal["token_bucket"] = Field(description="Selects this kind of limit.")
-    capacity: words.Count = Field(description="The most tokens that the bucket holds: the largest burst.")
-    refill: words.Refill = Field(description='Tokens gained in a time, for example "20/60s"; 10ms to 31d.')
+    capacity: words.Capacity = Field(description="The most tokens that the bucket holds: the largest burst.")
+    refill: words.Refill = Field(
+        description='Tokens gained in a time, for example "20/60s", or money, "0.50/60s"; 10ms to 31d.'
+    )
 
 
 class SlidingWindow(_Limit):
     """At most `limit` in any span of `window`, wherever the span begins. Exact: there are no window edges."""
 
     algorithm: Literal["sliding_window"] = Field(description="Selects this kind of limit.")
-    limit: words.Count = Field(description="The most that passes in any one window.")
+    limit: words.Capacity = Field(description="The most that passes in any one window.")
     window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
@@ -55,7 +58,7 @@ class SlidingWindowCounter(_Limit):
     """
 
     algorithm: Literal["sliding_window_counter"] = Field(description="Selects this kind of limit.")
-    limit: words.Count = Field(description="The most that passes in a window.")
+    limit: words.Capacity = Field(description="The most that passes in a window.")
     window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
@@ -63,7 +66,7 @@ class Quota(_Limit):
     """At most `limit` in each hour, day, week or month of the calendar."""
 
     algorithm: Literal["quota"] = Field(description="Selects this kind of limit.")
-    limit: words.Count = Field(description="The most that passes in a period.")
+    limit: words.Capacity = Field(description="The most that passes in a period.")
     period: Literal["hour", "day", "week", "month"] = Field(
         description="When it begins anew: at the full hour, at midnight, on Monday, or on the first of the month."
     )

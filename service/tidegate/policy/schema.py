@@ -212,6 +212,31 @@ class Endpoint(Strict):
     )
 
 
+class ModelPrice(Strict):
+    """What a model costs, in the currency of the prices: decimals with at most six places, in quotes or not."""
+
+    prompt: words.Price = Field(description="A million tokens of the prompt.")
+    completion: words.Price = Field(description="A million tokens of the completion; 0 for a model that writes none.")
+    cache_read: words.Price | None = Field(
+        default=None,
+        description="A million tokens that were read from the model's prompt cache; left out: as `prompt`.",
+    )
+    cache_write: words.Price | None = Field(
+        default=None, description="A million tokens that were written to that cache; left out: as `prompt`."
+    )
+    request: words.Price = Field(default=0, description="Each request that a model answers, beside its tokens.")
+
+
+class Prices(Strict):
+    """What limits with `cost: money` are charged by. Each model that one can reach needs a price."""
+
+    currency: words.Currency = Field(description="The one currency of all amounts, by its ISO 4217 code.")
+    default: ModelPrice | None = Field(
+        default=None, description='For models that are not listed, those that "*" allows, and requests that name none.'
+    )
+    models: dict[words.ModelName, ModelPrice] = Field(default={}, description="Prices by the name of the model.")
+
+
 class Document(Strict):
     """A tidegate policy: who may call which model, how much, and what may leave."""
 
@@ -220,5 +245,6 @@ class Document(Strict):
     tiers: dict[words.Name, Tier] = Field(default={}, description="Service tiers by name.")
     classifications: dict[words.Name, Classification] = Field(default={}, description="Data classes by name.")
     rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")
+    prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")

@@ -45,6 +45,9 @@ _STAND_INS: dict[str, Any] = {
     "methods": ["GET"],
     "from": "header.x",
     "allowed": {"_": "*"},
+    "currency": "XXX",
+    "prompt": 0,
+    "completion": 0,
 }
 
 

@@ -20,13 +20,20 @@ Seconds."""
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """One exchange in each unit. `tokens` is at least prompt + completion; a model may count more (reasoning)."""
+    """One exchange in each unit. `tokens` is at least prompt + completion; a model may count more (reasoning).
+
+    `cache_read_tokens` and `cache_write_tokens` are no units, but the parts of `prompt_tokens` that have a price of
+    their own. `money` is for `price.in_money` to fill in.
+    """
 
     requests: int = 1
     request_bytes: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens: int = 0
+    money: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def as_mapping(self) -> Mapping[str, int]:
         """Unit (a value of `Limit.cost`) → cost."""
@@ -36,6 +43,7 @@ class Costs:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "tokens": self.tokens,
+            "money": self.money,
         }
 
 

@@ -2,7 +2,8 @@
 
 Understood are OpenAI's chat and completions (`usage.prompt_tokens`, `completion_tokens`, `total_tokens`), its
 responses (`usage.input_tokens`, `output_tokens`, in the event under `response`) and Anthropic's messages (the same
-names, in the first event under `message`, with the tokens of its prompt cache beside them).
+names, in the first event under `message`, with the tokens of its prompt cache beside them). Of a prompt's tokens,
+OpenAI gives those of its cache under `prompt_tokens_details` or `input_tokens_details`.
 
 The last `usage` wins, figure by figure, and text that comes after it is counted on top: so a stream that was cut off
 after an early `usage` is not free. A figure that is no count, or over 2^40, is not believed and adds to `lies`.
@@ -16,7 +17,9 @@ from tidegate.usage.costs import MAX_UNITS, Costs, tokens_of
 
 _PROMPT: Final = ("prompt_tokens", "input_tokens")
 _COMPLETION: Final = ("completion_tokens", "output_tokens")
-_CACHED: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
+_CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_DETAILED: Final = ("cached_tokens", "cache_write_tokens")
 # Strings of an answer that the model did not write.
 _LABELS: Final = frozenset(
     {"id", "call_id", "item_id", "tool_call_id", "type", "role", "object", "model", "status", "event", "index"}
@@ -32,6 +35,7 @@ class Meter:
         self._size = 0
         self._known_at = 0
         self._prompt: int | None = None
+        self._cached = (0, 0)  # of the prompt: read from the model's cache, written to it
         self._completion: int | None = None
         self._total: int | None = None
 
@@ -58,8 +62,13 @@ class Meter:
         prompt = prompt if self._prompt is None else self._prompt
         counted = min(MAX_UNITS, (self._completion or 0) + tokens_of(self._size - self._known_at))
         total = min(MAX_UNITS, (self._total or 0) + tokens_of(self._size - self._known_at))
+        read, write = self._cached
         return Costs(
-            prompt_tokens=prompt, completion_tokens=counted, tokens=min(MAX_UNITS, max(total, prompt + counted))
+            prompt_tokens=prompt,
+            completion_tokens=counted,
+            tokens=min(MAX_UNITS, max(total, prompt + counted)),
+            cache_read_tokens=read,
+            cache_write_tokens=write,
         )
 
     @property
@@ -74,14 +83,28 @@ class Meter:
         prompt, completion = self._first(usage, _PROMPT), self._first(usage, _COMPLETION)
         total = self._figure(usage, "total_tokens")
         if prompt is not None:
-            if "input_tokens" in usage:
-                prompt += sum(self._figure(usage, name) or 0 for name in _CACHED)
+            beside = self._pair(usage, _CACHED) if "input_tokens" in usage else (0, 0)
+            prompt += sum(beside)
             self._prompt = min(prompt, MAX_UNITS)
+            self._cached = self._part_of(self._prompt, usage, beside)
         if completion is None and total is not None and prompt is not None and not _has(usage, _COMPLETION):
             completion = max(0, total - prompt)  # embeddings: nothing was written
         if completion is not None:
             self._completion, self._total = completion, total
             self._known_at = self._size
+
+    def _part_of(self, prompt: int, usage: dict[str, Any], beside: tuple[int, int]) -> tuple[int, int]:
+        """How much of the prompt the model's cache gave and took; nothing where that is more than the prompt."""
+        details = next((usage[name] for name in _DETAILS if isinstance(usage.get(name), dict)), None)
+        read, write = beside if details is None or any(beside) else self._pair(details, _DETAILED)
+        if read + write > prompt:
+            self.lies += 1
+            return 0, 0
+        return read, write
+
+    def _pair(self, usage: dict[str, Any], names: tuple[str, str]) -> tuple[int, int]:
+        first, second = names
+        return self._figure(usage, first) or 0, self._figure(usage, second) or 0
 
     def _first(self, usage: dict[str, Any], names: tuple[str, ...]) -> int | None:
         found = [figure for name in names if (figure := self._figure(usage, name)) is not None]
