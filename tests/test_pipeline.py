@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tidegate.admission.charges import render
 from tidegate.errors import StoreUnavailable
 from tidegate.model import (
     Admission,
@@ -85,6 +86,19 @@ async def test_every_limit_that_applies_is_charged_in_one_call() -> None:
     assert [charge.limit.name for charge in ledger.seen] == ["ip", "rpm"]
     assert decision.verdict.rulesets == ("secrets",)
     assert (decision.policy, decision.endpoint, decision.dialect) == (POLICY.version, "chat", "openai")
+
+
+async def test_a_limit_may_count_by_every_attribute_of_a_request() -> None:
+    per = ("tenant", "subject", "client_id", "tier", "scope", "model", "endpoint", "client_ip", "api_key", "method")
+    limit = Limit("platform", "all", "sliding_window", 9, 60.0, per=per)
+    chat = dataclasses.replace(POLICY.endpoints[0], scopes=frozenset({"write", "read"}))
+    policy = dataclasses.replace(POLICY, floor_limits=(limit,), endpoints=(chat,))
+    caller = dataclasses.replace(ADA, client_id="app-1", scopes=frozenset({"read", "write", "other"}))
+    ledger = Counts()
+    decision = await pipeline(caller, ledger, policy=policy).decide(REQUEST)
+    assert isinstance(decision.verdict, Allow)
+    scopes = render("scope", "read write")
+    assert ledger.seen[0].key == f"acme|ada|app-1|free|{scopes}||chat|192.0.2.1|k1|POST"
 
 
 async def test_a_refused_identity_is_never_charged() -> None:

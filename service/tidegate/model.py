@@ -49,6 +49,8 @@ class Identity:
     """Who calls, as one authenticated method established it.
 
     `credential` is the public id of the credential (an API key's id, a token's `jti` or key id), never a secret.
+    `client_id` names the application that calls (RFC 9068 `client_id`, OpenID Connect `azp`; an API key's id), "" where
+    the credential does not say.
     `expires_at` is Unix seconds, or None when the credential does not expire.
     """
 
@@ -61,6 +63,7 @@ class Identity:
     claims: Mapping[str, Any] = field(default_factory=_empty, repr=False)
     credential: str = ""
     expires_at: float | None = None
+    client_id: str = ""
 
 
 class Reason(StrEnum):

@@ -80,7 +80,9 @@ class Pipeline:
         attributes = {
             "tenant": identity.tenant,
             "subject": identity.subject,
+            "client_id": identity.client_id,
             "tier": identity.tier,
+            "scope": endpoint.scope,
             "model": access.model,
             "endpoint": endpoint.name,
             "client_ip": request.client_ip,

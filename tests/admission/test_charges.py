@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.admission.charges import charges_for, render
+from tidegate.admission.charges import ATTRIBUTES, charges_for, render
 from tidegate.model import UNITS, Charge, Limit
+from tidegate.policy.limits import Attribute
 
 
 def _per(*names: str) -> Limit:
@@ -59,10 +61,16 @@ def test_a_missing_attribute_is_empty() -> None:
     assert _key(_per("tenant", "model"), tenant="acme") == "acme|"
 
 
-@pytest.mark.parametrize("per", [("subject",), ("model", "subject")])
-def test_one_name_in_two_tenants_is_two_callers(per: tuple[str, ...]) -> None:
-    assert _key(_per(*per), tenant="acme", subject="ada") != _key(_per(*per), tenant="beta", subject="ada")
-    assert _key(_per(*per), tenant="acme", subject="ada") == _key(_per(*per), tenant="acme", subject="ada", tier="free")
+@pytest.mark.parametrize("name", ["subject", "client_id", "api_key"])
+@pytest.mark.parametrize("others", [(), ("model",)])
+def test_one_name_in_two_tenants_is_two_callers(name: str, others: tuple[str, ...]) -> None:
+    limit = _per(*others, name)
+    assert _key(limit, **{"tenant": "acme", name: "ada"}) != _key(limit, **{"tenant": "beta", name: "ada"})
+    assert _key(limit, **{"tenant": "acme", name: "ada"}) == _key(limit, **{"tenant": "acme", name: "ada", "tier": "x"})
+
+
+def test_the_policy_may_name_every_attribute() -> None:
+    assert frozenset(get_args(Attribute)) == ATTRIBUTES
 
 
 def test_long_and_odd_values_are_hashed() -> None:

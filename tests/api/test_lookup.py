@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tidegate.api.faults import InvalidCall
-from tidegate.api.lookup import Plans, limits_of, rulesets_of
+from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.policy import Policy, parse_policy
 
 from tests.client.world import POLICY
@@ -34,6 +34,17 @@ def test_limits_come_from_every_scope(policy: Policy) -> None:
     assert [limit.name for limit in limits_of(policy, attributes, "score")] == ["tpm", "burst"]
     with pytest.raises(InvalidCall, match="counts by 'model'"):
         limits_of(policy, {"tenant": "acme", "tier": "premium"}, "score")
+
+
+def test_an_endpoint_says_which_scopes_it_asks_for(policy: Policy) -> None:
+    asking = parse_policy(
+        POLICY.replace("path: /api/score, methods: [POST]}", "path: /api/score, methods: [POST]}\n    scopes: [b, a]")
+    )
+    said = {"tenant": "acme", "client_id": "app"}
+    assert attributes_of(asking, said, "score") == {**said, "endpoint": "score", "scope": "a b"}
+    assert attributes_of(asking, said, "chat")["scope"] == ""
+    with pytest.raises(InvalidCall, match="unknown attribute 'scope'"):
+        limits_of(policy, {"tenant": "acme", "tier": "free", "scope": "a"}, "score")
 
 
 def test_a_plan_is_found_again_until_the_policy_changes(policy: Policy) -> None:

@@ -57,6 +57,7 @@ def test_a_key_proves_its_record(store: KeyStore, key: tuple[str, str, str]) -> 
         roles=frozenset({"analyst"}),
         scopes=frozenset({"chat"}),
         credential=key[1],
+        client_id=key[1],
     )
     assert store.prove(key[0], now=NOW) is identity  # ready made, nothing is built in a request
 

@@ -39,6 +39,22 @@ async def test_a_jti_that_is_no_name_gives_way_to_the_key_id(jti: Any, verifier:
 
 
 @pytest.mark.parametrize(
+    ("claims", "client"),
+    [
+        ({}, ""),
+        ({"client_id": "app-1"}, "app-1"),
+        ({"azp": "app-2"}, "app-2"),
+        ({"client_id": "app-1", "azp": "app-2"}, "app-1"),
+        ({"client_id": 7, "azp": "app-2"}, "app-2"),
+        ({"client_id": "a\nb"}, ""),
+        ({"azp": ["app-1"]}, ""),
+    ],
+)
+async def test_the_client_application(claims: Any, client: str, verifier: BearerVerifier) -> None:
+    assert (await identify(verifier, **claims)).client_id == client
+
+
+@pytest.mark.parametrize(
     "roles", ["analyst admin", " analyst  admin ", ["admin", "analyst"], ["admin", "analyst", "admin"]]
 )
 async def test_roles_come_as_a_list_or_a_string(roles: Any, verifier: BearerVerifier) -> None:

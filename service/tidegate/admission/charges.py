@@ -10,10 +10,12 @@ from ipaddress import IPv6Address, ip_address
 
 from tidegate.model import Charge, Limit
 
-ATTRIBUTES = frozenset({"tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"})
+ATTRIBUTES = frozenset(
+    {"tenant", "subject", "client_id", "tier", "scope", "model", "endpoint", "client_ip", "api_key", "method"}
+)
 """What `Limit.per` may name."""
 
-_OF_A_TENANT = frozenset({"tenant", "subject", "api_key"})
+_OF_A_TENANT = frozenset({"tenant", "subject", "client_id", "api_key"})
 _PLAIN = re.compile(r"[A-Za-z0-9_.:@/+=-]{0,80}").fullmatch
 
 
@@ -52,8 +54,8 @@ def charges_for(
 def counted(per: tuple[str, ...]) -> tuple[str, ...]:
     """The attributes that make the key of a limit: the tenant first where it has one, then the others in order.
 
-    A subject and an API key count within their tenant: two issuers may give one name to two callers, who must not
-    spend each other's limits.
+    A subject, a client id and an API key count within their tenant: two issuers may give one name to two callers, who
+    must not spend each other's limits.
     """
     if _OF_A_TENANT.isdisjoint(per):
         return per

@@ -10,7 +10,7 @@ from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.model import Limit
 from tidegate.policy.compiled import Endpoint, Policy
 
-_SAID = ATTRIBUTES - {"endpoint"}  # the endpoint has a field of its own
+_SAID = ATTRIBUTES - {"endpoint", "scope"}  # the endpoint has a field of its own, and says which scopes it asks for
 _MAX_PLANS = 256
 _SHOWN = 64  # characters of a caller's word that an answer repeats
 
@@ -72,6 +72,11 @@ def limits_of(policy: Policy, attributes: Mapping[str, str], endpoint: str) -> t
             if name in _SAID and name not in attributes:
                 raise InvalidCall(f"limit '{limit.name}' of {limit.scope} counts by '{name}', which is missing")
     return limits
+
+
+def attributes_of(policy: Policy, attributes: Mapping[str, str], endpoint: str) -> Mapping[str, str]:
+    """What the caller says, and what the endpoint says itself. Raises `InvalidCall`."""
+    return {**attributes, "endpoint": endpoint, "scope": _endpoint(policy, endpoint).scope}
 
 
 def _endpoint(policy: Policy, name: str) -> Endpoint:

@@ -24,7 +24,7 @@ from tidegate.admission.ledger import Ledger
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
 from tidegate.api.faults import InvalidCall, fault_of
-from tidegate.api.lookup import Plans, limits_of, rulesets_of
+from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import ProtocolViolation, UnsupportedBody
 from tidegate.filtering.formats import open_body
@@ -93,12 +93,13 @@ class ApiServicer:
             raise InvalidCall("cost must be between 1 and 2**40")
         if not (math.isfinite(message.hold_seconds) and 0 <= message.hold_seconds <= _MAX_HOLD):
             raise InvalidCall("hold_seconds must be between 0 and 86400")
-        limits = limits_of(self._policy(), message.attributes, message.endpoint)
+        policy = self._policy()
+        limits = limits_of(policy, message.attributes, message.endpoint)
         if not message.hold_seconds:
             for limit in limits:
                 if limit.algorithm == "concurrency":
                     raise InvalidCall(f"limit '{limit.name}' of {limit.scope} holds a place: hold_seconds is needed")
-        charges = charges_for(limits, {**message.attributes, "endpoint": message.endpoint}, message.cost)
+        charges = charges_for(limits, attributes_of(policy, message.attributes, message.endpoint), message.cost)
         return translate.consume_response(await self._ledger.reserve(charges, hold=message.hold_seconds or None))
 
     async def settle(self, message: pb.SettleRequest) -> pb.SettleResponse:

@@ -136,6 +136,7 @@ def _record_of(entry: KeyEntry) -> KeyRecord:
         scopes=frozenset(entry.scopes),
         credential=entry.id,
         expires_at=entry.expires_at,
+        client_id=entry.id,
     )
     return _record(identity, entry.digests, entry.expires_at)
 

@@ -89,6 +89,7 @@ def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -
         claims=_frozen(claims),
         credential=jti if is_name(jti) else key_id,
         expires_at=expires,
+        client_id=_client(claims),
     )
 
 
@@ -137,6 +138,11 @@ def _name(claims: Mapping[str, Any], path: tuple[str, ...], default: str, what: 
     if not is_name(value):
         raise ClaimsUnmapped(f"{what}_unmapped")
     return value
+
+
+def _client(claims: Mapping[str, Any]) -> str:
+    """The application that the token was given to: RFC 9068 section 2.2, or OpenID Connect Core section 2 (`azp`)."""
+    return next((value for name in ("client_id", "azp") if is_name(value := claims.get(name))), "")
 
 
 def _scopes(claims: Mapping[str, Any], where: ClaimMap) -> Any:

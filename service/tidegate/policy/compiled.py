@@ -112,6 +112,8 @@ class Endpoint:
     segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it.
     `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy order. `request_body` is true when a decision
     needs the body. `errors` is the shape of error bodies. `max_response` caps what must be held whole, bytes.
+    `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
+    who asks for a token with other scopes would have a limit of its own for each set of them.
     """
 
     name: str
@@ -129,6 +131,10 @@ class Endpoint:
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
     public: bool = False
+    scope: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scope", " ".join(sorted(self.scopes)))
 
     @property
     def request_body(self) -> bool:

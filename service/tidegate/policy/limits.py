@@ -10,7 +10,9 @@ from tidegate.model import Unit
 from tidegate.policy import words
 from tidegate.policy.strict import Strict
 
-Attribute = Literal["tenant", "subject", "tier", "model", "endpoint", "client_ip", "api_key", "method"]
+Attribute = Literal[
+    "tenant", "subject", "client_id", "tier", "scope", "model", "endpoint", "client_ip", "api_key", "method"
+]
 TimeZone = Annotated[
     str, StringConstraints(min_length=1, max_length=64), Field(json_schema_extra={"examples": ["Europe/Berlin"]})
 ]
@@ -21,7 +23,8 @@ class _Limit(Strict):
     per: words.Set[Attribute] = Field(
         default=[],
         description="The attributes of a request that are counted apart; none means one count for all. "
-        "A subject or an API key counts within its tenant.",
+        "A subject, an API key and a `client_id` (a token's `client_id` or `azp`, an API key's id) count within their "
+        "tenant. `scope` is what the endpoint asks for in `scopes`, all of it, whatever else the caller holds.",
     )
     cost: Unit = Field(
         default="requests",
