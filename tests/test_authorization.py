@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tidegate.authorization import Access, authorize, find_endpoint
-from tidegate.model import BodyState, Deny, Identity, Reason, Request
+from tidegate.model import BodyState, Deny, Identity, Limit, Reason, Request
 from tidegate.policy import parse_policy
 from tidegate.requested_model import MAX_NAME, MAX_PARTS, _is_unambiguous, _may_repeat
 
@@ -58,6 +59,17 @@ def test_an_access_carries_limits_and_rulesets_in_order() -> None:
         ("endpoint:chat", "burst"),
     ]
     assert access.rulesets == ("secrets", "pii", "cards", "extra")
+
+
+def test_a_callers_own_limit_replaces_the_tiers_and_never_the_floors_or_the_endpoints() -> None:
+    own = Limit("subject:acme/ann", "rpm", "sliding_window", 500, 60.0, per=("subject",))
+    acme = dataclasses.replace(POLICY.tenants["acme"], subjects={"ann": (own,)})
+    policy = dataclasses.replace(POLICY, tenants={**POLICY.tenants, "acme": acme})
+    sent = request(body='{"model":"small"}')
+    access = authorize(policy, identity("ann"), sent)
+    assert isinstance(access, Access)
+    assert [limit.scope for limit in access.limits] == ["platform", "tenant:acme", "subject:acme/ann", "endpoint:chat"]
+    assert access.limits[2] is own
 
 
 def test_a_lent_endpoint_brings_the_callers_limits_and_not_the_owners() -> None:

@@ -23,7 +23,7 @@ _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 class Access:
     """What a request may reach, what it is charged against, and what its response must pass.
 
-    `limits` are the floor's, the tier's, the tenant's, then the endpoint's; `rulesets` the floor's, the
+    `limits` are the floor's, the tier's, the tenant's, the subject's, then the endpoint's; `rulesets` the floor's, the
     classification's, the tier's, then the endpoint's own, each named once. `model` is "" where requests name none.
     """
 
@@ -93,7 +93,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         endpoint=endpoint,
         model=model,
         rulesets=policy.passes[endpoint.name, identity.tier],
-        limits=policy.caller_limits[tenant.name, identity.tier] + endpoint.limits,
+        limits=policy.limits_of(tenant.name, identity.tier, identity.subject) + endpoint.limits,
     )
 
 

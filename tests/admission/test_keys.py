@@ -31,6 +31,7 @@ OF_A_TENANT = [
     _limit("endpoint", "subject", scope="endpoint:chat"),
     _limit("api_key", scope="tier:free"),
     _limit("client_id", "scope"),
+    _limit("subject", "model", scope="subject:acme/ada"),
     _limit(scope="tenant:acme"),
     _limit("model", scope="tenant:acme"),
     _limit("tenant", scope="tenant:acme"),

@@ -47,6 +47,16 @@ def test_an_endpoint_says_which_scopes_it_asks_for(policy: Policy) -> None:
         limits_of(policy, {"tenant": "acme", "tier": "free", "scope": "a"}, "score")
 
 
+def test_a_callers_own_limits_are_chosen_by_its_subject() -> None:
+    own = "{ada: {limits: [{name: rpm, algorithm: sliding_window, limit: 9, window: 60s}]}}"
+    policy = parse_policy(POLICY.replace("  acme:\n", f"  acme:\n    subjects: {own}\n"))
+    said = {"tenant": "acme", "tier": "free"}
+    assert [limit.scope for limit in limits_of(policy, said | {"subject": "ada"}, "chat")] == ["subject:acme/ada"]
+    assert [limit.scope for limit in limits_of(policy, said | {"subject": "bob"}, "chat")] == ["tier:free"]
+    with pytest.raises(InvalidCall, match="'subject' is missing"):
+        limits_of(policy, {"tenant": "acme", "tier": "premium", "model": "m"}, "chat")
+
+
 def test_a_plan_is_found_again_until_the_policy_changes(policy: Policy) -> None:
     plans = Plans()
     plan = plans.plan(policy, ["pii", "secrets"])

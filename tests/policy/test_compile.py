@@ -155,6 +155,36 @@ def test_what_a_decision_looks_up_is_laid_out_beforehand(policy: Policy) -> None
     assert [limit.scope for limit in policy.caller_limits["globex", "gold"]] == ["platform"]
 
 
+def test_a_callers_own_limits_stand_for_those_of_their_name() -> None:
+    policy = parse_policy(valid("limits of single callers"))
+    assert policy.tenants["acme"].subjects["ada"] == (
+        Limit("subject:acme/ada", "rpm", "sliding_window", 200, 60.0, per=("subject",)),
+        Limit(
+            "subject:acme/ada",
+            "spend",
+            "quota",
+            5_000_000,
+            86_400.0,
+            per=("subject", "model"),
+            cost="money",
+            resets="day",
+            currency="USD",
+        ),
+    )
+
+    def names(tenant: str, tier: str, subject: str) -> list[tuple[str, str]]:
+        return [(limit.scope.partition(":")[0], limit.name) for limit in policy.limits_of(tenant, tier, subject)]
+
+    floor, own = ("platform", "ip"), ("subject", "rpm")
+    assert names("acme", "free", "bob") == [floor, ("tier", "rpm"), ("tier", "tpm"), ("tenant", "day")]
+    assert names("acme", "free", "nobody") == names("acme", "free", "bob")
+    assert names("acme", "free", "ada") == [floor, ("tier", "tpm"), ("tenant", "day"), own, ("subject", "spend")]
+    assert names("acme", "gold", "ada") == [floor, ("tenant", "day"), own, ("subject", "spend")]
+    batch = "https://id.example.com/users/7 (batch)"
+    assert names("acme", "free", batch) == [floor, ("tier", "rpm"), ("tier", "tpm"), ("subject", "day")]
+    assert names("beta", "free", "ada") == [floor, ("tier", "rpm"), ("tier", "tpm")]
+
+
 def test_the_version_follows_what_the_document_says_and_not_how() -> None:
     version = parse_policy(FULL).version
     assert (

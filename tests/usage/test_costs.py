@@ -37,6 +37,9 @@ def with_limit(kind: str, name: str, unit: Unit) -> Policy:
     if kind == "endpoint":
         changed = (dataclasses.replace(e, limits=(limit(unit),)) if e.name == name else e for e in POLICY.endpoints)
         return dataclasses.replace(POLICY, endpoints=tuple(changed))
+    if kind == "subjects":
+        owner = dataclasses.replace(POLICY.tenants[name], subjects={"ada": (limit(unit),)})
+        return dataclasses.replace(POLICY, tenants={**POLICY.tenants, name: owner})
     held: Any = getattr(POLICY, kind)
     return dataclasses.replace(POLICY, **{kind: held | {name: dataclasses.replace(held[name], limits=(limit(unit),))}})
 
@@ -49,6 +52,7 @@ def with_limit(kind: str, name: str, unit: Unit) -> Policy:
         ("tenants", "acme", {"own", "lent"}),
         ("tenants", "beta", {"lent"}),
         ("tenants", "gamma", set()),
+        ("subjects", "beta", {"lent"}),
         ("endpoint", "own", {"own"}),
     ],
 )

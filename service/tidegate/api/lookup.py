@@ -53,10 +53,10 @@ def rulesets_of(policy: Policy, *, rulesets: Iterable[str], endpoint: str, tier:
 
 
 def limits_of(policy: Policy, attributes: Mapping[str, str], endpoint: str) -> tuple[Limit, ...]:
-    """Every limit that applies: platform, tier, tenant, endpoint.
+    """Every limit that applies: platform, tier, tenant, subject, endpoint.
 
     Raises `InvalidCall` for names that the policy does not have, unknown attributes, and attributes that are missing
-    although a limit counts by them: counting all their callers as one would be wrong either way.
+    although a limit counts by them, or is chosen by them: counting all their callers as one would be wrong either way.
     """
     for name in attributes:
         if name not in _SAID:
@@ -66,7 +66,9 @@ def limits_of(policy: Policy, attributes: Mapping[str, str], endpoint: str) -> t
         raise InvalidCall(f"unknown tier {_shown(tier)}")
     if tenant not in policy.tenants:
         raise InvalidCall(f"unknown tenant {_shown(tenant)}")
-    limits = policy.caller_limits[tenant, tier] + _endpoint(policy, endpoint).limits
+    if policy.tenants[tenant].subjects and "subject" not in attributes:
+        raise InvalidCall(f"tenant {_shown(tenant)} has limits of single subjects, and 'subject' is missing")
+    limits = policy.limits_of(tenant, tier, attributes.get("subject", "")) + _endpoint(policy, endpoint).limits
     for limit in limits:
         for name in limit.per:
             if name in _SAID and name not in attributes:

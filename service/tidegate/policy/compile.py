@@ -123,7 +123,17 @@ def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
         compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
         for grant in tenant.grants
     )
-    return compiled.Tenant(name, grants, _limits(f"tenant:{name}", tenant.limits, currency))
+    subjects = {
+        subject: _of_subject(_limits(f"subject:{name}/{subject}", own.limits, currency))
+        for subject, own in tenant.subjects.items()
+    }
+    limits_ = _limits(f"tenant:{name}", tenant.limits, currency)
+    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects))
+
+
+def _of_subject(limits_: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """Counted by subject, and so within the tenant, whatever else they count by."""
+    return tuple(replace(limit, per=tuple(dict.fromkeys(("subject", *limit.per)))) for limit in limits_)
 
 
 def _endpoint(

@@ -77,11 +77,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only."""
+    """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only.
+
+    `subjects` are the limits of single callers: each stands for those of its name of the caller's tier and tenant.
+    """
 
     name: str
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
+    subjects: Mapping[str, tuple[Limit, ...]] = field(default_factory=lambda: MappingProxyType({}))
     by_role: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -166,9 +170,10 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    The last three fields are derived from the others when the policy is made, so that a decision only looks up:
+    The last four fields are derived from the others when the policy is made, so that a decision only looks up:
     `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪
-    the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant.
+    the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits` those
+    of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier and tenant, subject.
     """
 
     version: str
@@ -189,6 +194,7 @@ class Policy:
     routes: Routes = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
+    subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         passes = {
@@ -210,6 +216,22 @@ class Policy:
             for tenant in self.tenants.values()
             for tier in self.tiers.values()
         }
+        subjects = {
+            (tenant.name, tier.name, subject): (*self.floor_limits, *_override((*tier.limits, *tenant.limits), own))
+            for tenant in self.tenants.values()
+            for subject, own in tenant.subjects.items()
+            for tier in self.tiers.values()
+        }
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
+        object.__setattr__(self, "subject_limits", MappingProxyType(subjects))
+
+    def limits_of(self, tenant: str, tier: str, subject: str) -> tuple[Limit, ...]:
+        """The limits of a caller, whatever it calls. KeyError for a tenant or tier that the policy does not have."""
+        return self.subject_limits.get((tenant, tier, subject)) or self.caller_limits[tenant, tier]
+
+
+def _override(limits: tuple[Limit, ...], own: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    names = {limit.name for limit in own}
+    return (*(limit for limit in limits if limit.name not in names), *own)

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.admission.periods import time_zones
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
-from tidegate.policy.pricing import check_prices
+from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.schema import Document, Endpoint, Grant
 from tidegate.policy.validate import Report, suggestion
@@ -48,7 +48,8 @@ def check(document: Document, report: Report) -> None:
         for index, rule in enumerate(rules):
             _refer("kind of value", rule.detect, entities(), ("rulesets", name, index, "detect"), report)
     for name, tenant in document.tenants.items():
-        _check_limits(tenant.limits, ("tenants", name, "limits"), report, floor)
+        for path, limits in limits_of_tenant(name, tenant):
+            _check_limits(limits, path, report, floor)
         for index, grant in enumerate(tenant.grants):
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
     for name, endpoint in document.endpoints.items():

@@ -30,6 +30,8 @@ def check_prices(document: Document, report: Report) -> None:
 def limits_of_tenant(name: str, tenant: Tenant) -> Iterator[_Placed]:
     """The lists of limits that a tenant has, with their places: its own, then those of its subjects."""
     yield ("tenants", name, "limits"), tenant.limits
+    for subject, own in tenant.subjects.items():
+        yield ("tenants", name, "subjects", subject, "limits"), own.limits
 
 
 def _all_limits(document: Document) -> Iterator[_Placed]:

@@ -158,11 +158,24 @@ class Grant(Strict):
     )
 
 
+class Subject(Strict):
+    """What is different for one caller of a tenant. Its limits count what it does in that tenant, and nobody else."""
+
+    limits: Limits = Field(
+        default=[],
+        description="A limit named as one of the caller's tier or tenant takes the place of that; any other is added. "
+        "Limits of the floor and of endpoints stay.",
+    )
+
+
 class Tenant(Strict):
     """A business unit or partner."""
 
     grants: list[Grant] = Field(default=[], description="What its roles may do; nothing is granted without one.")
     limits: Limits = Field(default=[], description="Limits of the tenant, beside the floor's and the tier's.")
+    subjects: dict[words.Text, Subject] = Field(
+        default={}, description="Limits of single callers, by the subject that their credential gives."
+    )
 
 
 class Match(Strict):

@@ -78,11 +78,13 @@ def hold_seconds(limits: Iterable[Limit]) -> float | None:
 def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
     """Whether a limit that may apply to `endpoint` is priced by what the request body says.
 
-    Floor and tier limits may apply anywhere, a tenant's where the tenant owns or was lent the endpoint.
+    Floor and tier limits may apply anywhere, those of a tenant and its subjects where it owns or was lent the
+    endpoint.
     """
     if is_priced(policy.floor_limits) or is_priced(endpoint.limits):
         return True
     if any(is_priced(tier.limits) for tier in policy.tiers.values()):
         return True
     reach = (endpoint.owner, *endpoint.shared_with)
-    return any(is_priced(policy.tenants[name].limits) for name in reach if name in policy.tenants)
+    tenants = [policy.tenants[name] for name in reach if name in policy.tenants]
+    return any(is_priced(limits) for tenant in tenants for limits in (tenant.limits, *tenant.subjects.values()))
