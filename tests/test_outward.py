@@ -36,6 +36,18 @@ def test_other_paths_get_problem_json() -> None:
     assert ("content-type", "application/problem+json") in headers
     problem = json.loads(body)
     assert (status, problem["status"], problem["title"], problem["code"]) == (403, 403, "Forbidden", "access_denied")
+    assert problem["type"] == "about:blank"
+    assert "violated-policies" not in problem
+
+
+def test_a_problem_of_limits_names_the_policies_that_were_violated() -> None:
+    deny = Deny(429, Reason.LIMIT_EXCEEDED, "Limit 'day' is exhausted.", violated=("rpm", "day"), detail="tenant:acme")
+    _, _, body = render(deny, "req-1", "problem")
+    problem = json.loads(body)
+    assert problem["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert problem["violated-policies"] == ["rpm", "day"]
+    assert problem["detail"] == "Limit 'day' is exhausted."
+    assert b"acme" not in body
 
 
 @pytest.mark.parametrize("dialect", ["openai", "problem"])

@@ -123,6 +123,7 @@ async def test_a_spent_limit_is_a_429_that_names_it_and_says_when() -> None:
     assert (decision.verdict.status, decision.verdict.reason) == (429, Reason.LIMIT_EXCEEDED)
     assert ("retry-after", "3") in decision.verdict.headers
     assert "rpm" in decision.verdict.message
+    assert decision.verdict.violated == ("rpm",)
     assert decision.admission is not None
 
 

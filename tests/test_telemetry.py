@@ -1,4 +1,4 @@
-"""What is said of the limit store."""
+"""What is said of limits and of their store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 
 from tidegate.clock import SystemClock
+from tidegate.model import Admission, Allow, Decision, Deny, Identity, Limit, LimitState, Reason, Request
 from tidegate.telemetry import Telemetry
 
 
@@ -24,4 +25,35 @@ def test_an_outage_is_told_once_and_so_is_its_end() -> None:
     assert [(line["level"], line["event"]) for line in lines] == [
         ("warning", "the limit store is out, the policy's on_outage holds"),
         ("info", "the limit store counts again"),
+    ]
+
+
+async def test_who_had_no_room_is_counted_and_logged_shadow_limits_beside_the_others() -> None:
+    stream = io.BytesIO()
+    telemetry = Telemetry(clock=SystemClock(), stream=stream)
+    rpm = Limit("tier:free", "rpm", "sliding_window", 1, 60.0)
+    tpm = Limit("tier:free", "tpm", "sliding_window", 1, 60.0, cost="tokens")
+    trial = Limit("tenant:acme", "trial", "sliding_window", 1, 60.0, shadow=True)
+    ada = Identity("ada", "acme", "free", "api_key")
+    full, over = LimitState(tpm, 9, 1.0), LimitState(rpm, 0, 9.0, 2.0)
+    would = (LimitState(trial, 0, 9.0, 3.0),)
+    allowed = Admission((full,), shadowed=would)
+    refused = Admission((full, over), over, shadowed=would)
+    request = Request("r", "POST", "h", "/")
+    allow = Allow(ada, "chat", "", (), allowed)
+    deny = Deny(429, Reason.LIMIT_EXCEEDED, "No.", detail="rpm")
+    for verdict, admission in ((allow, allowed), (deny, refused), (allow, Admission((full,)))):
+        telemetry.decision(Decision(request, verdict, "p", ada, "chat", "", admission), 0.001)
+    telemetry.flush()
+
+    def count(limit: Limit) -> float | None:
+        labels = {"scope": limit.scope, "limit": limit.name, "shadow": str(limit.shadow).lower()}
+        return telemetry.registry.get_sample_value("tidegate_limits_exceeded_total", labels)
+
+    assert (count(rpm), count(tpm), count(trial)) == (1, None, 2)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["outcome"], line["exceeded"], line["shadowed"]) for line in lines] == [
+        ("allow", [], ["tenant:acme trial"]),
+        ("deny", ["tier:free rpm"], ["tenant:acme trial"]),
+        ("allow", [], []),
     ]

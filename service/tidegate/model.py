@@ -186,15 +186,24 @@ class Admission:
     shadowed: tuple[LimitState, ...] = ()
 
 
+def exceeded(admission: Admission) -> tuple[Limit, ...]:
+    """The limits that had no room for a refused request."""
+    return tuple([state.limit for state in admission.states if state.retry_after]) if admission.refused else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """A refusal: what the caller may know. `detail` is for our own records and never leaves."""
+    """A refusal: what the caller may know. `detail` is for our own records and never leaves.
+
+    `violated` are the names of the limits that had no room for the request.
+    """
 
     status: int
     reason: Reason
     message: str
     headers: tuple[tuple[str, str], ...] = ()
     detail: str = ""
+    violated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

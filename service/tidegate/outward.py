@@ -34,6 +34,7 @@ _TITLES = {
     503: "Service Unavailable",
 }
 
+_QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _QUOTA_UNITS: dict[Unit, str] = {
     "requests": "",
     "request_bytes": ';qu="content-bytes"',
@@ -53,7 +54,11 @@ def dialect_of(path: str) -> Dialect:
 
 
 def render(deny: Deny, request_id: str, dialect: Dialect) -> tuple[int, Headers, bytes]:
-    """A refusal as (status, headers, body): OpenAI's error object, or `application/problem+json` (RFC 9457)."""
+    """A refusal as (status, headers, body): OpenAI's error object, or `application/problem+json` (RFC 9457).
+
+    A problem of limits has the type that draft-ietf-httpapi-ratelimit-headers-10 (section 5) registers, and names the
+    limits by what `RateLimit-Policy` calls them; OpenAI's object has no place for that but the message.
+    """
     if dialect == "openai":
         content_type = "application/json"
         body = openai_error(deny.status, str(deny.reason), deny.message)
@@ -67,6 +72,8 @@ def render(deny: Deny, request_id: str, dialect: Dialect) -> tuple[int, Headers,
             "code": str(deny.reason),
             "request_id": request_id,
         }
+        if deny.violated:
+            problem |= {"type": _QUOTA_EXCEEDED, "violated-policies": deny.violated}
         body = orjson.dumps(problem)
     headers = (("content-type", content_type), ("cache-control", "no-store"), ("x-request-id", request_id))
     return deny.status, headers + deny.headers, body

@@ -9,7 +9,7 @@ from typing import Protocol
 from tidegate.admission.charges import charges_for
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
 from tidegate.usage.costs import hold_seconds, is_priced
@@ -133,7 +133,9 @@ class Pipeline:
                 if math.isinf(admission.refused.retry_after)
                 else f"Limit '{name}' is exhausted."
             )
-            verdict = Deny(429, Reason.LIMIT_EXCEEDED, message, retry_after(admission.refused), detail=name)
+            violated = tuple(dict.fromkeys(limit.name for limit in exceeded(admission)))
+            headers = retry_after(admission.refused)
+            verdict = Deny(429, Reason.LIMIT_EXCEEDED, message, headers, detail=name, violated=violated)
         return Decision(
             request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
         )

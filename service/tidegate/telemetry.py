@@ -19,12 +19,12 @@ from tidegate.admission.outage import State
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
-from tidegate.model import Allow, Decision, Identity
+from tidegate.model import Allow, Decision, Identity, Limit, exceeded
 from tidegate.policy.compiled import Policy
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _FLUSH = 0.05  # seconds
-_Line = tuple[str, str, Identity | None, str, str, float, float]
+_Line = tuple[str, str, Identity | None, str, str, tuple[Limit, ...], float, float]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -54,6 +54,9 @@ class Telemetry:
         self.log = logger(level, self._stream)
         self._decisions = self._new(
             Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement")
+        )
+        self._exceeded = self._new(
+            Counter, "limits_exceeded", "Requests that a limit had no room for", ("scope", "limit", "shadow")
         )
         self._decision_seconds = self._new(Histogram, "decision_seconds", "Time to decide, seconds", (), _SECONDS)
         self._responses = self._new(Counter, "responses", "Responses processed", ("outcome", "format", "failure"))
@@ -85,7 +88,11 @@ class Telemetry:
         tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
         labels = (outcome, reason, endpoint, tier, enforcement)
-        line = (decision.request.id, detail, identity, decision.model, decision.policy, seconds, self._clock.now())
+        limits: tuple[Limit, ...] = ()
+        if admission and (admission.refused or admission.shadowed):
+            limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
+        now = self._clock.now()
+        line = (decision.request.id, detail, identity, decision.model, decision.policy, limits, seconds, now)
         self._waiting.append((labels, line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH, self.flush)
@@ -94,9 +101,11 @@ class Telemetry:
         """Count and write the decisions that wait; called while there are any, and at the end of the process."""
         waiting, self._waiting = self._waiting, []
         lines = []
-        for labels, (request_id, detail, identity, model, policy, seconds, at) in waiting:
+        for labels, (request_id, detail, identity, model, policy, limits, seconds, at) in waiting:
             self._decisions.labels(*labels).inc()
             self._decision_seconds.observe(seconds)
+            for limit in limits:
+                self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
             if self._verbose:
                 outcome, reason, endpoint, _, _ = labels
                 line = {
@@ -111,6 +120,8 @@ class Telemetry:
                     "endpoint": endpoint,
                     "model": model,
                     "policy": policy,
+                    "exceeded": [f"{limit.scope} {limit.name}" for limit in limits if not limit.shadow],
+                    "shadowed": [f"{limit.scope} {limit.name}" for limit in limits if limit.shadow],
                     "us": round(seconds * 1e6),
                     "level": "info",
                     "timestamp": datetime.fromtimestamp(at, UTC),

@@ -79,6 +79,8 @@ def test_an_exhausted_limit_is_429_with_all_that_a_client_needs(gate: Gate) -> N
     assert '"hourly"' in first.headers["ratelimit"]
     assert second.status_code == 429
     assert problem(second)["code"] == "rate_limit_exceeded"
+    assert problem(second)["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    assert problem(second)["violated-policies"] == ["hourly"]
     assert 0 < int(second.headers["retry-after"]) <= 3600
     assert second.headers["ratelimit-policy"] == '"hourly";q=1;w=3600'
     assert second.headers["x-ratelimit-remaining-requests"] == "0"

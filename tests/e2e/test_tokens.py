@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -44,6 +45,11 @@ endpoints:
     owner: acme
     match: {hosts: ["*"], path: /v1/completions, methods: [POST]}
     model: {from: body.model, allowed: {free: "*"}}
+  tried:
+    owner: acme
+    match: {hosts: ["*"], path: /v1/tried, methods: [POST]}
+    model: {from: body.model, allowed: {free: "*"}}
+    limits: [{name: trial, algorithm: sliding_window, limit: 20, window: 1h, cost: tokens, shadow: true}]
 """
 PATHS = ["/v1/chat/completions", "/v1/completions"]
 NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
@@ -159,6 +165,37 @@ def test_what_is_left_decreases_from_call_to_call(priced: Gate, model: str) -> N
         seen.append(left(ask(priced, json_answer({**chat("hello"), **usage}), model)))
     first = LIMIT - reserved(body_of(model))
     assert seen == [first, first - 500, first - 1000]
+
+
+def test_what_is_left_of_requests_decreases_with_each_call(priced: Gate, model: str) -> None:
+    answers = [ask(priced, json_answer(NOTHING), model) for _ in range(4)]
+    assert [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in answers] == [999, 998, 997, 996]
+    assert [re.findall(r'"rph";r=(\d+);t=\d+', answer.headers["ratelimit"]) for answer in answers] == [
+        ["999"],
+        ["998"],
+        ["997"],
+        ["996"],
+    ]
+    assert {answer.headers["x-ratelimit-limit-requests"] for answer in answers} == {"1000"}
+
+
+def test_a_refusal_tells_the_state_of_every_limit(priced: Gate, model: str) -> None:
+    refused = ask(priced, json_answer(NOTHING), model, max_tokens=LIMIT)
+    assert refused.status_code == 429
+    assert refused.headers["ratelimit-policy"] == ('"tph";q=10000;w=3600;tidegate-unit="tokens", "rph";q=1000;w=3600')
+    assert refused.headers["ratelimit"] == '"tph";r=10000;t=0, "rph";r=1000;t=0'
+    assert refused.headers["x-ratelimit-remaining-tokens"] == str(LIMIT)
+    assert refused.headers["x-ratelimit-remaining-requests"] == "1000"
+
+
+def test_a_shadow_limit_refuses_nothing_and_is_told_to_the_operator_alone(priced: Gate, model: str) -> None:
+    def would_have_refused() -> float:
+        return priced.metric("tidegate_limits_exceeded_total", scope="endpoint:tried", limit="trial", shadow="true")
+
+    answer = ask(priced, json_answer({**chat("hello"), **USAGE}), model, "/v1/tried")
+    assert answer.status_code == 200
+    assert "trial" not in str(answer.headers)
+    until(lambda: would_have_refused() == 1)
 
 
 @pytest.mark.parametrize("lie", [-1, 2**50, 1e300, "9", True])
