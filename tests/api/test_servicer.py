@@ -103,6 +103,21 @@ async def test_a_failure_is_a_status_that_names_no_cause(
     assert seen == ([failure, failure] if code is grpc.StatusCode.INTERNAL else [])
 
 
+@pytest.mark.parametrize(
+    ("rpc", "message", "answer"),
+    [
+        ("Consume", pb.ConsumeRequest(cost=1, costs={"requests": 1}), pb.ConsumeResponse),
+        ("Settle", pb.SettleRequest(reservation="r", cost=1, costs={"requests": 1}), pb.SettleResponse),
+    ],
+)
+async def test_one_cost_and_costs_by_unit_are_one_too_many(world: World, rpc: str, message: Any, answer: Any) -> None:
+    async with channel_to(make_servicer(world)) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask(channel, rpc, message, answer)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not both" in caught.value.details()
+
+
 async def test_a_store_that_is_out_denies_a_decision(world: World) -> None:
     ledger = SpyLedger(MemoryLedger(SystemClock()), StoreUnavailable("down"))
     async with channel_to(make_servicer(world, ledger)) as channel:

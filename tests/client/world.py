@@ -44,6 +44,7 @@ rulesets:
   secrets: [{detect: [AWS_KEY], act: block}]
   pii: [{detect: [EMAIL], act: redact}]
   cards: [{detect: [CREDIT_CARD], act: redact}]
+prices: {currency: EUR, default: {prompt: 1, completion: 3}}
 tenants:
   acme:
     grants: [{role: analyst, endpoints: "*"}]
@@ -57,6 +58,13 @@ endpoints:
     owner: acme
     match: {hosts: ["*"], path: /api/score, methods: [POST]}
     limits: [{name: burst, algorithm: token_bucket, capacity: 100, refill: 100/60s, per: [endpoint]}]
+  batch:
+    owner: acme
+    match: {hosts: ["*"], path: /api/batch, methods: [POST]}
+    limits:
+      - {name: spend, algorithm: quota, limit: "0.50", period: day, per: [client_id], cost: money}
+      - {name: size, algorithm: sliding_window, limit: 2000, window: 60s, cost: prompt_tokens}
+      - {name: trial, algorithm: sliding_window, limit: 2, window: 60s, shadow: true}
 """
 
 

@@ -63,17 +63,21 @@ class PolicyEngine(ABC):
             raise
 
     async def consume(
-        self, endpoint: str, attributes: Mapping[str, str], *, cost: int = 1, hold: float = 0.0
+        self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0
     ) -> Consumed:
         """Charge `cost` units to the limits of a caller that is authenticated already.
 
-        `attributes` are tenant, tier and whatever the limits count by (subject, model, client_ip, api_key). With
-        `hold` (seconds, at most a day) the answer names a reservation for `settle`.
+        `cost` is one number, which every limit is charged, or numbers by unit ("requests", "tokens", "money", …): then
+        every unit that a limit counts must be there. Money is in micro-units of the policy's currency, and has to be
+        given by unit. `attributes` are tenant, tier and whatever the limits count by (subject, client_id, model,
+        client_ip, api_key). With `hold` (seconds, at most a day) the answer names a reservation for `settle`.
         """
         return await self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
 
-    async def settle(self, reservation: str, cost: int) -> bool:
+    async def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """Replace the reserved cost by the actual one (units). False when there is nothing left to settle.
+
+        By unit, limits that count a unit that is not there keep what was reserved.
 
         After a retry, False can also mean that the attempt before it settled and its answer was lost.
         """
@@ -162,11 +166,13 @@ class SyncPolicyEngine(ABC):
                 return messages.unavailable(request_id)
             raise
 
-    def consume(self, endpoint: str, attributes: Mapping[str, str], *, cost: int = 1, hold: float = 0.0) -> Consumed:
+    def consume(
+        self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0
+    ) -> Consumed:
         """See `PolicyEngine.consume`."""
         return self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
 
-    def settle(self, reservation: str, cost: int) -> bool:
+    def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """See `PolicyEngine.settle`."""
         return self._call(messages.settle(reservation, cost))
 

@@ -18,6 +18,7 @@ SERVICE = "tidegate.v1.PolicyService"
 END = pb.FilterStreamRequest(end=pb.FilterStreamRequest.End())
 
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
+Cost = int | Mapping[str, int]
 Rpc = Literal["Decide", "Consume", "Settle", "FilterText"]
 Result = TypeVar("Result")
 
@@ -86,17 +87,17 @@ def decide(
     return Call("Decide", request, _verdict, charges=True)
 
 
-def consume(endpoint: str, attributes: Mapping[str, str], *, cost: int, hold: float) -> Call[Consumed]:
+def consume(endpoint: str, attributes: Mapping[str, str], *, cost: Cost, hold: float) -> Call[Consumed]:
     """Charge the limits of an authenticated caller."""
     with _Building():
-        request = pb.ConsumeRequest(attributes=dict(attributes), endpoint=endpoint, cost=cost, hold_seconds=hold)
+        request = pb.ConsumeRequest(attributes=dict(attributes), endpoint=endpoint, hold_seconds=hold, **_cost(cost))
     return Call("Consume", request, _consumed, charges=True)
 
 
-def settle(reservation: str, cost: int) -> Call[bool]:
+def settle(reservation: str, cost: Cost) -> Call[bool]:
     """Replace a reserved cost; the service does it once however often it is asked."""
     with _Building():
-        request = pb.SettleRequest(reservation=reservation, cost=cost)
+        request = pb.SettleRequest(reservation=reservation, **_cost(cost))
     return Call("Settle", request, _settled)
 
 
@@ -145,6 +146,14 @@ def unavailable(request_id: str) -> Denied:
         headers=(("content-type", "application/problem+json"), ("cache-control", "no-store"), ("retry-after", "1")),
         body=json.dumps(body | {"code": "policy_unavailable"}).encode(),
     )
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    if not isinstance(cost, Mapping):
+        return {"cost": cost}
+    if not cost:
+        raise TidegateInvalid("costs by unit name at least one unit")
+    return {"costs": dict(cost)}
 
 
 class _Building:
@@ -196,6 +205,7 @@ def _consumed(message: pb.ConsumeResponse) -> Consumed:
         refused=_limit_state(message.refused) if message.HasField("refused") else None,
         reservation=message.reservation,
         enforcement=_ENFORCEMENTS.get(message.enforcement, "none"),
+        shadowed=tuple(map(_limit_state, message.shadowed)),
     )
 
 
@@ -229,6 +239,8 @@ def _limit_state(message: pb.LimitState) -> LimitState:
         remaining=message.remaining,
         reset_after=message.reset_after_seconds,
         retry_after=message.retry_after_seconds,
+        unit=message.unit,
+        currency=message.currency,
     )
 
 

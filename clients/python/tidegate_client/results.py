@@ -13,7 +13,8 @@ Headers = tuple[tuple[str, str], ...]
 class LimitState:
     """One limit just after a decision.
 
-    `scope` is where the policy defines it ("tier:free"). `capacity` and `remaining` are units (requests or tokens).
+    `scope` is where the policy defines it ("tier:free"). `capacity` and `remaining` are in `unit`: "requests",
+    "request_bytes", "tokens", "prompt_tokens", "completion_tokens", or "money", micro-units of `currency`.
     `retry_after` is seconds until the refused cost would fit: 0.0 when it fitted, infinity when it never can.
     """
 
@@ -24,6 +25,8 @@ class LimitState:
     remaining: int
     reset_after: float
     retry_after: float
+    unit: str = "requests"
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,8 @@ class Denied(Decision):
 class Consumed:
     """The answer to a charge. Nothing was charged when `admitted` is false; `refused` is the limit that said no.
 
-    `enforcement` says who counted: "exact" the store, "share" one replica for its part, "none" nobody.
+    `enforcement` says who counted: "exact" the store, "share" one replica for its part, "none" nobody. `shadowed` are
+    the shadow limits that would have refused; they bind nobody.
     """
 
     admitted: bool
@@ -83,6 +87,7 @@ class Consumed:
     refused: LimitState | None
     reservation: str
     enforcement: Literal["exact", "share", "none"]
+    shadowed: tuple[LimitState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ A refusal is an answer (`Deny`, `admitted = false`, `blocked`) and the RPC succe
   INTERNAL          anything else; the details never name the cause, the service's log does
 A caller that gets any status, or none within its deadline, has no permission.
 
-Units: every field that ends in `_seconds` is seconds. A cost is whole units of the limit it is charged to: requests,
-or model tokens.
+Units: every field that ends in `_seconds` is seconds. A cost is whole units of the limit it is charged to, by the name
+that the policy gives them: "requests", "request_bytes", "tokens", "prompt_tokens", "completion_tokens", or "money",
+which is micro-units: millionths of one unit of the policy's currency.
 """
 
 from collections import abc as abc
@@ -291,6 +292,8 @@ class LimitState(message.Message):
     REMAINING_FIELD_NUMBER: builtins.int
     RESET_AFTER_SECONDS_FIELD_NUMBER: builtins.int
     RETRY_AFTER_SECONDS_FIELD_NUMBER: builtins.int
+    UNIT_FIELD_NUMBER: builtins.int
+    CURRENCY_FIELD_NUMBER: builtins.int
     scope: builtins.str
     """Where the policy defines it: "platform", "tier:free", "tenant:acme", "endpoint:chat"."""
     name: builtins.str
@@ -305,6 +308,10 @@ class LimitState(message.Message):
     """Until the refused cost would fit: 0 when it fitted, infinity when it never can. Of what runs at once, this and the
     one above are until leases lapse: there is room sooner when exchanges end, later when they go on.
     """
+    unit: builtins.str
+    """What `capacity` and `remaining` count: a unit as above."""
+    currency: builtins.str
+    """The ISO 4217 code where that is money, else ""."""
     def __init__(
         self,
         *,
@@ -315,10 +322,12 @@ class LimitState(message.Message):
         remaining: builtins.int = ...,
         reset_after_seconds: builtins.float = ...,
         retry_after_seconds: builtins.float = ...,
+        unit: builtins.str = ...,
+        currency: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["capacity", b"capacity", "name", b"name", "period_seconds", b"period_seconds", "remaining", b"remaining", "reset_after_seconds", b"reset_after_seconds", "retry_after_seconds", b"retry_after_seconds", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["capacity", b"capacity", "currency", b"currency", "name", b"name", "period_seconds", b"period_seconds", "remaining", b"remaining", "reset_after_seconds", b"reset_after_seconds", "retry_after_seconds", b"retry_after_seconds", "scope", b"scope", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -346,14 +355,35 @@ class ConsumeRequest(message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @typing.final
+    class CostsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ATTRIBUTES_FIELD_NUMBER: builtins.int
     ENDPOINT_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
     HOLD_SECONDS_FIELD_NUMBER: builtins.int
+    COSTS_FIELD_NUMBER: builtins.int
     endpoint: builtins.str
     """An endpoint of the policy; its limits are charged, too."""
     cost: builtins.int
-    """Units, from 1 to 2^40."""
+    """Units, from 1 to 2^40, that every limit is charged, whatever it counts; 0 when `costs` are given. Money needs `costs`."""
     hold_seconds: builtins.float
     """Above 0: make a reservation that can be settled for so long; afterwards the reserved cost stands. At most 86400.
     Needed where a limit counts what runs at once: it gives one place, whatever the cost, until Settle, and for the
@@ -361,10 +391,15 @@ class ConsumeRequest(message.Message):
     """
     @builtins.property
     def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """What the limits count by. Keys: "tenant", "subject", "tier", "model", "client_ip", "api_key", "method"; any other is
-        INVALID_ARGUMENT. "tenant" and "tier" choose the limits and must name what the policy knows. An attribute that a
-        chosen limit counts by must be there; an empty value is a value ("model" where the endpoint has none).
+        """What the limits count by. Keys: "tenant", "subject", "client_id", "tier", "model", "client_ip", "api_key", "method";
+        any other is INVALID_ARGUMENT. "tenant" and "tier" choose the limits and must name what the policy knows; so does
+        "subject", which must be there where the tenant has limits of single subjects. An attribute that a chosen limit
+        counts by must be there; an empty value is a value ("model" where the endpoint has none).
         """
+
+    @builtins.property
+    def costs(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """In the place of `cost`: up to 2^40 by unit. All units must be there that a chosen limit counts."""
 
     def __init__(
         self,
@@ -373,10 +408,11 @@ class ConsumeRequest(message.Message):
         endpoint: builtins.str = ...,
         cost: builtins.int = ...,
         hold_seconds: builtins.float = ...,
+        costs: abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attributes", b"attributes", "cost", b"cost", "endpoint", b"endpoint", "hold_seconds", b"hold_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attributes", b"attributes", "cost", b"cost", "costs", b"costs", "endpoint", b"endpoint", "hold_seconds", b"hold_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,17 +425,22 @@ class ConsumeResponse(message.Message):
     REFUSED_FIELD_NUMBER: builtins.int
     RESERVATION_FIELD_NUMBER: builtins.int
     ENFORCEMENT_FIELD_NUMBER: builtins.int
+    SHADOWED_FIELD_NUMBER: builtins.int
     admitted: builtins.bool
     reservation: builtins.str
     """For Settle; "" when no hold was asked for, or none was given."""
     enforcement: Enforcement.ValueType
     @builtins.property
     def states(self) -> containers.RepeatedCompositeFieldContainer[LimitState]:
-        """Every limit that applies. Nothing was charged when `admitted` is false."""
+        """Every limit that binds. Nothing was charged when `admitted` is false."""
 
     @builtins.property
     def refused(self) -> LimitState:
         """The limit that refused (the one with the longest wait); absent when admitted."""
+
+    @builtins.property
+    def shadowed(self) -> containers.RepeatedCompositeFieldContainer[LimitState]:
+        """The shadow limits that would have refused, and so were not charged. They bind nobody and are not among `states`."""
 
     def __init__(
         self,
@@ -409,10 +450,11 @@ class ConsumeResponse(message.Message):
         refused: LimitState | None = ...,
         reservation: builtins.str = ...,
         enforcement: Enforcement.ValueType = ...,
+        shadowed: abc.Iterable[LimitState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["admitted", b"admitted", "enforcement", b"enforcement", "refused", b"refused", "reservation", b"reservation", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["admitted", b"admitted", "enforcement", b"enforcement", "refused", b"refused", "reservation", b"reservation", "shadowed", b"shadowed", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,20 +462,48 @@ class ConsumeResponse(message.Message):
 class SettleRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
+    @typing.final
+    class CostsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     RESERVATION_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
+    COSTS_FIELD_NUMBER: builtins.int
     reservation: builtins.str
     cost: builtins.int
-    """What was used, units, up to 2^40; may exceed what was reserved, and the limit."""
+    """What was used, units, up to 2^40, of every limit but those in money; may exceed what was reserved, and the limit.
+    0 when `costs` are given.
+    """
+    @builtins.property
+    def costs(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """In the place of `cost`: by unit. Limits that count a unit that is not here keep what was reserved."""
+
     def __init__(
         self,
         *,
         reservation: builtins.str = ...,
         cost: builtins.int = ...,
+        costs: abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cost", b"cost", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cost", b"cost", "costs", b"costs", "reservation", b"reservation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

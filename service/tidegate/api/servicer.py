@@ -18,7 +18,6 @@ from typing import Any, Never, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from tidegate.admission.arithmetic import MAX_COST
 from tidegate.admission.charges import charges_for
 from tidegate.admission.ledger import Ledger
 from tidegate.api import tidegate_pb2 as pb
@@ -38,6 +37,7 @@ from tidegate.policy.compiled import Policy
 SERVICE = "tidegate.v1.PolicyService"
 
 _MAX_HOLD = 86_400.0
+_SAME = frozenset(UNITS) - {"money"}  # what one number may stand for; a request is no millionth of a dollar
 _SLICE = 64 * 1024  # units fed at once, so that one large text does not stop the event loop for all others
 
 _Asked = TypeVar("_Asked", bound=Message)
@@ -89,28 +89,30 @@ class ApiServicer:
 
     async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
         """Charge what an already authenticated caller uses. Raises `InvalidCall`, `StoreUnavailable`."""
-        if not 1 <= message.cost <= MAX_COST:
+        costs = translate.costs_of(message)
+        if costs is None and message.cost < 1:
             raise InvalidCall("cost must be between 1 and 2**40")
         if not (math.isfinite(message.hold_seconds) and 0 <= message.hold_seconds <= _MAX_HOLD):
             raise InvalidCall("hold_seconds must be between 0 and 86400")
         policy = self._policy()
         limits = limits_of(policy, message.attributes, message.endpoint)
-        if not message.hold_seconds:
-            for limit in limits:
-                if limit.algorithm == "concurrency":
+        for limit in limits:
+            if limit.algorithm == "concurrency":
+                if not message.hold_seconds:
                     raise InvalidCall(f"limit '{limit.name}' of {limit.scope} holds a place: hold_seconds is needed")
-        charges = charges_for(limits, attributes_of(policy, message.attributes, message.endpoint), message.cost)
+            elif limit.cost not in (_SAME if costs is None else costs):
+                raise InvalidCall(f"limit '{limit.name}' of {limit.scope} counts {limit.cost}: give its cost by unit")
+        attributes = attributes_of(policy, message.attributes, message.endpoint)
+        charges = charges_for(limits, attributes, message.cost if costs is None else costs)
         return translate.consume_response(await self._ledger.reserve(charges, hold=message.hold_seconds or None))
 
     async def settle(self, message: pb.SettleRequest) -> pb.SettleResponse:
         """Replace a reserved cost by the actual one. Raises `InvalidCall`, `StoreUnavailable`."""
         if not message.reservation:
             raise InvalidCall("a reservation is needed")
-        if message.cost > MAX_COST:
-            raise InvalidCall("cost must be at most 2**40")
-        costs: dict[str, int] = dict.fromkeys(
-            UNITS, message.cost
-        )  # Consume charges every limit the same, whatever it counts
+        costs = translate.costs_of(message)
+        if costs is None:
+            costs = dict.fromkeys(_SAME, message.cost)
         return pb.SettleResponse(settled=await self._ledger.settle(message.reservation, costs))
 
     async def filter_text(self, message: pb.FilterTextRequest) -> pb.FilterTextResponse:

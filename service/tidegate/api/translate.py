@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tidegate.admission.arithmetic import MAX_COST
 from tidegate.api import tidegate_pb2 as pb
+from tidegate.api.faults import InvalidCall
 from tidegate.edge import canonical
 from tidegate.filtering.formats.coverage import Coverage
-from tidegate.model import Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
+from tidegate.model import UNITS, Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
 from tidegate.outward import limit_headers, render
 
 _BODY_STATES = {
@@ -37,6 +39,20 @@ def request_of(message: pb.DecideRequest, request_id: str) -> Request | Deny:
     )
 
 
+def costs_of(message: pb.ConsumeRequest | pb.SettleRequest) -> dict[str, int] | None:
+    """Costs by unit, or None where one cost is given for every limit. Raises `InvalidCall`."""
+    if max(message.cost, *message.costs.values(), 0) > MAX_COST:
+        raise InvalidCall("a cost must be at most 2**40")
+    if not message.costs:
+        return None
+    if message.cost:
+        raise InvalidCall("give cost, or costs by unit, not both")
+    for unit in message.costs:
+        if unit not in UNITS:
+            raise InvalidCall(f"unknown unit; known are {', '.join(UNITS)}")
+    return dict(message.costs)
+
+
 def decide_response(decision: Decision) -> pb.DecideResponse:
     """The verdict, with all that its caller has to send on."""
     response = pb.DecideResponse(policy_version=decision.policy, request_id=decision.request.id)
@@ -56,6 +72,7 @@ def consume_response(admission: Admission) -> pb.ConsumeResponse:
         refused=None if refused is None else limit_state(refused),
         reservation=admission.reservation,
         enforcement=_ENFORCEMENTS[admission.enforcement],
+        shadowed=map(limit_state, admission.shadowed),
     )
 
 
@@ -69,6 +86,8 @@ def limit_state(state: LimitState) -> pb.LimitState:
         remaining=max(0, state.remaining),
         reset_after_seconds=state.reset_after,
         retry_after_seconds=state.retry_after,
+        unit=state.limit.cost,
+        currency=state.limit.currency,
     )
 
 
