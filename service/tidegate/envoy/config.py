@@ -32,7 +32,7 @@ class EnvoyConfig:
     `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
     `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request.
     `max_request_bytes` is how long a request body may be that a decision has to read; `priced` names the endpoints
-    where it has to because a limit is priced in bytes or tokens.
+    where it has to because a limit is priced in bytes, tokens or money.
     """
 
     listen: Address

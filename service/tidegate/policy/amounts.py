@@ -6,10 +6,12 @@ A binary fraction is none of most decimals, so no amount passes through one: `do
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from tidegate.policy.document import Written
-from tidegate.policy.durations import MAX_COUNT, shown
+from tidegate.policy.durations import MAX_COUNT, REFILL_PATTERN, parse_refill, shown
 
 MICRO: Final = 1_000_000
 """Micro-units in one unit of a currency."""
@@ -51,3 +53,34 @@ def amount_text(micro: int) -> str:
     """Micro-units as they are written: "0.5", "50"."""
     whole, part = divmod(micro, MICRO)
     return f"{whole}.{part:06}".rstrip("0").rstrip(".")
+
+
+def _capacity(value: object, info: ValidationInfo) -> object:
+    """`cost` comes before it in every limit, so it is known here unless it is faulty."""
+    return parse_amount(value) if info.data.get("cost") == "money" else value
+
+
+def _refill(value: object, info: ValidationInfo) -> tuple[int, float]:
+    return parse_refill(value, parse_amount if info.data.get("cost") == "money" else None)
+
+
+def _amount(*numbers: dict[str, Any]) -> WithJsonSchema:
+    """One of these numbers, or an amount as text."""
+    text = {"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["12.50"]}
+    return WithJsonSchema({"anyOf": [*numbers, text]})
+
+
+Capacity = Annotated[
+    int,
+    BeforeValidator(_capacity),
+    Field(ge=1, le=MAX_COUNT),
+    _amount({"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, {"type": "number", "exclusiveMinimum": 0}),
+]
+Price = Annotated[
+    int, BeforeValidator(parse_price), _amount({"type": "number", "minimum": 0, "maximum": MAX_PRICE // MICRO})
+]
+Refill = Annotated[
+    tuple[int, float],
+    BeforeValidator(_refill),
+    WithJsonSchema({"type": "string", "pattern": REFILL_PATTERN, "examples": ["20/60s"]}),
+]

@@ -13,7 +13,7 @@ from typing import Any
 from tidegate.admission.periods import NOMINAL
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit, Price
-from tidegate.policy import compiled, limits, schema
+from tidegate.policy import compiled, limits, prices, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
 
@@ -83,12 +83,12 @@ def _limit(scope: str, limit: limits.AnyLimit, currency: str) -> Limit:
     return replace(made, per=tuple(limit.per), cost=limit.cost, shadow=limit.shadow, currency=of_money)
 
 
-def _prices(prices: schema.Prices) -> compiled.Prices:
-    models = MappingProxyType({name: _price(price) for name, price in prices.models.items()})
-    return compiled.Prices(prices.currency, models, None if prices.default is None else _price(prices.default))
+def _prices(listed: prices.Prices) -> compiled.Prices:
+    models = MappingProxyType({name: _price(price) for name, price in listed.models.items()})
+    return compiled.Prices(listed.currency, models, None if listed.default is None else _price(listed.default))
 
 
-def _price(price: schema.ModelPrice) -> Price:
+def _price(price: prices.ModelPrice) -> Price:
     read, write = (price.prompt if own is None else own for own in (price.cache_read, price.cache_write))
     return Price(price.prompt, price.completion, read, write, price.request)
 

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from tidegate.model import Unit
 from tidegate.policy import words
+from tidegate.policy.amounts import Capacity, Refill
 from tidegate.policy.strict import Strict
 
 Attribute = Literal[
@@ -40,8 +41,8 @@ class TokenBucket(_Limit):
     """A bucket that holds `capacity` tokens and gains some at a steady rate: bursts pass, the average is held."""
 
     algorithm: Literal["token_bucket"] = Field(description="Selects this kind of limit.")
-    capacity: words.Capacity = Field(description="The most tokens that the bucket holds: the largest burst.")
-    refill: words.Refill = Field(
+    capacity: Capacity = Field(description="The most tokens that the bucket holds: the largest burst.")
+    refill: Refill = Field(
         description='Tokens gained in a time, for example "20/60s", or money, "0.50/60s"; 10ms to 31d.'
     )
 
@@ -50,7 +51,7 @@ class SlidingWindow(_Limit):
     """At most `limit` in any span of `window`, wherever the span begins. Exact: there are no window edges."""
 
     algorithm: Literal["sliding_window"] = Field(description="Selects this kind of limit.")
-    limit: words.Capacity = Field(description="The most that passes in any one window.")
+    limit: Capacity = Field(description="The most that passes in any one window.")
     window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
@@ -61,7 +62,7 @@ class SlidingWindowCounter(_Limit):
     """
 
     algorithm: Literal["sliding_window_counter"] = Field(description="Selects this kind of limit.")
-    limit: words.Capacity = Field(description="The most that passes in a window.")
+    limit: Capacity = Field(description="The most that passes in a window.")
     window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
@@ -69,7 +70,7 @@ class Quota(_Limit):
     """At most `limit` in each hour, day, week or month of the calendar."""
 
     algorithm: Literal["quota"] = Field(description="Selects this kind of limit.")
-    limit: words.Capacity = Field(description="The most that passes in a period.")
+    limit: Capacity = Field(description="The most that passes in a period.")
     period: Literal["hour", "day", "week", "month"] = Field(
         description="When it begins anew: at the full hour, at midnight, on Monday, or on the first of the month."
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits
-from tidegate.policy.schema import Document, Endpoint, Prices, Tenant
+from tidegate.policy.prices import Prices
+from tidegate.policy.schema import Document, Endpoint, Tenant
 from tidegate.policy.validate import Report
 
 _Placed = tuple[Path, Limits]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tidegate.policy import words
 from tidegate.policy.limits import Limits
+from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
 
 
@@ -223,31 +224,6 @@ class Endpoint(Strict):
     max_response: words.Size = Field(
         default=4 * 1024 * 1024, description='The most that is held to filter a response, such as "4MiB"; up to 1GiB.'
     )
-
-
-class ModelPrice(Strict):
-    """What a model costs, in the currency of the prices: decimals with at most six places, in quotes or not."""
-
-    prompt: words.Price = Field(description="A million tokens of the prompt.")
-    completion: words.Price = Field(description="A million tokens of the completion; 0 for a model that writes none.")
-    cache_read: words.Price | None = Field(
-        default=None,
-        description="A million tokens that were read from the model's prompt cache; left out: as `prompt`.",
-    )
-    cache_write: words.Price | None = Field(
-        default=None, description="A million tokens that were written to that cache; left out: as `prompt`."
-    )
-    request: words.Price = Field(default=0, description="Each request that a model answers, beside its tokens.")
-
-
-class Prices(Strict):
-    """What limits with `cost: money` are charged by. Each model that one can reach needs a price."""
-
-    currency: words.Currency = Field(description="The one currency of all amounts, by its ISO 4217 code.")
-    default: ModelPrice | None = Field(
-        default=None, description='For models that are not listed, those that "*" allows, and requests that name none.'
-    )
-    models: dict[words.ModelName, ModelPrice] = Field(default={}, description="Prices by the name of the model.")
 
 
 class Document(Strict):

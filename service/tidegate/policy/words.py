@@ -15,21 +15,17 @@ from pydantic import (
     Field,
     StringConstraints,
     Tag,
-    ValidationInfo,
     WithJsonSchema,
 )
 
-from tidegate.policy.amounts import AMOUNT_PATTERN, MAX_PRICE, MICRO, parse_amount, parse_price
 from tidegate.policy.durations import (
     DAY,
     DURATION_PATTERN,
     MAX_COUNT,
     MAX_WINDOW,
-    REFILL_PATTERN,
     SIZE_PATTERN,
     bounded,
     parse_duration,
-    parse_refill,
     parse_size,
     shown,
 )
@@ -172,15 +168,6 @@ def _lease(value: object) -> float:
     return bounded(parse_duration(value), 1, DAY, "1s to 1d")
 
 
-def _capacity(value: object, info: ValidationInfo) -> object:
-    """`cost` comes before it in every limit, so it is known here unless it is faulty."""
-    return parse_amount(value) if info.data.get("cost") == "money" else value
-
-
-def _refill(value: object, info: ValidationInfo) -> tuple[int, float]:
-    return parse_refill(value, parse_amount if info.data.get("cost") == "money" else None)
-
-
 def _leeway(value: object) -> float:
     return bounded(parse_duration(value), 0, 60, "0s to 60s")
 
@@ -208,12 +195,6 @@ def _text(pattern: str, *examples: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
-def _amount(*numbers: dict[str, Any]) -> WithJsonSchema:
-    """One of these numbers, or an amount as text."""
-    text = {"type": "string", "pattern": AMOUNT_PATTERN, "examples": ["12.50"]}
-    return WithJsonSchema({"anyOf": [*numbers, text]})
-
-
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 ModelName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_not_star)]
@@ -225,15 +206,6 @@ Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, max_length=64, to_lower=True)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-Capacity = Annotated[
-    int,
-    BeforeValidator(_capacity),
-    Field(ge=1, le=MAX_COUNT),
-    _amount({"type": "integer", "minimum": 1, "maximum": MAX_COUNT}, {"type": "number", "exclusiveMinimum": 0}),
-]
-Price = Annotated[
-    int, BeforeValidator(parse_price), _amount({"type": "number", "minimum": 0, "maximum": MAX_PRICE // MICRO})
-]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
@@ -251,7 +223,6 @@ ClaimPath = Annotated[
         {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     ),
 ]
-Refill = Annotated[tuple[int, float], BeforeValidator(_refill), _text(REFILL_PATTERN, "20/60s")]
 Window = Annotated[float, BeforeValidator(_window), _text(DURATION_PATTERN, "60s")]
 Lease = Annotated[float, BeforeValidator(_lease), _text(DURATION_PATTERN, "60s")]
 Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s")]
