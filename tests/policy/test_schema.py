@@ -35,6 +35,7 @@ BEYOND = {
     "paths",
     "time zones",
     "limits in money without prices",
+    "prices of models that no endpoint allows",
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
 }

@@ -167,10 +167,20 @@ def test_an_amount_is_read_as_it_is_written(micro: int) -> None:
 
 
 def test_what_a_cache_gives_costs_as_much_as_the_prompt_unless_it_has_a_price() -> None:
-    prices = parse_policy(
-        "version: 1\nprices:\n  currency: USD\n  default: {prompt: 2, completion: 3, cache_read: 0}\n"
-        "  models: {small: {prompt: 1.5, completion: 2, request: 0.01}}\n"
-    ).prices
+    prices = parse_policy("""
+version: 1
+prices:
+  currency: USD
+  default: {prompt: 2, completion: 3, cache_read: 0}
+  models: {small: {prompt: 1.5, completion: 2, request: 0.01}}
+tiers: {free: {}}
+tenants: {acme: {}}
+endpoints:
+  chat:
+    owner: acme
+    match: {hosts: "*", path: /chat, methods: [POST]}
+    model: {from: body.model, allowed: {free: "*"}}
+""").prices
     assert prices.of("small") == Price(1_500_000, 2_000_000, 1_500_000, 1_500_000, 10_000)
     assert prices.of("other") == prices.of("") == Price(2_000_000, 3_000_000, 0, 2_000_000)
     assert parse_policy("version: 1").prices.of("small") is None

@@ -27,7 +27,9 @@ class ModelPrice(Strict):
 class Prices(Strict):
     """What limits with `cost: money` are charged by. Each model that one can reach needs a price."""
 
-    currency: words.Currency = Field(description="The one currency of all amounts, by its ISO 4217 code.")
+    currency: words.Currency = Field(
+        description="The one currency of all amounts, by its ISO 4217 code. A change of it leaves what was counted as it is."
+    )
     default: ModelPrice | None = Field(
         default=None, description='For models that are not listed, those that "*" allows, and requests that name none.'
     )

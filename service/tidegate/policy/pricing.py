@@ -8,13 +8,13 @@ from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits
 from tidegate.policy.prices import Prices
 from tidegate.policy.schema import Document, Endpoint, Tenant
-from tidegate.policy.validate import Report
+from tidegate.policy.validate import Report, suggestion
 
 _Placed = tuple[Path, Limits]
 
 
 def check_prices(document: Document, report: Report) -> None:
-    """Report limits in money without prices, and models without one that such a limit can reach."""
+    """Report limits in money without prices, models without one that such a limit can reach, and prices of no model."""
     if not report.whole:
         return
     prices = document.prices
@@ -26,6 +26,13 @@ def check_prices(document: Document, report: Report) -> None:
         return
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, prices, document, report)
+    offered = {
+        model for e in document.endpoints.values() if e.model for some in e.model.allowed.values() for model in some
+    }
+    for model in prices.models:
+        if model not in offered and "*" not in offered:
+            message = f"no endpoint allows model {model!r}{suggestion(model, offered)}"
+            report.at(("prices", "models", model), message, key=True)
 
 
 def limits_of_tenant(name: str, tenant: Tenant) -> Iterator[_Placed]:
