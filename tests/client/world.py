@@ -44,7 +44,7 @@ rulesets:
   secrets: [{detect: [AWS_KEY], act: block}]
   pii: [{detect: [EMAIL], act: redact}]
   cards: [{detect: [CREDIT_CARD], act: redact}]
-prices: {currency: EUR, default: {prompt: 1, completion: 3}}
+prices: {currency: EUR, default: {prompt: 1, completion: 3, cache_read: 0.5}}
 tenants:
   acme:
     grants: [{role: analyst, endpoints: "*"}]

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.errors import TidegateInvalid, TidegateUnavailable
-from tidegate_client.results import Allowed, Consumed, Coverage, Denied, Filtered, Finding, LimitState
+from tidegate_client.results import Allowed, Consumed, Coverage, Denied, Filtered, Finding, LimitState, Price
 
 SERVICE = "tidegate.v1.PolicyService"
 END = pb.FilterStreamRequest(end=pb.FilterStreamRequest.End())
@@ -182,6 +182,8 @@ def _verdict(message: pb.DecideResponse) -> Allowed | Denied:
                 rulesets=tuple(allow.rulesets),
                 limits=tuple(map(_limit_state, allow.limits)),
                 headers=_headers(allow.headers),
+                reservation=allow.reservation,
+                price=_price(allow.price) if allow.HasField("price") else None,
             )
         case "deny":
             deny = message.deny
@@ -242,6 +244,10 @@ def _limit_state(message: pb.LimitState) -> LimitState:
         unit=message.unit,
         currency=message.currency,
     )
+
+
+def _price(message: pb.Price) -> Price:
+    return Price(message.prompt, message.completion, message.cache_read, message.cache_write, message.request)
 
 
 def _headers(pairs: Iterable[pb.Header]) -> tuple[tuple[str, str], ...]:

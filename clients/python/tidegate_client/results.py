@@ -29,6 +29,27 @@ class LimitState:
     currency: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in micro-units of the policy's currency: each million tokens of a kind, and each request."""
+
+    prompt: int
+    completion: int
+    cache_read: int
+    cache_write: int
+    request: int
+
+    def money(
+        self, prompt_tokens: int, completion_tokens: int, *, cache_read_tokens: int = 0, cache_write_tokens: int = 0
+    ) -> int:
+        """What such an exchange costs, rounded up, for `settle`; the tokens of the cache are among the prompt's."""
+        tokens = self.completion * completion_tokens + self.prompt * prompt_tokens
+        cached = (self.cache_read - self.prompt) * cache_read_tokens + (
+            self.cache_write - self.prompt
+        ) * cache_write_tokens
+        return -(-(tokens + cached) // 1_000_000) + self.request
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The verdict on one request: `Allowed` or `Denied`. `policy_version` is "" when no policy was reached."""
@@ -44,7 +65,8 @@ class Allowed(Decision):
     """The request may pass.
 
     `method` is how the caller was authenticated. `rulesets` are what the response must pass: hand them to
-    `filter_text`. `headers` belong on the response (RateLimit, RateLimit-Policy).
+    `filter_text`. `headers` belong on the response (RateLimit, RateLimit-Policy). `reservation` is for `settle`, ""
+    when there is nothing to settle; `price` is there when a limit counts money.
     """
 
     allowed: ClassVar[Literal[True]] = True
@@ -58,6 +80,8 @@ class Allowed(Decision):
     rulesets: tuple[str, ...]
     limits: tuple[LimitState, ...]
     headers: Headers = ()
+    reservation: str = ""
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

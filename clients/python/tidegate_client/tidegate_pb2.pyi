@@ -200,6 +200,8 @@ class Allow(message.Message):
     RULESETS_FIELD_NUMBER: builtins.int
     LIMITS_FIELD_NUMBER: builtins.int
     HEADERS_FIELD_NUMBER: builtins.int
+    RESERVATION_FIELD_NUMBER: builtins.int
+    PRICE_FIELD_NUMBER: builtins.int
     subject: builtins.str
     tenant: builtins.str
     tier: builtins.str
@@ -208,6 +210,10 @@ class Allow(message.Message):
     endpoint: builtins.str
     model: builtins.str
     """"" when the endpoint names no model."""
+    reservation: builtins.str
+    """For Settle, when the response is over; "" when there is nothing to settle: only requests are counted. What was
+    reserved stands when nobody settles within 600 seconds.
+    """
     @builtins.property
     def rulesets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The rulesets that the response must pass, floor first: the `rulesets` of a Selection."""
@@ -219,6 +225,10 @@ class Allow(message.Message):
     @builtins.property
     def headers(self) -> containers.RepeatedCompositeFieldContainer[Header]:
         """For the response: RateLimit and RateLimit-Policy."""
+
+    @builtins.property
+    def price(self) -> Price:
+        """What the model costs; absent when no limit counts money."""
 
     def __init__(
         self,
@@ -232,10 +242,46 @@ class Allow(message.Message):
         rulesets: abc.Iterable[builtins.str] | None = ...,
         limits: abc.Iterable[LimitState] | None = ...,
         headers: abc.Iterable[Header] | None = ...,
+        reservation: builtins.str = ...,
+        price: Price | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "headers", b"headers", "limits", b"limits", "method", b"method", "model", b"model", "price", b"price", "reservation", b"reservation", "rulesets", b"rulesets", "subject", b"subject", "tenant", b"tenant", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Price(message.Message):
+    """What a model costs, micro-units of the policy's currency: each million tokens of a kind, and each request.
+    money = ceil((prompt * uncached prompt tokens + cache_read * tokens that its cache gave + cache_write * tokens that it
+    took + completion * completion tokens) / 1,000,000) + request
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: builtins.int
+    COMPLETION_FIELD_NUMBER: builtins.int
+    CACHE_READ_FIELD_NUMBER: builtins.int
+    CACHE_WRITE_FIELD_NUMBER: builtins.int
+    REQUEST_FIELD_NUMBER: builtins.int
+    prompt: builtins.int
+    completion: builtins.int
+    cache_read: builtins.int
+    cache_write: builtins.int
+    request: builtins.int
+    def __init__(
+        self,
+        *,
+        prompt: builtins.int = ...,
+        completion: builtins.int = ...,
+        cache_read: builtins.int = ...,
+        cache_write: builtins.int = ...,
+        request: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "headers", b"headers", "limits", b"limits", "method", b"method", "model", b"model", "rulesets", b"rulesets", "subject", b"subject", "tenant", b"tenant", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cache_read", b"cache_read", "cache_write", b"cache_write", "completion", b"completion", "prompt", b"prompt", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

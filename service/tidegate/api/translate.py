@@ -127,6 +127,8 @@ def _allow(allow: Allow) -> pb.Allow:
         rulesets=allow.rulesets,
         limits=map(limit_state, allow.admission.states),
         headers=_headers(limit_headers(allow.admission)),
+        reservation=allow.admission.reservation,
+        price=None if allow.price is None else pb.Price(**allow.price._asdict()),
     )
 
 

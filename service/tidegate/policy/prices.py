@@ -28,7 +28,7 @@ class Prices(Strict):
     """What limits with `cost: money` are charged by. Each model that one can reach needs a price."""
 
     currency: words.Currency = Field(
-        description="The one currency of all amounts, by its ISO 4217 code. A change of it leaves what was counted as it is."
+        description="The one currency of all amounts: a code of ISO 4217. A change of it leaves what was counted."
     )
     default: ModelPrice | None = Field(
         default=None, description='For models that are not listed, those that "*" allows, and requests that name none.'
