@@ -95,19 +95,13 @@ class Pipeline:
         price: Price | None = None
         if is_priced(access.limits):
             costs = costs_of(request)
+            if not isinstance(costs, Deny) and counts_money(access.limits):
+                price = policy.prices.of(access.model)
+                costs = _unpriced(access.model) if price is None else in_money(costs, price)
             if isinstance(costs, Deny):
                 return Decision(
                     request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
                 )
-            if counts_money(access.limits):
-                price = policy.prices.of(access.model)
-                if price is None:  # a policy that was loaded has one: a model without a price is not free
-                    detail = f"model {access.model!r} has no price"
-                    deny = Deny(403, Reason.MODEL_NOT_ALLOWED, "The model has no price here.", detail=detail)
-                    return Decision(
-                        request, deny, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
-                    )
-                costs = in_money(costs, price)
             prompt = costs.prompt_tokens
             admission = await self._ledger.reserve(
                 charges_for(access.limits, attributes, costs.as_mapping()), hold=hold
@@ -139,6 +133,12 @@ class Pipeline:
         return Decision(
             request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
         )
+
+
+def _unpriced(model: str) -> Deny:
+    """A policy that was loaded has a price wherever a limit counts money; what has none is not free."""
+    detail = f"model {model!r} has no price"
+    return Deny(403, Reason.MODEL_NOT_ALLOWED, "The model has no price here.", detail=detail)
 
 
 def _dialect(policy: Policy, request: Request) -> Dialect:

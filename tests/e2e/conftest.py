@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from tidegate.demo.redis_server import running_redis
 
 from tests.e2e.stack import Gate, running_gate
 from tests.e2e.upstream import Upstream
@@ -35,6 +36,16 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+    """Flags of the service for each place where it may count."""
+    if request.param == "memory":
+        yield {}
+        return
+    with running_redis(directory=tmp_path_factory.mktemp("store")) as url:
+        yield {"store": url}
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,17 @@ def until(condition: Callable[[], Any], timeout: float = 10.0, what: str = "") -
     return value
 
 
+def until_at(look: Callable[[], int], wanted: int) -> None:
+    """Poll until a look finds what is wanted, and tell what it found instead."""
+    seen: list[int] = []
+
+    def there() -> bool:
+        seen.append(look())
+        return seen[-1] == wanted
+
+    until(there, what=f"{wanted}, but {seen[-3:]}")
+
+
 @dataclass
 class Gate:
     """A running Envoy with policy workers behind it and the model after it."""

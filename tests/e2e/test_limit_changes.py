@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tidegate.demo.redis_server import running_redis
 from tidegate.policy import parse_policy
 
 from tests.e2e.stack import Gate, running_gate, until
@@ -70,18 +68,12 @@ def window(limit: int | str, name: str = "rph", more: str = "") -> str:
     return f"{{name: {name}, algorithm: sliding_window, limit: {limit}, window: 1h, {PER}{more}}}"
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
+@pytest.fixture(scope="module")
 def running(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+    store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("changes")
-    with ExitStack() as stack:
-        flags = {}
-        if request.param == "redis":
-            flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
-        gate = stack.enter_context(
-            running_gate(directory, upstream, policy=written(window("5", more=", cost: money")), flags=flags)
-        )
+    with running_gate(directory, upstream, policy=written(), flags=store) as gate:
         yield Running(gate, directory / "policy.yaml")
 
 

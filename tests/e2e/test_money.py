@@ -9,16 +9,14 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tidegate.demo.redis_server import running_redis
 from tidegate.usage.estimate import estimate
 
-from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.stack import Gate, running_gate, until, until_at
 from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chat, chunked, delta, event, finish, json_answer
 
 LIMIT = 50_000  # micro-dollars
@@ -48,15 +46,6 @@ PATH = "/v1/chat/completions"
 NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
 USAGE = {"usage": {"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 130}}
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    with ExitStack() as stack:
-        flags: dict[str, object] = {}
-        if request.param == "redis":
-            flags["store"] = stack.enter_context(running_redis(directory=tmp_path_factory.mktemp("money-redis")))
-        yield flags
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +85,7 @@ def used(gate: Gate, model: str) -> int:
 
 
 def settles_at(gate: Gate, model: str, money: int) -> None:
-    seen: list[int] = []
-
-    def there() -> bool:
-        seen.append(used(gate, model))
-        return seen[-1] == money
-
-    until(there, what=f"{money} micro-dollars, but {seen[-3:]}")
+    until_at(lambda: used(gate, model), money)
 
 
 def test_an_answer_is_reserved_by_its_estimate_and_settled_by_its_usage(priced: Gate, model: str) -> None:

@@ -9,15 +9,13 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from tidegate.demo.redis_server import running_redis
 from tidegate.usage.estimate import estimate
 
-from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.stack import Gate, running_gate, until, until_at
 from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chat, chunked, delta, event, finish, json_answer
 
 LIMIT = 10_000
@@ -56,16 +54,10 @@ NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens":
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def priced(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("tokens")
-    with ExitStack() as stack:
-        flags = {}
-        if request.param == "redis":
-            flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
-        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags))
+@pytest.fixture(scope="module")
+def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path_factory.mktemp("tokens"), upstream, policy=POLICY, flags=store) as gate:
+        yield gate
 
 
 @pytest.fixture
@@ -96,13 +88,7 @@ def used(gate: Gate, model: str) -> int:
 
 
 def settles_at(gate: Gate, model: str, tokens: int) -> None:
-    seen: list[int] = []
-
-    def there() -> bool:
-        seen.append(used(gate, model))
-        return seen[-1] == tokens
-
-    until(there, what=f"{tokens} tokens, but {seen[-3:]}")
+    until_at(lambda: used(gate, model), tokens)
 
 
 def streamed(*parts: Any, **more: Any) -> Answer:
