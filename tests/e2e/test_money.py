@@ -168,7 +168,8 @@ def test_a_price_that_changes_in_mid_exchange_is_for_the_next_one(
         )
 
 
-def test_every_reservation_was_settled(priced: Gate) -> None:
-    assert priced.metric("tidegate_settlements_total", outcome="settled") > 0
+def test_every_reservation_was_settled(priced: Gate, model: str) -> None:
+    ask(priced, json_answer(NOTHING), model)
+    until(lambda: priced.metric("tidegate_settlements_total", outcome="settled") > 0)
     for outcome in ("late", "unavailable", "failed"):
         assert priced.metric("tidegate_settlements_total", outcome=outcome) == 0

@@ -220,7 +220,8 @@ def test_a_withheld_answer_costs_its_prompt(priced: Gate, model: str) -> None:
     settles_at(priced, model, 3 + 4 + 10)
 
 
-def test_every_reservation_was_settled(priced: Gate) -> None:
-    assert priced.metric("tidegate_settlements_total", outcome="settled") > 0
+def test_every_reservation_was_settled(priced: Gate, model: str) -> None:
+    ask(priced, json_answer(NOTHING), model)
+    until(lambda: priced.metric("tidegate_settlements_total", outcome="settled") > 0)
     for outcome in ("late", "unavailable", "failed"):
         assert priced.metric("tidegate_settlements_total", outcome=outcome) == 0
