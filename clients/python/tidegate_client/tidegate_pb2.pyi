@@ -211,8 +211,8 @@ class Allow(message.Message):
     model: builtins.str
     """"" when the endpoint names no model."""
     reservation: builtins.str
-    """For Settle, when the response is over; "" when there is nothing to settle: only requests are counted. What was
-    reserved stands when nobody settles within 600 seconds.
+    """For Settle, when the response is over: what was used, and a place that was taken. "" when the limits only count
+    requests. What was reserved stands when nobody settles within 600 seconds, a place until its lease is over.
     """
     @builtins.property
     def rulesets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
