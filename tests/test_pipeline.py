@@ -209,7 +209,7 @@ async def test_what_holds_a_place_is_reserved_with_a_hold(
 
 async def test_a_full_house_is_a_429_with_a_short_wait() -> None:
     policy = dataclasses.replace(POLICY, floor_limits=(RUNNING,))
-    decision = await pipeline(ledger=Counts(refuse="running", wait=55.0), policy=policy).decide(REQUEST)
+    decision = await pipeline(ledger=Counts(refuse="running", wait=1.0), policy=policy).decide(REQUEST)
     assert isinstance(decision.verdict, Deny)
     assert (decision.verdict.status, decision.verdict.headers) == (429, (("retry-after", "1"),))
     assert "running" in decision.verdict.message

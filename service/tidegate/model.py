@@ -160,7 +160,8 @@ class LimitState(NamedTuple):
 
     `remaining` is whole units left; `reset_after` is seconds until the limit is full again; `retry_after` is seconds
     until the refused cost would fit, 0.0 when it fitted, and infinity when it never can (cost over capacity). Of a
-    limit on concurrency both are until leases lapse: there is room sooner when exchanges end, later when they go on.
+    limit on concurrency nobody can foretell that: `retry_after` is then a second, and `reset_after` until all leases
+    lapse that are not renewed.
     """
 
     limit: Limit

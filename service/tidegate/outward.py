@@ -125,14 +125,9 @@ def _openai(word: str, tightest: LimitState) -> Headers:
 
 
 def retry_after(state: LimitState) -> Headers:
-    """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain.
-
-    For a place among what runs at once it is a second: it is free when an exchange is over, which nobody can foretell.
-    """
+    """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain."""
     if math.isinf(state.retry_after):
         return ()
-    if state.limit.algorithm == "concurrency":
-        return (("retry-after", "1"),)
     return (("retry-after", str(max(1, math.ceil(state.retry_after)))),)
 
 

@@ -351,8 +351,8 @@ class LimitState(message.Message):
     reset_after_seconds: builtins.float
     """Until the limit is full again."""
     retry_after_seconds: builtins.float
-    """Until the refused cost would fit: 0 when it fitted, infinity when it never can. Of what runs at once, this and the
-    one above are until leases lapse: there is room sooner when exchanges end, later when they go on.
+    """Until the refused cost would fit: 0 when it fitted, infinity when it never can. Of what runs at once nobody can
+    foretell it: then this is 1, and the one above is until all leases lapse that are not renewed.
     """
     unit: builtins.str
     """What `capacity` and `remaining` count: a unit as above."""

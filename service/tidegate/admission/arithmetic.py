@@ -22,6 +22,9 @@ MAX_WAIT = 2**53 - 1
 """Waits are cut to this. Microseconds (285 years)."""
 MAX_WALK = 256
 """How many of the oldest entries are read to find a wait; past them the wait is the one of an empty log."""
+ASK_AGAIN = 1_000_000
+"""The wait that is told for a place among what runs at once: it is free when an exchange is over, and nobody can
+foretell that. Microseconds."""
 LONG_AGO = -(2**53 - 1)
 """Before any window or period. Microseconds since the epoch of whichever clock."""
 

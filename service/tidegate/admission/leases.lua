@@ -4,6 +4,7 @@
 -- and its cost, so no two leases ever have one name. Two members with negative scores: "t" is the sum of the costs,
 -- "l" when the key was changed last. A key without leases is deleted. Plan: "l" capacity lease 0.
 
+local ASK_AGAIN = 1000000
 local leases = {}
 
 local function cost_of(member)
@@ -58,24 +59,9 @@ function leases.newest(s)
   return newest
 end
 
--- A lease costs at least 1, so no more than `need` of them have to be read.
-function leases.wait(s, need)
-  local found = call('ZRANGEBYSCORE', s.key, '(0', '+inf', 'WITHSCORES', 'LIMIT', 0, min(MAX_WALK, need))
-  local held = {}
-  for i = 1, #found, 2 do held[#held + 1] = { tonumber(found[i + 1]), cost_of(found[i]) } end
-  for _, lease in ipairs(s.added or {}) do held[#held + 1] = { lease[1], cost_of(lease[2]) } end
-  table.sort(held, function(one, other) return one[1] < other[1] end)
-  for i = 1, min(#held, MAX_WALK) do
-    need = need - held[i][2]
-    if need <= 0 then return held[i][1] - s.at end
-  end
-  return leases.newest(s) - s.at
-end
-
 function leases.take(s, cost, force, name)
   if not name then error('a charge on concurrency needs a hold') end
-  local over = s.total + cost - s.plan.capacity
-  if over > 0 and not force then return leases.wait(s, over) end
+  if s.total + cost > s.plan.capacity and not force then return ASK_AGAIN end
   local member = string.format('%s:%.0f', name, cost)
   s.added = s.added or {}
   s.added[#s.added + 1] = { s.at + s.plan.a, member }

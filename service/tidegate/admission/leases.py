@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from itertools import islice
 
-from tidegate.admission.arithmetic import MAX_WALK
+from tidegate.admission.arithmetic import ASK_AGAIN
 from tidegate.admission.plans import NEVER, Plan
 
 Lease = list[int]
@@ -27,9 +26,8 @@ class LeasesCounter:
         self._lapse(now)
         if cost <= 0:
             return 0, None
-        over = self.total + cost - plan.capacity
-        if over > 0 and not force:
-            return (self._wait(over, now) if cost <= plan.capacity else NEVER), None
+        if self.total + cost > plan.capacity and not force:
+            return (ASK_AGAIN if cost <= plan.capacity else NEVER), None
         lease = [now + plan.window, self.next, cost]
         self.next += 1
         self._hold(lease)
@@ -80,10 +78,3 @@ class LeasesCounter:
             self.total -= lease[2]
             gone += 1
         del held[:gone]
-
-    def _wait(self, need: int, now: int) -> int:
-        for expiry, _, cost in islice(self.held, MAX_WALK):
-            need -= cost
-            if need <= 0:
-                return expiry - now
-        return self.held[-1][0] - now

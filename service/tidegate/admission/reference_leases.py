@@ -5,15 +5,15 @@ has passed since it was taken or last renewed: so what a crash leaves behind end
 its own, so ending one that has lapsed frees nobody else's. One that lapsed while its exchange still runs is taken
 again when it is renewed, over the capacity if need be: the exchange is there, and is counted.
 
-The waits are those until leases lapse that nobody renews. A place may be free sooner, when an exchange ends, and later,
-when leases are renewed.
+Nobody can foretell when an exchange is over, so the wait that is told is a second. `reset_us` is until all leases have
+lapsed if none is renewed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegate.admission.arithmetic import MAX_WALK, Outcome, microseconds
+from tidegate.admission.arithmetic import ASK_AGAIN, Outcome, microseconds
 from tidegate.model import Limit
 
 
@@ -49,7 +49,7 @@ def step_leases(limit: Limit, state: Leases, now_us: int, cost: int) -> tuple[Le
         lease = (now + microseconds(limit.period), state.next, cost)
         state = Leases(tuple(sorted((*state.held, lease))), state.next + 1, now)
     elif cost > 0:
-        retry = _wait(state, total + cost - limit.capacity, now) if cost <= limit.capacity else None
+        retry = ASK_AGAIN if cost <= limit.capacity else None
     reset = state.held[-1][0] - now if state.held else 0
     return state, Outcome(max(0, limit.capacity - total), reset, retry)
 
@@ -68,11 +68,3 @@ def renew(limit: Limit, state: Leases, now_us: int, number: int, cost: int) -> L
     others = [lease for lease in state.held if lease[1] != number]
     lease = (now + microseconds(limit.period), number, cost)
     return Leases(tuple(sorted((*others, lease))), state.next, now)
-
-
-def _wait(state: Leases, need: int, now: int) -> int:
-    for expiry, _, cost in state.held[:MAX_WALK]:
-        need -= cost
-        if need <= 0:
-            return expiry - now
-    return state.held[-1][0] - now
