@@ -95,12 +95,13 @@ async def test_a_failure_is_a_status_that_names_no_cause(
         for rpc, message, answer in (
             ("Consume", CHARGE, pb.ConsumeResponse),
             ("Settle", pb.SettleRequest(reservation="r"), pb.SettleResponse),
+            ("Extend", pb.ExtendRequest(reservation="r", hold_seconds=1), pb.ExtendResponse),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ask(channel, rpc, message, answer)
             assert caught.value.code() is code
             assert "secret" not in caught.value.details()
-    assert seen == ([failure, failure] if code is grpc.StatusCode.INTERNAL else [])
+    assert seen == ([failure] * 3 if code is grpc.StatusCode.INTERNAL else [])
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,57 @@ def test_what_a_decision_reserved_is_settled_by_its_price(engine: Any, world: Wo
     assert {state.name: state.remaining for state in look.states}["size"] == 2000 - 10
 
 
+def test_what_a_decision_holds_among_what_runs_at_once_is_renewed_and_given_back(engine: Any, world: World) -> None:
+    name, value = world.credential("paul")
+    sent = {"headers": {"host": HOST, name: value}}
+    first = engine.decide("POST", "/api/job", **sent)
+    assert first.allowed
+    assert first.reservation
+    assert {state.name: state.remaining for state in first.limits} == {"tpm": 999, "running": 0}
+    assert '"running";q=1;qu="concurrent-requests"' in dict(first.headers)["ratelimit-policy"]
+
+    second = engine.decide("POST", "/api/job", **sent)
+    assert (second.status, second.limit.name, dict(second.headers)["retry-after"]) == (429, "running", "1")
+    assert engine.extend(first.reservation) == "extended"
+    assert engine.settle(first.reservation, {"requests": 1}) is True
+    assert engine.extend(first.reservation) == "gone"
+    third = engine.decide("POST", "/api/job", **sent)
+    assert third.allowed
+    assert {state.name: state.remaining for state in third.limits} == {"tpm": 998, "running": 0}
+
+    with pytest.raises(TidegateInvalid, match="'running' of endpoint:job holds a place"):
+        engine.consume("job", PREMIUM)
+    assert engine.settle(third.reservation, {"requests": 1}) is True
+    held = engine.consume("job", PREMIUM, cost=5, hold=60.0)
+    assert {state.name: state.remaining for state in held.states} == {"tpm": 995, "running": 0}
+
+
+def test_a_reservation_grows_by_unit_where_there_is_room(engine: Any) -> None:
+    held = engine.consume("batch", BATCH, cost=COSTS, hold=60.0)
+    assert engine.extend(held.reservation, {"prompt_tokens": 1101}, hold=60.0) == "refused"
+    assert engine.extend(held.reservation, {"prompt_tokens": 1100, "completion_tokens": 9}, hold=60.0) == "extended"
+    look = engine.consume("batch", BATCH, cost={"requests": 1, "money": 0, "prompt_tokens": 0})
+    assert {state.name: state.remaining for state in look.states} == {"tpm": 998, "spend": 300_000, "size": 0}
+    assert engine.settle(held.reservation, {"prompt_tokens": 5}) is True
+    look = engine.consume("batch", BATCH, cost={"requests": 1, "money": 0, "prompt_tokens": 0})
+    assert {state.name: state.remaining for state in look.states}["size"] == 1995
+
+
+def test_a_wrong_extension_is_the_callers_fault(engine: Any) -> None:
+    for call in (
+        lambda: engine.extend(""),
+        lambda: engine.extend("some", hold=0.0),
+        lambda: engine.extend("some", hold=math.nan),
+        lambda: engine.extend("some", hold=86_401.0),
+        lambda: engine.extend("some", {"dollars": 1}),
+        lambda: engine.extend("some", {"money": 2**41}),
+        lambda: engine.extend("some", {"requests": -1}),
+    ):
+        with pytest.raises(TidegateInvalid):
+            call()
+    assert engine.extend("never-made") == "gone"
+
+
 def test_a_decision_that_counts_requests_alone_has_nothing_to_settle(engine: Any, world: World) -> None:
     verdict = chat(engine, world)
     assert (verdict.reservation, verdict.price) == ("", None)

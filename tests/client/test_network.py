@@ -61,6 +61,7 @@ class Scripted:
             "Decide": unary("Decide", pb.DecideRequest, pb.DecideResponse()),
             "Consume": unary("Consume", pb.ConsumeRequest, pb.ConsumeResponse(admitted=True)),
             "Settle": unary("Settle", pb.SettleRequest, pb.SettleResponse(settled=True)),
+            "Extend": unary("Extend", pb.ExtendRequest, pb.ExtendResponse(extension=pb.EXTENSION_EXTENDED)),
             "FilterText": unary("FilterText", pb.FilterTextRequest, pb.FilterTextResponse(text="ok")),
             "FilterStream": grpc.stream_stream_rpc_method_handler(
                 stream,
@@ -97,6 +98,7 @@ def test_an_unreachable_service_is_no_permission(client: Client) -> None:
         lambda: gate.decide("GET", "/", host=HOST),
         lambda: gate.consume("chat", FREE),
         lambda: gate.settle("r", 1),
+        lambda: gate.extend("r"),
         lambda: gate.filter_text("x", rulesets=["pii"]),
         lambda: list(gate.filter_stream(["x"], rulesets=["pii"])),
     ):
@@ -155,10 +157,14 @@ def test_what_is_safe_is_tried_again(client: Client, loop: Background) -> None:
         assert gate.settle("r", 1)
         assert service.calls == ["FilterText"] * 3 + ["Settle"] * 3
 
+        service.steps = [grpc.StatusCode.UNAVAILABLE, None]
+        assert gate.extend("r", {"tokens": 0}) == "extended"
+        assert service.calls[6:] == ["Extend"] * 2
+
         service.steps = [grpc.StatusCode.UNAVAILABLE] * 9
         with pytest.raises(TidegateUnavailable):
             gate.settle("r", 1)
-        assert len(service.calls) == 9
+        assert len(service.calls) == 11
 
 
 def test_what_may_have_been_charged_is_not_tried_again(client: Client, loop: Background) -> None:
@@ -169,7 +175,9 @@ def test_what_may_have_been_charged_is_not_tried_again(client: Client, loop: Bac
             gate.consume("chat", FREE)
         with pytest.raises(TidegateUnavailable):
             gate.decide("GET", "/", host=HOST)
-    assert service.calls == ["Consume", "Decide"]
+        with pytest.raises(TidegateUnavailable):
+            gate.extend("r", {"tokens": 1})
+    assert service.calls == ["Consume", "Decide", "Extend"]
 
 
 def test_a_charge_is_not_tried_again_when_the_connection_breaks_after_it_was_sent(client: Client) -> None:

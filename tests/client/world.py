@@ -65,6 +65,10 @@ endpoints:
       - {name: spend, algorithm: quota, limit: "0.50", period: day, per: [client_id], cost: money}
       - {name: size, algorithm: sliding_window, limit: 2000, window: 60s, cost: prompt_tokens}
       - {name: trial, algorithm: sliding_window, limit: 2, window: 60s, shadow: true}
+  job:
+    owner: acme
+    match: {hosts: ["*"], path: /api/job, methods: [POST]}
+    limits: [{name: running, algorithm: concurrency, limit: 1}]
 """
 
 

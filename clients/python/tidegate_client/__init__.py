@@ -35,7 +35,18 @@ from tidegate_client.channel import Tls
 from tidegate_client.engine import PolicyEngine, SyncPolicyEngine
 from tidegate_client.errors import TidegateError, TidegateInvalid, TidegateUnavailable
 from tidegate_client.local import LocalPolicy, LocalPolicySync
-from tidegate_client.results import Allowed, Consumed, Coverage, Decision, Denied, Filtered, Finding, LimitState, Price
+from tidegate_client.results import (
+    Allowed,
+    Consumed,
+    Coverage,
+    Decision,
+    Denied,
+    Extension,
+    Filtered,
+    Finding,
+    LimitState,
+    Price,
+)
 from tidegate_client.stream import AsyncFilteredText, FilteredText
 from tidegate_client.sync import Tidegate
 from tidegate_client.web import from_asgi, from_wsgi
@@ -48,6 +59,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "Denied",
+    "Extension",
     "Filtered",
     "FilteredText",
     "Finding",

@@ -8,15 +8,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self, TypeVar
 
 from tidegate_client import messages
 from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.errors import TidegateUnavailable
-from tidegate_client.results import Allowed, Consumed, Denied, Filtered
+from tidegate_client.results import Allowed, Consumed, Denied, Extension, Filtered
 from tidegate_client.stream import Ask, AsyncAsk, AsyncFilteredText, FilteredText
 
+NOTHING: Mapping[str, int] = MappingProxyType({})
 OnUnavailable = Literal["raise", "deny"]
 Result = TypeVar("Result")
 
@@ -77,11 +78,21 @@ class PolicyEngine(ABC):
     async def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """Replace the reserved cost by the actual one (units). False when there is nothing left to settle.
 
-        By unit, limits that count a unit that is not there keep what was reserved.
+        By unit, limits that count a unit that is not there keep what was reserved. A place that was taken among what
+        runs at once is free: `{"requests": 1}` gives back that alone.
 
         After a retry, False can also mean that the attempt before it settled and its answer was lost.
         """
         return await self._call(messages.settle(reservation, cost))
+
+    async def extend(self, reservation: str, costs: Mapping[str, int] = NOTHING, *, hold: float = 600.0) -> Extension:
+        """Keep a reservation for another `hold` seconds (a day at most) and reserve `costs` more by unit, all or none.
+
+        A place that it holds among what runs at once lasts for one `lease` of its limit from now: call this three times
+        in a lease while an exchange runs. "refused" says that there is no room for more, and keeps it all the same;
+        "gone" that it was settled or has expired.
+        """
+        return await self._call(messages.extend(reservation, costs, hold=hold))
 
     async def filter_text(
         self, text: str, *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = "", content_type: str = ""
@@ -175,6 +186,10 @@ class SyncPolicyEngine(ABC):
     def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """See `PolicyEngine.settle`."""
         return self._call(messages.settle(reservation, cost))
+
+    def extend(self, reservation: str, costs: Mapping[str, int] = NOTHING, *, hold: float = 600.0) -> Extension:
+        """See `PolicyEngine.extend`."""
+        return self._call(messages.extend(reservation, costs, hold=hold))
 
     def filter_text(
         self, text: str, *, rulesets: Iterable[str] = (), endpoint: str = "", tier: str = "", content_type: str = ""

@@ -43,6 +43,7 @@ class InProcess:
             "Decide": self._api.decide,
             "Consume": self._api.consume,
             "Settle": self._api.settle,
+            "Extend": self._api.extend,
             "FilterText": self._api.filter_text,
         }
 

@@ -12,24 +12,26 @@ from google.protobuf.message import Message
 
 from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.errors import TidegateInvalid, TidegateUnavailable
-from tidegate_client.results import Allowed, Consumed, Coverage, Denied, Filtered, Finding, LimitState, Price
+from tidegate_client.results import Allowed, Consumed, Coverage, Denied, Extension, Filtered, Finding, LimitState, Price
 
 SERVICE = "tidegate.v1.PolicyService"
 END = pb.FilterStreamRequest(end=pb.FilterStreamRequest.End())
 
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 Cost = int | Mapping[str, int]
-Rpc = Literal["Decide", "Consume", "Settle", "FilterText"]
+Rpc = Literal["Decide", "Consume", "Settle", "Extend", "FilterText"]
 Result = TypeVar("Result")
 
 _TYPES: Mapping[str, tuple[type[Message], type[Message]]] = {
     "Decide": (pb.DecideRequest, pb.DecideResponse),
     "Consume": (pb.ConsumeRequest, pb.ConsumeResponse),
     "Settle": (pb.SettleRequest, pb.SettleResponse),
+    "Extend": (pb.ExtendRequest, pb.ExtendResponse),
     "FilterText": (pb.FilterTextRequest, pb.FilterTextResponse),
     "FilterStream": (pb.FilterStreamRequest, pb.FilterStreamResponse),
 }
 _CHUNK = 256 * 1024  # characters of a message; far below gRPC's 4 MiB whatever they are
+_EXTENSIONS: Mapping[int, Extension] = {pb.EXTENSION_EXTENDED: "extended", pb.EXTENSION_REFUSED: "refused"}
 _ENFORCEMENTS: Mapping[int, Literal["exact", "share", "none"]] = {
     pb.ENFORCEMENT_EXACT: "exact",
     pb.ENFORCEMENT_SHARE: "share",
@@ -99,6 +101,13 @@ def settle(reservation: str, cost: Cost) -> Call[bool]:
     with _Building():
         request = pb.SettleRequest(reservation=reservation, **_cost(cost))
     return Call("Settle", request, _settled)
+
+
+def extend(reservation: str, costs: Mapping[str, int], *, hold: float) -> Call[Extension]:
+    """Keep a reservation, and reserve more; only the latter must not be sent twice."""
+    with _Building():
+        request = pb.ExtendRequest(reservation=reservation, costs=dict(costs), hold_seconds=hold)
+    return Call("Extend", request, _extension, charges=any(costs.values()))
 
 
 def filter_text(text: str, selection: pb.Selection, *, content_type: str) -> Call[Filtered]:
@@ -213,6 +222,10 @@ def _consumed(message: pb.ConsumeResponse) -> Consumed:
 
 def _settled(message: pb.SettleResponse) -> bool:
     return message.settled
+
+
+def _extension(message: pb.ExtendResponse) -> Extension:
+    return _EXTENSIONS.get(message.extension, "gone")
 
 
 def _filtered(message: pb.FilterTextResponse) -> Filtered:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 Headers = tuple[tuple[str, str], ...]
+Extension = Literal["extended", "refused", "gone"]
+"""What came of extending a reservation: kept, kept as it was because more does not fit, or no longer there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,28 @@ ENFORCEMENT_SHARE: Enforcement.ValueType  # 2
 ENFORCEMENT_NONE: Enforcement.ValueType  # 3
 """The store is out, and the policy admits."""
 
+class _Extension:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExtensionEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Extension.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    EXTENSION_UNSPECIFIED: _Extension.ValueType  # 0
+    EXTENSION_EXTENDED: _Extension.ValueType  # 1
+    EXTENSION_REFUSED: _Extension.ValueType  # 2
+    """A limit has no room for more. What was reserved is kept as it is, and for as long as if there were."""
+    EXTENSION_GONE: _Extension.ValueType  # 3
+    """The reservation is unknown, expired or settled."""
+
+class Extension(_Extension, metaclass=_ExtensionEnumTypeWrapper): ...
+
+EXTENSION_UNSPECIFIED: Extension.ValueType  # 0
+EXTENSION_EXTENDED: Extension.ValueType  # 1
+EXTENSION_REFUSED: Extension.ValueType  # 2
+"""A limit has no room for more. What was reserved is kept as it is, and for as long as if there were."""
+EXTENSION_GONE: Extension.ValueType  # 3
+"""The reservation is unknown, expired or settled."""
+
 @typing.final
 class Header(message.Message):
     """One HTTP header. Names are compared without case."""
@@ -568,6 +590,72 @@ class SettleResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["settled", b"settled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExtendRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class CostsEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RESERVATION_FIELD_NUMBER: builtins.int
+    COSTS_FIELD_NUMBER: builtins.int
+    HOLD_SECONDS_FIELD_NUMBER: builtins.int
+    reservation: builtins.str
+    hold_seconds: builtins.float
+    """The reservation lasts at least so much longer, above 0 and at most 86400. A place lasts for another lease of its
+    limit: call this before that is over, three times in it to be safe.
+    """
+    @builtins.property
+    def costs(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """How much more is reserved, units, up to 2^40, by unit: on every limit that counts the unit, or on none."""
+
+    def __init__(
+        self,
+        *,
+        reservation: builtins.str = ...,
+        costs: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        hold_seconds: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["costs", b"costs", "hold_seconds", b"hold_seconds", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExtendResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    EXTENSION_FIELD_NUMBER: builtins.int
+    extension: Extension.ValueType
+    def __init__(
+        self,
+        *,
+        extension: Extension.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["extension", b"extension"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,6 +115,16 @@ class ApiServicer:
             costs = dict.fromkeys(_SAME, message.cost)
         return pb.SettleResponse(settled=await self._ledger.settle(message.reservation, costs))
 
+    async def extend(self, message: pb.ExtendRequest) -> pb.ExtendResponse:
+        """Keep a reservation and what it holds, and reserve more. Raises `InvalidCall`, `StoreUnavailable`."""
+        if not message.reservation:
+            raise InvalidCall("a reservation is needed")
+        if not (math.isfinite(message.hold_seconds) and 0 < message.hold_seconds <= _MAX_HOLD):
+            raise InvalidCall("hold_seconds must be above 0 and at most 86400")
+        costs = translate.costs_by_unit(message.costs)
+        extension = await self._ledger.extend(message.reservation, costs, hold=message.hold_seconds)
+        return translate.extend_response(extension)
+
     async def filter_text(self, message: pb.FilterTextRequest) -> pb.FilterTextResponse:
         """Rewrite one text. Raises `InvalidCall`, `UnsupportedBody`, `MalformedBody`, `BodyTooLarge`."""
         plan = self._plan(message.selection)
@@ -171,6 +181,7 @@ class ApiServicer:
             "Decide": self._unary(self.decide, pb.DecideRequest),
             "Consume": self._unary(self.consume, pb.ConsumeRequest),
             "Settle": self._unary(self.settle, pb.SettleRequest),
+            "Extend": self._unary(self.extend, pb.ExtendRequest),
             "FilterText": self._unary(self.filter_text, pb.FilterTextRequest),
             "FilterStream": grpc.stream_stream_rpc_method_handler(
                 self._serve_stream,

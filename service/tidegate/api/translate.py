@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tidegate.admission.arithmetic import MAX_COST
+from tidegate.admission.ledger import Extension
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api.faults import InvalidCall
 from tidegate.edge import canonical
@@ -16,6 +17,12 @@ _BODY_STATES = {
     pb.BODY_STATE_ABSENT: BodyState.ABSENT,
     pb.BODY_STATE_PARTIAL: BodyState.PARTIAL,
     pb.BODY_STATE_WHOLE: BodyState.WHOLE,
+}
+_TOO_MUCH = "a cost must be at most 2**40"
+_EXTENSIONS = {
+    "extended": pb.EXTENSION_EXTENDED,
+    "refused": pb.EXTENSION_REFUSED,
+    "gone": pb.EXTENSION_GONE,
 }
 _ENFORCEMENTS = {
     "exact": pb.ENFORCEMENT_EXACT,
@@ -41,16 +48,21 @@ def request_of(message: pb.DecideRequest, request_id: str) -> Request | Deny:
 
 def costs_of(message: pb.ConsumeRequest | pb.SettleRequest) -> dict[str, int] | None:
     """Costs by unit, or None where one cost is given for every limit. Raises `InvalidCall`."""
-    if max(message.cost, *message.costs.values(), 0) > MAX_COST:
-        raise InvalidCall("a cost must be at most 2**40")
-    if not message.costs:
-        return None
-    if message.cost:
+    if message.cost > MAX_COST:
+        raise InvalidCall(_TOO_MUCH)
+    if message.cost and message.costs:
         raise InvalidCall("give cost, or costs by unit, not both")
-    for unit in message.costs:
+    return costs_by_unit(message.costs) if message.costs else None
+
+
+def costs_by_unit(costs: Mapping[str, int]) -> dict[str, int]:
+    """Costs as a caller gave them by unit. Raises `InvalidCall`."""
+    if max(costs.values(), default=0) > MAX_COST:
+        raise InvalidCall(_TOO_MUCH)
+    for unit in costs:
         if unit not in UNITS:
             raise InvalidCall(f"unknown unit; known are {', '.join(UNITS)}")
-    return dict(message.costs)
+    return dict(costs)
 
 
 def decide_response(decision: Decision) -> pb.DecideResponse:
@@ -74,6 +86,11 @@ def consume_response(admission: Admission) -> pb.ConsumeResponse:
         enforcement=_ENFORCEMENTS[admission.enforcement],
         shadowed=map(limit_state, admission.shadowed),
     )
+
+
+def extend_response(extension: Extension) -> pb.ExtendResponse:
+    """What a ledger answered."""
+    return pb.ExtendResponse(extension=_EXTENSIONS[extension])
 
 
 def limit_state(state: LimitState) -> pb.LimitState:
