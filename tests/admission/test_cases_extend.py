@@ -145,6 +145,15 @@ async def test_more_is_added_to_the_window_of_a_counter_that_the_charge_is_in(bo
     assert await book.left(counter) == 4
 
 
+async def test_the_window_before_never_grows_over_the_limit_however_little_it_counts_now(book: Book) -> None:
+    counter = limit("sliding_window_counter", 10, period=10.0)
+    held = await _take(book, Charge(counter, "k", 4))
+    book.advance(19)
+    assert await book.ledger.extend(held, {"requests": 7}, hold=60) == "refused"
+    assert await book.ledger.extend(held, {"requests": 6}, hold=60) == "extended"
+    assert await book.left(counter) == 9
+
+
 async def test_a_quota_grows_long_after_the_calendar_that_came_with_it(book: Book) -> None:
     quota = limit("quota", 100, resets="hour", time_zone="Asia/Kolkata")
     held = await _take(book, Charge(quota, "k", 10), hold=1e8)
