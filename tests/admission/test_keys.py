@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 from tidegate.admission.charges import ATTRIBUTES, charges_for
-from tidegate.admission.keys import Naming, hold_key, key_tag, parse, tenant_pattern
+from tidegate.admission.keys import Naming, hold_key, is_shared, key_tag, parse, tenant_pattern
 from tidegate.model import Algorithm, Limit, Unit
 
 CALLER = {name: f"a-{name}" for name in ATTRIBUTES} | {"tenant": "acme", "client_ip": "192.0.2.7"}
@@ -60,7 +60,7 @@ def test_the_tag_is_the_keys_own_and_a_hold_lies_beside_it(limit: Limit) -> None
     naming = Naming("tg", limit)
     charged = charges_for([limit], CALLER)[0].key
     assert naming.tag(charged) == key_tag(naming.key(charged))
-    assert naming.bound is (limit in OF_A_TENANT)
+    assert is_shared(naming.tag(charged)) is (limit in SHARED)
     hold = hold_key("tg", f"rTOKEN{{{naming.tag(charged)}}}")
     assert key_slot(hold.encode()) == key_slot(naming.key(charged).encode())
     assert parse("tg", hold) is None

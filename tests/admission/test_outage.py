@@ -45,6 +45,7 @@ class Switchboard:
         self.names: list[str] = []
         self.settled: dict[str, Mapping[str, int]] = {}
         self.entry_errors: list[Exception] = []
+        self.gate: asyncio.Event | None = None
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         self.asked += 1
@@ -68,6 +69,8 @@ class Switchboard:
         if self.error is not None:
             raise self.error
         self.names.append(once)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.entry_errors:
             raise self.entry_errors.pop(0)
         self.entered += charges
@@ -263,6 +266,22 @@ async def test_an_entry_that_met_the_next_outage_keeps_its_name_and_the_rest_cou
     assert desk.ledger.state == "closed"
     assert desk.store.names[0] == desk.store.names[1]
     assert sorted(c.key for c in desk.store.entered) == sorted(c.key for c in charges)
+
+
+async def test_what_is_admitted_while_the_rest_is_being_entered_is_entered_too(desk: Desk) -> None:
+    desk.store.error = StoreTimedOut("late")
+    await desk.ledger.reserve(BOTH)
+    desk.store.error = None
+    desk.store.gate = asyncio.Event()
+    await desk.probe()
+    desk.store.error = StoreUnavailable("reset by peer")
+    assert (await desk.ledger.reserve([Charge(BUCKET, "other")])).enforcement == "share"
+    desk.store.error = None
+    desk.store.gate.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert desk.store.entered == [*BOTH, Charge(BUCKET, "other")]
+    assert desk.ledger.idle
 
 
 async def test_settlements_are_made_up_for_once(desk: Desk) -> None:

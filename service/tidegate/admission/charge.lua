@@ -31,6 +31,9 @@ local function decide(count, hold, force, reservation, first_key, first_argument
     if reservation and retry == 0 then records[#records + 1] = { key, plan.text, cost, at, index } end
   end
   for _, s in pairs(opened) do
+    if s.emptied then call('EXISTS', s.key) end  -- fails where a cluster is moving the slot away: before any is written
+  end
+  for _, s in pairs(opened) do
     if refused then
       s.kind.undo(s)
     elseif s.dirty then

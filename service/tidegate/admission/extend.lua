@@ -79,6 +79,7 @@ local function extend(reservation, costs_text, hold, calendars_text)
   local costs = numbers_by_name(costs_text, '(%a)(%d+)')
   local calendars = numbers_by_name(calendars_text, '|([^,]+),([^|]+)')
   local records, grown, opened, unknown, fits = cmsgpack.unpack(text), {}, {}, {}, true
+  all_here(reservation, records)
   for i, record in ipairs(records) do
     local plan = plan_of(record[2])
     if plan.kind == 'q' and costs[plan.unit] then

@@ -41,9 +41,9 @@ _NOBODY = "~"  # `{}` is no hash tag; no value is rendered as this
 
 
 class Naming:
-    """Names the keys of one limit; `letters` are those of its algorithm and unit. `bound`: it belongs to one tenant."""
+    """Names the keys of one limit; `letters` are those of its algorithm and unit."""
 
-    __slots__ = ("_after", "_before", "_by_tenant", "_tenant", "bound", "letters")
+    __slots__ = ("_after", "_before", "_by_tenant", "_tenant", "letters")
 
     def __init__(self, prefix: str, limit: Limit) -> None:
         self.letters = f"{KINDS[limit.algorithm]}{UNITS[limit.cost]}"
@@ -52,7 +52,6 @@ class Naming:
         level, _, owner = limit.scope.partition(":")
         self._by_tenant = "tenant" in counted(limit.per)
         self._tenant = render("tenant", owner) if level == "tenant" and not self._by_tenant else ""
-        self.bound = self._by_tenant or bool(self._tenant)
         if self._by_tenant:
             self._before, self._after = f"{prefix}|{{", f"}}|{scope}|{name}|{kind}|"
         elif self._tenant:
@@ -106,7 +105,7 @@ def parse(prefix: str, key: str) -> LimitKey | None:
         return None
     parts = key[len(head) :].split("|", 4)
     tenant: str | None = None
-    if "|" in tag:
+    if is_shared(tag):
         scope, _, rest = tag.partition("|")
         parts = [scope, *parts, rest]
     else:
@@ -123,6 +122,11 @@ def tenant_pattern(prefix: str, tenant: str) -> str:
     """A glob, for SCAN, that all keys of `tenant` and its reservations match, and nothing of anybody else's."""
     tag = render("tenant", tenant) or _NOBODY
     return "".join(f"\\{c}" if c in "*?[]\\" else c for c in f"{prefix}|{{{tag}}}|") + "*"
+
+
+def is_shared(tag: str) -> bool:
+    """Whether a tag is that of what tenants share."""
+    return "|" in tag
 
 
 def hold_key(prefix: str, reservation: str) -> str:

@@ -39,6 +39,7 @@ function leases.lapse(s)
     if #gone > 0 then call('ZREM', s.key, unpack(gone)) end
   until #gone < CHUNK
   s.last = s.at
+  s.emptied = s.total == 0
   leases.mark(s)
 end
 

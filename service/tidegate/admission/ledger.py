@@ -55,3 +55,15 @@ class Ledger(Protocol):
     async def close(self) -> None:
         """Release connections and background tasks."""
         ...
+
+
+class Store(Ledger, Protocol):
+    """A ledger outside this process, which can be out and is owed what was used meanwhile."""
+
+    async def enter(self, charges: Sequence[Charge], *, once: str, keep: float) -> bool:
+        """Charge what was used elsewhere, whether or not it fits; False when `once` was entered before.
+
+        `once` names this entry for `keep` seconds, so an entry whose answer was lost can be repeated. Raises
+        `StoreUnavailable`.
+        """
+        ...

@@ -68,6 +68,14 @@ local function lasts(key, microseconds)
   if lasting then call('PEXPIRE', key, ceil(microseconds / 1000) + 1) end
 end
 
+-- A script that finds its keys in a reservation has not named them to Redis. A cluster that is just moving the slot may
+-- have some of them elsewhere: asked about together they fail, before anything is done.
+local function all_here(reservation, records)
+  local names = { reservation }
+  for _, record in ipairs(records) do names[#names + 1] = record[1] end
+  call('EXISTS', unpack(names))
+end
+
 -- Token bucket -----------------------------------------------------------------------------------------------------
 
 local bucket = {}

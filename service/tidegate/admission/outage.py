@@ -35,10 +35,9 @@ from math import inf
 from typing import Literal
 
 from tidegate.admission.heartbeats import Heartbeats
-from tidegate.admission.ledger import Extension
+from tidegate.admission.ledger import Extension, Store
 from tidegate.admission.memory import MemoryLedger
-from tidegate.admission.redis import RedisLedger
-from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.admission.scripts import ScriptFailed, SlotMoving, StoreTimedOut
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
@@ -61,7 +60,7 @@ class OutageLedger:
 
     def __init__(
         self,
-        store: RedisLedger,
+        store: Store,
         memory: MemoryLedger,
         *,
         replicas: Heartbeats | Callable[[], int] = lambda: 1,
@@ -85,12 +84,19 @@ class OutageLedger:
         self._entries: deque[tuple[str, list[Charge]]] = deque()
         self._settlements: dict[str, Mapping[str, int]] = {}
         self._background: asyncio.Task[None] | None = None
+        self._stood_in = False  # since memory was last handed over
         self._closed = False
 
     @property
     def state(self) -> State:
         """The breaker: "closed" while the store counts, "open" while it is out, "half_open" while a probe looks."""
         return self._state
+
+    @property
+    def idle(self) -> bool:
+        """Whether the store is not out and is owed nothing, and nothing is counted in its place."""
+        owing = self._background is not None and not self._background.done()
+        return self._state == "closed" and not owing and not len(self._memory)
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none. In an outage "deny" raises `StoreUnavailable`, and so does a full memory."""
@@ -154,6 +160,7 @@ class OutageLedger:
     # The answer of an outage ---------------------------------------------------------------------------------------
 
     def _stand_in(self, charges: Sequence[Charge], hold: float | None) -> Admission:
+        self._stood_in = True
         self._look_for_store()
         rule = self._on_outage()
         if rule == "deny":
@@ -188,7 +195,7 @@ class OutageLedger:
     # The breaker ---------------------------------------------------------------------------------------------------
 
     def _failed(self, error: StoreUnavailable) -> None:
-        if isinstance(error, ScriptFailed):
+        if isinstance(error, (ScriptFailed, SlotMoving)):
             return
         self._failures += 1
         if self._state == "closed" and (self._failures >= self._max_failures or isinstance(error, StoreTimedOut)):
@@ -213,8 +220,9 @@ class OutageLedger:
                 continue
             self._failures = 0
             self._set("closed")
+            self._stood_in = False
             self._owe(self._memory.hand_over())
-            if await self._pay():
+            if await self._pay() and not self._stood_in:
                 return
 
     # What the store is owed ----------------------------------------------------------------------------------------
@@ -230,13 +238,23 @@ class OutageLedger:
         try:
             while self._entries:
                 once, charges = self._entries[0]
-                with suppress(ScriptFailed):
+                try:
                     await self._store.enter(charges, once=once, keep=_KEEP)
+                except SlotMoving:
+                    self._entries.rotate(-1)
+                    continue
+                except ScriptFailed:
+                    pass
                 self._entries.popleft()
             while self._settlements:
                 reservation, costs = next(iter(self._settlements.items()))
-                with suppress(ScriptFailed):
+                try:
                     await self._store.settle(reservation, costs)
+                except SlotMoving:
+                    self._settlements[reservation] = self._settlements.pop(reservation)
+                    continue
+                except ScriptFailed:
+                    pass
                 del self._settlements[reservation]
         except StoreUnavailable as error:
             self._set("open")

@@ -25,12 +25,13 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
+from typing import Any, Protocol
 
 from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
-from tidegate.admission.keys import UNITS, Naming, hold_key
+from tidegate.admission.keys import UNITS, Naming, hold_key, is_shared
 from tidegate.admission.ledger import Extension
 from tidegate.admission.periods import Calendar, calendar_of
-from tidegate.admission.scripts import ScriptFailed, ScriptRunner, load_script
+from tidegate.admission.scripts import Script, ScriptFailed, ScriptRunner, load_script
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
@@ -74,17 +75,30 @@ class _Plan:
         return self.text
 
 
+class Runner(Protocol):
+    """What runs scripts: `ScriptRunner` on one Redis, `ClusterRunner` on many."""
+
+    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
+        """One call's element of the reply. Raises `StoreUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; whoever still waits gets `StoreUnavailable`."""
+        ...
+
+
 class RedisLedger:
     """A `Ledger` in Redis. Everything raises `StoreUnavailable`, within `timeout` seconds, when Redis does not answer.
 
-    `url` is `redis://`, `rediss://` or `unix://` with the options of redis-py. Decisions that one turn of the event
-    loop asks for travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
+    `where` is `redis://`, `rediss://` or `unix://` with the options of redis-py, or what runs the scripts; a
+    `ClusterRunner` wants all the charges of a call under one `tag`. Decisions that one turn of the event loop asks for
+    travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
     server's clock, and leaves keys without a TTL. `clock` is for the calendars of quotas.
     """
 
     def __init__(
         self,
-        url: str,
+        where: str | Runner,
         *,
         prefix: str = "tg",
         timeout: float = 0.05,
@@ -92,7 +106,9 @@ class RedisLedger:
         now_us: Callable[[], int] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._runner = ScriptRunner(url, timeout=timeout, max_batch=max_batch)
+        self._runner: Runner = (
+            ScriptRunner(where, timeout=timeout, max_batch=max_batch) if isinstance(where, str) else where
+        )
         self._prefix = prefix
         self._now_us = now_us
         self._clock = clock or SystemClock()
@@ -165,6 +181,10 @@ class RedisLedger:
         live: int = await self._runner.run(_HEARTBEAT, (f"{self._prefix}|replicas".encode(),), args)
         return live
 
+    def tag(self, charge: Charge) -> str:
+        """The hash tag of the key of a charge."""
+        return (self._plans.get(id(charge.limit)) or self._plan(charge.limit)).naming.tag(charge.key)
+
     async def ready(self) -> bool:
         """Whether Redis answers and takes writes now."""
         try:
@@ -196,9 +216,8 @@ class RedisLedger:
         return plan
 
     def _tag(self, charges: Sequence[Charge]) -> str:
-        namings = [(self._plans.get(id(charge.limit)) or self._plan(charge.limit)).naming for charge in charges]
-        first = next((i for i, naming in enumerate(namings) if naming.bound), 0)
-        return namings[first].tag(charges[first].key)
+        tags = [self.tag(charge) for charge in charges]
+        return next((tag for tag in tags if not is_shared(tag)), tags[0])
 
     def _calendar(self, name: str) -> str:
         resets, time_zone = name.split(" ")

@@ -1,9 +1,9 @@
 """Calls of Lua scripts, coalesced: what one turn of the event loop asks for goes to Redis in one write.
 
 One connection, one batch at a time. While a batch is out the next one collects, so batches grow with the load and a
-single call waits for nothing. All the calls of one script in a batch are one EVALSHA, whose reply has one element a
-call; a script that Redis does not know is sent again as EVAL, which teaches it. NOSCRIPT means that nothing ran, so
-this repeats nothing. Nothing else is ever repeated: when a reply is lost, nobody can say whether the script ran.
+single call waits for nothing. All the calls of one script and `group` in a batch are one EVALSHA, whose reply has one
+element a call; a script that Redis does not know is loaded and called again. NOSCRIPT means that nothing ran, so this
+repeats nothing. Nothing else is ever repeated here: when a reply is lost, nobody can say whether the script ran.
 
 A script is told when its callers give up, so a store that was frozen does not, when it thaws, do what nobody waits for
 any more. That needs its clock: each reply brings it, and one that is older than `_FRESH` is not relied upon.
@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -29,7 +29,15 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from tidegate.errors import StoreUnavailable
 
@@ -44,6 +52,18 @@ class StoreTimedOut(StoreUnavailable):
 
 class ScriptFailed(StoreUnavailable):
     """The store answered, but this one call failed in it (a key of another type, say). Others are not affected."""
+
+
+class SlotMoving(StoreUnavailable):
+    """A slot of a cluster was being moved for too long: nothing was done. Its node is well, and serves its others."""
+
+
+class Redirected(StoreUnavailable):
+    """A node of a cluster did nothing with a call: `reply` says where the slot is, or that it is nowhere just now."""
+
+    def __init__(self, reply: ResponseError) -> None:
+        super().__init__(f"the limit store is a cluster, and its slots are elsewhere: {reply}")
+        self.reply = reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +85,24 @@ def load_script(*names: str) -> Script:
 
 
 class _Call:
-    __slots__ = ("args", "at", "future", "keys", "now", "script")
+    __slots__ = ("args", "asking", "at", "future", "group", "keys", "now", "script")
 
     def __init__(
-        self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes, loop: asyncio.AbstractEventLoop
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[bytes],
+        now: bytes,
+        group: int,
+        asking: bool,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.script = script
         self.keys = keys
         self.args = args
         self.now = now
+        self.group = group
+        self.asking = asking
         self.at = loop.time()
         self.future: asyncio.Future[Any] = loop.create_future()
 
@@ -105,15 +134,31 @@ class ScriptRunner:
         self._ahead = 0  # the server's clock less this loop's, microseconds, as learnt at `_learnt` (loop time)
         self._learnt = -math.inf
 
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
-        """One call's element of the reply. Raises `StoreUnavailable`.
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return self._flushing is None
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[bytes],
+        now: bytes = b"",
+        *,
+        group: int = 0,
+        asking: bool = False,
+    ) -> Any:
+        """One call's element of the reply. Raises `StoreUnavailable`, and `Redirected` when nothing ran.
 
         A caller that is cancelled leaves the others alone; if its call had been sent, what it did stands. `now`, for
-        tests, is the time in microseconds, and is taken from the first call of a batch.
+        tests, is the time in microseconds, and is taken from the first call of a batch. Calls of different groups are
+        not sent in one EVALSHA; all of a group are `asking` (for a slot that a cluster is just moving to this node), or
+        none.
         """
         if self._closed:
             raise StoreUnavailable("closed")
-        call = _Call(script, keys, args, now, asyncio.get_running_loop())
+        call = _Call(script, keys, args, now, group, asking, asyncio.get_running_loop())
         self._waiting.append(call)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
@@ -175,25 +220,33 @@ class ScriptRunner:
                 timer.cancel()
 
     async def _converse(self, batch: list[_Call], until: float) -> None:
-        groups: dict[bytes, list[_Call]] = {}
+        groups: dict[tuple[bytes, int], list[_Call]] = {}
         for call in batch:
-            groups.setdefault(call.script.sha, []).append(call)
-        unknown = await self._evaluate(groups.values(), until, by_sha=True)
-        if unknown:
-            await self._evaluate(unknown, until, by_sha=False)
+            groups.setdefault((call.script.sha, call.group), []).append(call)
+        unknown = await self._evaluate(groups.values(), until, load=False)
+        for calls in await self._evaluate(unknown, until, load=True) if unknown else ():
+            self._fail(calls, StoreUnavailable("the limit store forgot a script that it had just loaded"))
 
-    async def _evaluate(self, groups: Iterable[list[_Call]], until: float, *, by_sha: bool) -> list[list[_Call]]:
+    async def _evaluate(self, groups: Collection[list[_Call]], until: float, *, load: bool) -> list[list[_Call]]:
         connection = self._connection or await self._connect()
         sent = asyncio.get_running_loop().time()
-        packed = [_pack(calls, by_sha, self._gives_up(calls[0], sent, until)) for calls in groups]
+        scripts = {calls[0].script for calls in groups} if load else ()
+        packed = [_command(b"SCRIPT", b"LOAD", script.source) for script in scripts]
+        packed += [_pack(calls, self._gives_up(calls[0], sent, until)) for calls in groups]
         await connection.send_packed_command(packed, check_health=False)
+        for _ in scripts:
+            await connection.read_response()
         unknown = []
         refused = None
         for calls in groups:
+            if calls[0].asking:
+                await connection.read_response()  # refused, the answer to what follows is lost, and so the connection
             try:
                 now, replies = await connection.read_response()
             except NoScriptError:
                 unknown.append(calls)
+            except (MovedError, AskError, TryAgainError, ClusterDownError) as elsewhere:
+                self._fail(calls, Redirected(elsewhere))
             except ResponseError as error:
                 refused = error
                 self._fail(calls, StoreUnavailable(f"the limit store refused: {error}"))
@@ -243,11 +296,14 @@ class ScriptRunner:
             call.fail(error)
 
 
-def _pack(calls: list[_Call], by_sha: bool, gives_up: bytes) -> bytes:
-    script = calls[0].script
+def _pack(calls: list[_Call], gives_up: bytes) -> bytes:
+    first = calls[0]
     keys = [key for call in calls for key in call.keys]
     args = [arg for call in calls for arg in call.args]
-    head = (b"EVALSHA", script.sha) if by_sha else (b"EVAL", script.source)
-    command: Any = (*head, str(len(keys)).encode(), *keys, calls[0].now, gives_up, *args)
-    packed: bytes = hiredis.pack_command(command)
+    packed = _command(b"EVALSHA", first.script.sha, str(len(keys)).encode(), *keys, first.now, gives_up, *args)
+    return _command(b"ASKING") + packed if first.asking else packed
+
+
+def _command(*parts: bytes) -> bytes:
+    packed: bytes = hiredis.pack_command(parts)  # type: ignore[arg-type]  # it takes bytes too
     return packed

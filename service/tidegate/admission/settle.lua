@@ -3,12 +3,15 @@
 -- Reply, a reservation: 1 when it was settled, 0 when it is unknown, expired or was settled before; or a text when it
 -- failed. The reservation is deleted in the same step, so it is settled once.
 
-local function settle(reservation, text)
-  local records = call('GET', reservation)
-  if call('DEL', reservation) == 0 then return 0 end
+local function settle(reservation, actual)
+  local text = call('GET', reservation)
+  if not text then return 0 end
+  local records = cmsgpack.unpack(text)
+  all_here(reservation, records)
+  call('DEL', reservation)
   local costs = {}
-  for unit, cost in string.gmatch(text, '(%a)(%d+)') do costs[unit] = min(tonumber(cost), MAX_COST) end
-  for _, record in ipairs(cmsgpack.unpack(records)) do
+  for unit, cost in string.gmatch(actual, '(%a)(%d+)') do costs[unit] = min(tonumber(cost), MAX_COST) end
+  for _, record in ipairs(records) do
     local key, planned, charged, at, index, before = unpack(record)
     local plan = plan_of(planned)
     local cost = costs[plan.unit]
