@@ -12,9 +12,7 @@ from tidegate.cli import app
 from tidegate.policy import parse_policy
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [
-    ROOT / name for name in ("README.md", "docs/architecture.md", "docs/limits.md", "docs/policy.md", "CHANGELOG.md")
-]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 

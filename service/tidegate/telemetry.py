@@ -164,9 +164,9 @@ class Telemetry:
         else:
             self.log.warning("the limit store is out, the policy's on_outage holds")
 
-    def store_silent(self) -> None:
+    def store_silent(self, reason: str) -> None:
         """The limit store does not answer when the process starts."""
-        self.log.warning("the limit store does not answer yet")
+        self.log.warning("the limit store does not answer yet", reason=reason)
 
     def error(self, failure: Exception) -> None:
         """An unexpected exception that became a deny. Its type and place, not its text: text may quote input."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tidegate.demo.redis_server import RedisServer, running_redis
 
+from tests.admission.redis_cluster import RedisCluster, running_cluster
 from tests.admission.world import Book
 from tests.admission.world import book as new_book
 
@@ -24,8 +25,27 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop(kill=True)
 
 
-@pytest.fixture(params=["reference", "memory", "redis"])
-async def book(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Book]:
-    made = new_book(request.param, redis_url)
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def cluster_url(shared_cluster: RedisCluster) -> str:
+    return shared_cluster.url
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    with running_cluster(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["reference", "memory", "redis", "cluster"])
+async def book(request: pytest.FixtureRequest) -> AsyncIterator[Book]:
+    stores = {"redis": "redis_url", "cluster": "cluster_url"}
+    url = request.getfixturevalue(stores[request.param]) if request.param in stores else ""
+    made = new_book(request.param, url)
     yield made
     await made.ledger.close()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, get_args
 
+from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.ledger import Extension, Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.periods import NOMINAL
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.reference import Key, State, decide, fresh, key_of
 from tidegate.admission.reference_holds import Taken, extend, found_at, next_number, settle
+from tidegate.admission.slots import ClusterUrl
+from tidegate.admission.spanning import SpanningLedger
 from tidegate.model import Admission, Algorithm, Charge, Limit, LimitState, Unit
 
 SECOND = 1_000_000
@@ -34,9 +37,10 @@ def limit(
     shadow: bool = False,
     resets: Resets = "hour",
     time_zone: str = "UTC",
+    per: tuple[str, ...] = (),
 ) -> Limit:
     """A limit of which a test names only what matters to it."""
-    made = Limit(scope, name, algorithm, capacity, period, cost=cost, shadow=shadow)
+    made = Limit(scope, name, algorithm, capacity, period, cost=cost, shadow=shadow, per=per)
     if algorithm == "token_bucket":
         return replace(made, refill=refill)
     if algorithm == "quota":
@@ -147,13 +151,42 @@ class Book:
         self.clock.us += round(seconds * SECOND)
 
 
+class OneStore:
+    """All places in one ledger, without breakers."""
+
+    def __init__(self, store: RedisLedger) -> None:
+        self.store = store
+
+    def tag(self, charge: Charge) -> str:
+        return self.store.tag(charge)
+
+    def at(self, _tag: str) -> RedisLedger:
+        return self.store
+
+    async def ready(self) -> bool:
+        return await self.store.ready()
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+def cluster_ledger(
+    url: str, prefix: str, timeout: float = 5.0, now_us: Callable[[], int] | None = None
+) -> SpanningLedger:
+    """A ledger over a cluster as it is, with no breaker before it."""
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout)
+    return SpanningLedger(OneStore(RedisLedger(runner, prefix=prefix, now_us=now_us)))
+
+
 def book(kind: str, url: str) -> Book:
-    """A fresh book; the Redis one has a prefix of its own."""
+    """A fresh book; one in Redis has a prefix of its own. `url` is of a Redis, or of a cluster for that."""
     clock = HandClock()
     if kind == "reference":
         return Book(ReferenceLedger(clock), clock)
     if kind == "memory":
         return Book(MemoryLedger(clock), clock)
+    if kind == "cluster":
+        return Book(cluster_ledger(url, secrets.token_hex(6), now_us=lambda: clock.us), clock)
     redis = RedisLedger(url, prefix=secrets.token_hex(6), timeout=5.0, now_us=lambda: clock.us)
     return Book(redis, clock)
 

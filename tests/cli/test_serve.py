@@ -38,6 +38,9 @@ def refused(policy: Path, *flags: str) -> str:
     return lines[0]
 
 
+STORES = "must be memory://, or begin with redis://, rediss://, unix://, redis+cluster://, rediss+cluster://"
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
@@ -45,13 +48,11 @@ def refused(policy: Path, *flags: str) -> str:
         (["--listen", "127.0.0.1:70000"], "--listen: port 70000 is not in 1 to 65535"),
         (["--listen", "127.0.0.1:65535", "--workers", "2"], "--listen: port 65536 is not in 1 to 65535 (worker 1)"),
         (["--metrics", "unix:/x"], "--metrics: 'unix:/x' is not host:port or [v6]:port"),
-        (["--store", "disk://x"], "--store: must be memory://, or begin with redis://, rediss://, unix://"),
+        (["--store", "disk://x"], f"--store: {STORES}"),
         (["--store", "redis://localhost:x"], "--store: Port could not be cast to integer value as 'x'"),
         (["--store", "redis://localhost?colour=1"], "--store: got an unexpected keyword argument 'colour'"),
-        (
-            ["--store", "disk://x", "--workers", "2"],
-            "--store: must be memory://, or begin with redis://, rediss://, unix://",
-        ),
+        (["--store", "disk://x", "--workers", "2"], f"--store: {STORES}"),
+        (["--store", "redis+cluster://h:1,:2"], "--store: each node must be host:port"),
         (["--tls-cert", "x.pem"], "--tls-cert and --tls-key go together, and --tls-client-ca needs both"),
         (
             ["--tls-cert", "/none/x.pem", "--tls-key", "/none/x.pem"],

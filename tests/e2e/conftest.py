@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tidegate.demo.redis_server import running_redis
 
+from tests.admission.redis_cluster import running_cluster
 from tests.e2e.stack import Gate, running_gate
 from tests.e2e.upstream import Upstream
 
@@ -44,7 +46,12 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "memory":
         yield {}
         return
-    with running_redis(directory=tmp_path_factory.mktemp("store")) as url:
+    directory = tmp_path_factory.mktemp("store")
+    with ExitStack() as stack:
+        if request.param == "cluster":
+            url = stack.enter_context(running_cluster(directory)).url
+        else:
+            url = stack.enter_context(running_redis(directory=directory))
         yield {"store": url, "store-timeout": 1.0}  # a busy machine is no outage
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tidegate.demo.redis_server import RedisServer
 
+from tests.admission.redis_cluster import RedisCluster
 from tests.e2e.keys import POLICY
 from tests.e2e.stack import Gate, running_gate, until
 from tests.e2e.upstream import Upstream, chat, json_answer
@@ -19,17 +20,18 @@ from tests.e2e.upstream import Upstream, chat, json_answer
 LIMIT = 40
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
+@pytest.fixture(params=["redis", "cluster"])
+def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer | RedisCluster]:
+    directory = tmp_path / "redis"
+    server = RedisServer(directory) if request.param == "redis" else RedisCluster(directory)
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def shared(tmp_path: Path, upstream: Upstream, redis: RedisServer) -> Iterator[Gate]:
-    """Two workers that count in one Redis."""
+def shared(tmp_path: Path, upstream: Upstream, redis: RedisServer | RedisCluster) -> Iterator[Gate]:
+    """Two workers that count in one Redis, or in one cluster."""
     policy = POLICY.replace("limit: 1, window", f"limit: {LIMIT}, window")
     flags = {"store": redis.url, "replicas": 2}
     with running_gate(tmp_path, upstream, workers=2, policy=policy, flags=flags) as gate:
@@ -43,7 +45,7 @@ async def burst(gate: Gate, count: int, key: str) -> Counter[int]:
     return Counter(answer.status_code for answer in answers)
 
 
-async def test_a_limit_holds_over_all_workers(shared: Gate, redis: RedisServer) -> None:
+async def test_a_limit_holds_over_all_workers(shared: Gate, redis: RedisServer | RedisCluster) -> None:
     assert await burst(shared, 80, "metered-1") == {200: LIMIT, 429: 80 - LIMIT}
     assert min(shared.metric("tidegate_decisions_total", worker) for worker in range(2)) > 0
     redis.stop()

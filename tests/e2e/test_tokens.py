@@ -24,6 +24,8 @@ version: 1
 platform:
   identity:
     api_keys: {header: authorization, file: keys.yaml}
+  floor:  # tenants share it, so it lies in another slot of a cluster
+    limits: [{name: all, algorithm: quota, limit: 1000000000, period: month, per: [model], cost: tokens, shadow: true}]
 tiers:
   free:
     limits:
@@ -52,6 +54,7 @@ endpoints:
 PATHS = ["/v1/chat/completions", "/v1/completions"]
 NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
 _numbers = itertools.count()
+pytestmark = pytest.mark.parametrize("store", ["memory", "redis", "cluster"], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

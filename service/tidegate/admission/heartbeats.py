@@ -37,16 +37,18 @@ class Heartbeats:
         self._sleep = sleep
         self._counts = deque([max(1, assumed)], maxlen=max(1, round(lasts / interval)))
         self._task: asyncio.Task[None] | None = None
+        self.failure = ""
 
     def __call__(self) -> int:
         """The number of live replicas, at least 1."""
         return max(self._counts)
 
     async def beat(self) -> bool:
-        """Count this replica and learn how many there are; False, and nothing changes, when Redis is out."""
+        """Count this replica and learn how many there are; False, and `failure` says why, when Redis is out."""
         try:
             self._counts.append(max(1, await self._store.beat(self._name, self._lasts)))
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            self.failure = str(error)
             return False
         return True
 

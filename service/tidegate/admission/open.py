@@ -7,27 +7,38 @@ from typing import Final
 
 from redis.asyncio.connection import ConnectionPool
 
+from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.outage import OnOutage, OutageLedger, State
 from tidegate.admission.redis import RedisLedger
+from tidegate.admission.shards import Shards
+from tidegate.admission.slots import ClusterUrl
+from tidegate.admission.spanning import SpanningLedger
 from tidegate.clock import Clock
 
 MEMORY: Final = "memory://"
 _REDIS: Final = ("redis://", "rediss://", "unix://")
+_CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
 
 
 def check_url(url: str) -> None:
     """Raises ValueError, with words for who wrote it, when no ledger can be at `url`. Connects to nothing."""
     if url == MEMORY:
         return
-    if not url.startswith(_REDIS):
-        raise ValueError(f"must be {MEMORY}, or begin with {', '.join(_REDIS)}")
+    if not url.startswith((*_REDIS, *_CLUSTER)):
+        raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *_CLUSTER))}")
+    clustered = url.startswith(_CLUSTER)
+    if clustered:
+        cluster = ClusterUrl(url)
+        url = cluster.node(cluster.seeds[0])
     try:
-        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
+        connection = ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]  # untyped in redis-py
     except TypeError as error:  # an option after "?" that its connections do not have
         raise ValueError(str(error).partition("() ")[2] or str(error)) from None
+    if clustered and connection.db:
+        raise ValueError("a cluster has one database, number 0")
 
 
 async def open_ledger(
@@ -38,21 +49,35 @@ async def open_ledger(
     replicas: int = 1,
     on_outage: Callable[[], OnOutage] = lambda: "share",
     on_state: Callable[[State], None] = lambda _: None,
-    on_silence: Callable[[], None] = lambda: None,
+    on_silence: Callable[[str], None] = lambda _: None,
 ) -> Ledger:
-    """The ledger at `url`: "memory://", or a Redis as "redis://", "rediss://" or "unix://". Raises ValueError.
+    """The ledger at `url`: "memory://", a Redis ("redis://", "rediss://", "unix://"), or a Redis Cluster. ValueError.
+
+    A cluster is "redis+cluster://host:port,host:port", or "rediss+cluster://" for TLS; each master has a breaker.
 
     A Redis need not be there yet: until it is, an outage is what there is. `timeout` is how long a decision waits for
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
-    ("open") and ends ("closed"), and `on_silence` when the store does not answer now.
+    ("open") and ends ("closed"), and `on_silence` why the store does not answer now.
     """
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
-    store = RedisLedger(url, timeout=timeout, clock=clock)
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(_CLUSTER) else None
+    store = RedisLedger(runner or url, timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     if not await heartbeats.beat():
-        on_silence()
+        on_silence(heartbeats.failure)
     heartbeats.start()
+    if runner is not None:
+        return SpanningLedger(
+            Shards(
+                store,
+                runner,
+                memory=lambda: MemoryLedger(clock),
+                heartbeats=heartbeats,
+                on_outage=on_outage,
+                on_state=on_state,
+            )
+        )
     return OutageLedger(store, MemoryLedger(clock), replicas=heartbeats, on_outage=on_outage, on_state=on_state)

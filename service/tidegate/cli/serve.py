@@ -24,7 +24,11 @@ def serve(
     ] = "127.0.0.1:9501",
     store: Annotated[
         str,
-        typer.Option(envvar="TIDEGATE_STORE", help="Where limits are counted: memory://, redis://, rediss://, unix://"),
+        typer.Option(
+            envvar="TIDEGATE_STORE",
+            help="Where limits are counted: memory://, redis://, rediss://, unix://, or a Redis Cluster: "
+            "redis+cluster://host:port,host:port, rediss+cluster://",
+        ),
     ] = "memory://",
     workers: Annotated[
         int, typer.Option(envvar="TIDEGATE_WORKERS", min=1, max=64, help="Processes; worker i listens on port + i.")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,10 +35,14 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """One redis-server process that keeps nothing on disk, on a TCP `port` of loopback. It starts empty each time."""
+    """One redis-server process that keeps nothing on disk, on a TCP `port` of loopback. It starts empty each time.
 
-    def __init__(self, directory: Path, port: int | None = None) -> None:
+    `options` are more of its own, "--name" and value.
+    """
+
+    def __init__(self, directory: Path, port: int | None = None, options: Sequence[str] = ()) -> None:
         self._directory = directory
+        self._options = options
         self._port = port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}"
@@ -57,7 +61,7 @@ class RedisServer:
             [
                 str(find_redis_server()), "--port", str(self._port), "--bind", "127.0.0.1",
                 "--dir", str(self._directory), "--logfile", "redis.log",
-                "--save", "", "--appendonly", "no", "--daemonize", "no",
+                "--save", "", "--appendonly", "no", "--daemonize", "no", *self._options,
             ],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
