@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -26,6 +26,7 @@ FLAT: Final = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL}(?:[
 NUMERALS: Final = re.compile(_NUMERAL)
 _WALK = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL})|[\[\]{{}},]")
 _BRACKETS = re.compile(rf"{STRING}|([\[{{])|[\]}}]")
+_MEMBERS = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|[\[{{,}}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAX_DIGITS = 64
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -86,6 +87,46 @@ def close_of(text: str, start: int) -> int:
             if depth == 0:
                 return mark.end()
     raise MalformedBody("a bracket is not closed")
+
+
+class Member(NamedTuple):
+    """One member of an object: where its key begins, where its value begins, and where that ends."""
+
+    start: int
+    value: int
+    end: int
+
+
+def members(text: str, start: int) -> dict[str, Member]:
+    """The members of the object that opens at `start` of a valid document; what stands inside them is passed over.
+
+    MalformedBody when a key stands twice in it: of two, readers take different ones.
+    """
+    found: dict[str, Member] = {}
+    name, key, value, at = "", 0, 0, start + 1
+    while mark := _MEMBERS.search(text, at):
+        token, colon = mark.groups()
+        at = mark.end()
+        if colon is not None:
+            name, key, value = unquote(token), mark.start(), at
+            if name in found:
+                raise MalformedBody("a key stands twice in one object")
+        elif mark[0] in ("[", "{"):
+            at = close_of(text, mark.start())
+        elif token is None:
+            if value:
+                found[name] = Member(key, value, value + len(text[value : mark.start()].rstrip(BLANK)))
+            if mark[0] == "}":
+                return found
+    raise MalformedBody("an object is not closed")
+
+
+def without(text: str, member: Member) -> str:
+    """`text` without one of its members, and without the comma that parted it from another."""
+    before = text[: member.start].rstrip(BLANK)
+    if before.endswith(","):
+        return before[:-1] + text[member.end :]
+    return text[: member.start] + text[member.end :].lstrip(BLANK).removeprefix(",")
 
 
 @dataclass(frozen=True, slots=True)
