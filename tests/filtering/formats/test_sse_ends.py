@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats import listen
 from tidegate.filtering.rewriter import rewrite
 
 from tests.filtering.formats.bodies import BLOCK, body, drive, payloads
@@ -127,6 +128,52 @@ def test_an_abort_is_an_error_event_and_an_end_on_a_fresh_event() -> None:
     assert out.endswith(b"\n\n")
     assert rewriter.feed(first) == rewriter.finish() == b""
     assert rewriter.coverage().failure == "response_withheld"
+
+
+RESPONSE = {"type": "response.output_text.delta", "item_id": "i", "delta": "Hello, "}
+MESSAGE = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello, "}}
+TOLD: dict[str, Any] = {"code": "x", "message": "y", "param": None}
+
+
+@pytest.mark.parametrize(
+    ("events", "last"),
+    [
+        ([], [{"error": {**TOLD, "type": "api_error"}}, "[DONE]"]),
+        ([{"label": "ok"}, chat("content")("Hello, ")], [{"error": {**TOLD, "type": "api_error"}}, "[DONE]"]),
+        ([RESPONSE] * 3, [{"type": "error", **TOLD, "sequence_number": 3}]),
+        ([MESSAGE] * 3, [{"type": "error", "error": {"type": "api_error", "message": "y", "code": "x"}}]),
+        ([{"type": "ping"}, MESSAGE], [{"type": "error", "error": {"type": "api_error", "message": "y", "code": "x"}}]),
+    ],
+)
+def test_an_abort_is_in_the_dialect_of_the_stream(events: list[Any], last: list[Any]) -> None:
+    stream = b"".join(map(frame, events))
+    rewriter = body("sse")
+    assert payloads(rewriter.feed(stream) + rewriter.abort("x", "y"))[len(events) :] == last
+    listening = listen("text/event-stream", Deaf(), max_bytes=1000)
+    assert listening is not None
+    listening.feed(stream)
+    assert payloads(listening.abort("x", "y")) == last
+
+
+def test_an_abort_for_want_of_room_says_so_in_its_type() -> None:
+    assert payloads(body("sse").abort("rate_limit_exceeded", "y"))[0]["error"]["type"] == "rate_limit_error"
+
+
+def test_a_body_that_passes_and_is_no_event_stream_has_no_such_ending() -> None:
+    for kind in ("application/json", "text/plain"):
+        listening = listen(kind, Deaf(), max_bytes=1000)
+        assert listening is not None
+        assert listening.abort("x", "y") == b""
+
+
+class Deaf:
+    """An observer that hears nothing."""
+
+    def document(self, document: Any) -> None: ...
+
+    def text(self, text: str) -> None: ...
+
+    def unread(self, size: int) -> None: ...
 
 
 def test_an_abort_follows_a_fault() -> None:

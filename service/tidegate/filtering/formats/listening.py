@@ -8,9 +8,8 @@ import orjson
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import Frames, split
-
-DONE = "[DONE]"
 
 
 class Observer(Protocol):
@@ -38,6 +37,7 @@ class Listening:
         self._size = 0
         self._shown = 0
         self._lost = False
+        self._speech = Speech()
 
     def feed(self, data: bytes) -> None:
         """The next bytes, cut anywhere."""
@@ -64,6 +64,10 @@ class Listening:
             except ValueError:
                 self._observer.unread(len(body))
 
+    def abort(self, code: str, message: str) -> bytes:
+        """An event stream's own ending when it is cut off here, b"" for other formats."""
+        return self._speech.error(code, message) if self._kind == "sse" else b""
+
     def _events(self, data: bytes | None) -> None:
         self._size += len(data or b"")
         try:
@@ -77,10 +81,14 @@ class Listening:
             self._give_up(max(0, self._size - self._shown))
 
     def _event(self, payload: str) -> None:
+        self._speech.event()
         try:
-            self._observer.document(orjson.loads(payload))
+            document = orjson.loads(payload)
         except ValueError:
             self._observer.text(payload)
+        else:
+            self._speech.document(document)
+            self._observer.document(document)
 
     def _give_up(self, size: int) -> None:
         self._lost = True

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage
-from tidegate.filtering.formats.json_text import dump
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.sse_events import Events
@@ -66,12 +65,11 @@ class SseBody:
         return self._reader.coverage()
 
     def abort(self, code: str, message: str) -> bytes:
-        """An error event in OpenAI's shape and the end of the stream. Only whole events have left before."""
+        """An error event in the stream's dialect and the end of the stream. Only whole events have left before."""
         self._over = True
         self._fault = None
         self._reader.tally.failure = code
-        error = {"message": message, "type": "api_error", "param": None, "code": code}
-        return (join([], dump({"error": error})) + join([], "[DONE]")).encode()
+        return self._events.speech.error(code, message)
 
     def _end(self) -> bytes:
         self._over = True

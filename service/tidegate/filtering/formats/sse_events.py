@@ -10,9 +10,10 @@ from tidegate.filtering.formats.channels import Channels, made
 from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
 from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, parse, quote, unquote, walk
-from tidegate.filtering.formats.listening import DONE, Observer
+from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
+from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
 
@@ -20,9 +21,13 @@ _MAX_PATTERNS = 4
 
 
 class Events:
-    """Rewrites events. Each call returns the frames that leave for one: made ones first, then the event itself."""
+    """Rewrites events. Each call returns the frames that leave for one: made ones first, then the event itself.
+
+    `speech` knows the stream's dialect.
+    """
 
     def __init__(self, reader: Reader, observer: Observer | None = None) -> None:
+        self.speech = Speech()
         self._reader = reader
         self._observer = observer
         self._channels = Channels()
@@ -42,6 +47,7 @@ class Events:
             return ""
         if payload is None:
             return join(lines, None)
+        self.speech.event()
         for pattern in self._patterns:
             tokens = pattern.fill(payload)
             if tokens is not None:
@@ -133,6 +139,7 @@ class Events:
         reader = self._reader
         document = parse(payload)
         reading = read(document)
+        self.speech.document(document)
         leaves = list(walk(payload))  # the whole event is walked, hence valid, before any of it is taken
         if self._observer is not None:
             self._observer.document(document)
