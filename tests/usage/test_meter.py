@@ -115,6 +115,59 @@ def test_a_lying_usage_is_not_believed_but_counted(lie: Any) -> None:
     assert metered(chat("x" * 40, **usage(7, 3, total_tokens=lie))) == (7, 3, 10)
 
 
+def lies(*documents: Any) -> tuple[int, int]:
+    """(completion, how many figures were not believed)."""
+    meter = Meter()
+    for document in documents:
+        meter.document(document)
+    return meter.costs(10).completion_tokens, meter.lies
+
+
+def test_a_usage_that_shrinks_is_not_believed() -> None:
+    more, less = usage(7, 50), usage(7, 3)
+    assert lies(delta("a", **more), delta("b", **less)) == (50 + 1, 1)
+    assert metered(delta("a", **usage(7, 1)), delta("b", **usage(3, 1))) == (7, 1, 8)
+    assert lies(delta("a", **usage(7, 1)), delta("b", **usage(3, 1)))[1] == 1
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}
+    end = {"type": "message_delta", "usage": {"input_tokens": 0, "output_tokens": 6}}
+    assert lies(start, end) == (6, 0)  # gateways that tell the prompt once
+
+
+@pytest.mark.parametrize("told", [0, 1, 12])
+@pytest.mark.parametrize(
+    "document",
+    [
+        chat("x" * 400),
+        {"choices": [{"index": 0, "delta": {"content": "x" * 400}}]},
+        {"choices": [{"text": "x" * 400}]},
+        {"choices": [{"message": {"tool_calls": [{"function": {"arguments": "x" * 400}}]}}]},
+    ],
+)
+def test_a_completion_far_below_the_text_that_came_is_not_believed(document: dict[str, Any], told: int) -> None:
+    assert lies(document, {"choices": [], **usage(7, told)}) == (100, 1)
+    assert lies({**document, **usage(7, told, total_tokens=7 + told)}) == (100, 1)
+    assert lies(document, {"choices": [], **usage(7, 13)}) == (13, 0)
+
+
+def test_nor_is_one_of_another_dialect() -> None:
+    pieces = [{"type": "response.output_text.delta", "delta": "x" * 400}]
+    assert lies(*pieces, {"type": "response.completed", "response": {"usage": {"output_tokens": 0}}}) == (100, 1)
+    block = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x" * 400}}
+    assert lies(block, {"type": "message_delta", "usage": {"output_tokens": 1}}) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"data": [{"b64_json": "A" * 4000}], "usage": {"input_tokens": 5, "output_tokens": 9}},
+        {"output": [{"type": "image_generation_call", "result": "A" * 4000}], "usage": {"output_tokens": 9}},
+        {"choices": [{"message": {"audio": {"data": "A" * 4000, "transcript": "Hi"}}}], **usage(5, 9)},
+    ],
+)
+def test_sound_and_images_in_letters_are_no_text_that_a_usage_could_fall_short_of(document: dict[str, Any]) -> None:
+    assert lies(document) == (9, 0)
+
+
 @settings(deadline=None)
 @given(
     st.lists(

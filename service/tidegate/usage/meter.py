@@ -6,7 +6,11 @@ names, in the first event under `message`, with the tokens of its prompt cache b
 OpenAI gives those of its cache under `prompt_tokens_details` or `input_tokens_details`.
 
 The last `usage` wins, figure by figure, and text that comes after it is counted on top: so a stream that was cut off
-after an early `usage` is not free. A figure that is no count, or over 2^40, is not believed and adds to `lies`.
+after an early `usage` is not free.
+
+A figure is not believed, and adds to `lies`, when it is no count, over 2^40, or less than an earlier one; nor is a
+completion of less than one token for 32 bytes of the text that we saw, an eighth of what we would count. What stood
+before stands then, and text is counted. A prompt is believed: only the model knows what its template comes to.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ _COMPLETION: Final = ("completion_tokens", "output_tokens")
 _CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _DETAILED: Final = ("cached_tokens", "cache_write_tokens")
+_MAX_BYTES: Final = 32  # of text for one token; no tokenizer comes near it but for long runs of one character
 # Strings of an answer that the model did not write.
 _LABELS: Final = frozenset(
     {"id", "call_id", "item_id", "tool_call_id", "type", "role", "object", "model", "status", "event", "index"}
@@ -33,6 +38,8 @@ class Meter:
     def __init__(self) -> None:
         self.lies = 0
         self._size = 0
+        self._seen = 0  # of that, what is text for sure: not sound or an image in letters
+        self._is_text = False
         self._known_at = 0
         self._prompt: int | None = None
         self._cached = (0, 0)  # of the prompt: read from the model's cache, written to it
@@ -44,14 +51,15 @@ class Meter:
         if not isinstance(document, dict):
             self._size += _size_of(document)
             return
-        self._size += _size_of(_written(document))
+        written, self._is_text = _written(document)
+        self._count(_size_of(written))
         for holder in (document, document.get("response"), document.get("message")):
             if isinstance(holder, dict) and holder.get("usage") is not None:
                 self._usage(holder["usage"])
 
     def text(self, text: str) -> None:
         """A piece of what the model wrote."""
-        self._size += _length(text)
+        self._count(_length(text))
 
     def unread(self, size: int) -> None:
         """`size` bytes that nobody could decode: all of them count as text."""
@@ -72,6 +80,11 @@ class Meter:
         )
 
     @property
+    def written(self) -> int:
+        """Bytes of text so far."""
+        return self._size
+
+    @property
     def told(self) -> bool:
         """Whether a usage that can be believed has come."""
         return self._completion is not None or self._prompt is not None
@@ -84,14 +97,25 @@ class Meter:
         total = self._figure(usage, "total_tokens")
         if prompt is not None:
             beside = self._pair(usage, _CACHED) if "input_tokens" in usage else (0, 0)
-            prompt += sum(beside)
-            self._prompt = min(prompt, MAX_UNITS)
-            self._cached = self._part_of(self._prompt, usage, beside)
+            prompt = min(prompt + sum(beside), MAX_UNITS)
+            if prompt >= (self._prompt or 0):
+                self._prompt, self._cached = prompt, self._part_of(prompt, usage, beside)
+            else:
+                self.lies += prompt > 0
         if completion is None and total is not None and prompt is not None and not _has(usage, _COMPLETION):
             completion = max(0, total - prompt)  # embeddings: nothing was written
-        if completion is not None:
-            self._completion, self._total = completion, total
-            self._known_at = self._size
+        if completion is None:
+            return
+        if completion < (self._completion or 0) or completion * _MAX_BYTES < self._seen:
+            self.lies += 1
+            return
+        self._completion, self._total = completion, total
+        self._known_at = self._size
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._is_text:
+            self._seen += size
 
     def _part_of(self, prompt: int, usage: dict[str, Any], beside: tuple[int, int]) -> tuple[int, int]:
         """How much of the prompt the model's cache gave and took; nothing where that is more than the prompt."""
@@ -124,25 +148,26 @@ def _has(usage: dict[str, Any], names: tuple[str, ...]) -> bool:
     return any(usage.get(name) is not None for name in names)
 
 
-def _written(document: dict[str, Any]) -> Any:
-    """The part of a document that the model wrote and that no other event repeats."""
+def _written(document: dict[str, Any]) -> tuple[Any, bool]:
+    """The part of a document that the model wrote and that no other event repeats, and whether it is text for sure."""
     choices = document.get("choices")
     if isinstance(choices, list):
-        return [_of_choice(choice) for choice in choices if isinstance(choice, dict)]
+        parts = [part for choice in choices if isinstance(choice, dict) for part in _of_choice(choice)]
+        return parts, not any(isinstance(part, dict) and "audio" in part for part in parts)
     kind = document.get("type")
     if isinstance(kind, str):
         if kind.startswith("response."):
             delta = document.get("delta")
-            return delta if isinstance(delta, str) else None
+            return (delta, "audio" not in kind) if isinstance(delta, str) else (None, False)
         if kind == "content_block_delta":
-            return document.get("delta")
+            return document.get("delta"), True
         if kind in ("ping", "error") or kind.startswith(("message_", "content_block_")):
-            return None
+            return None, False
     if isinstance(document.get("output"), list):
-        return document["output"]
+        return document["output"], False
     if document.get("object") == "list" and isinstance(document.get("data"), list):
-        return None  # embeddings, or a list of models
-    return None if "error" in document and len(document) == 1 else document
+        return None, False  # embeddings, or a list of models
+    return None if "error" in document and len(document) == 1 else document, False
 
 
 def _of_choice(choice: dict[str, Any]) -> list[Any]:
