@@ -192,6 +192,23 @@ def exceeded(admission: Admission) -> tuple[Limit, ...]:
     return tuple([state.limit for state in admission.states if state.retry_after]) if admission.refused else ()
 
 
+class Hold(NamedTuple):
+    """What a reservation set aside for an exchange, until it is settled.
+
+    `amounts` are the (unit, amount) that a response may use up while it runs; `limits` the names of the limits that
+    count those units and can refuse more. The reservation lapses after `seconds` unless it is extended, and what it
+    holds of limits on concurrency after `lease`, which is no longer.
+    """
+
+    seconds: float = 0.0
+    amounts: tuple[tuple[str, int], ...] = ()
+    limits: tuple[str, ...] = ()
+    lease: float = 0.0
+
+
+_NOTHING = Hold()
+
+
 @dataclass(frozen=True, slots=True)
 class Deny:
     """A refusal: what the caller may know. `detail` is for our own records and never leaves.
@@ -214,7 +231,7 @@ class Allow:
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
     to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
     was reserved for the prompt, 0 when no limit is priced by it. `price` is the model's as it was when the request was
-    admitted, None when no limit counts money.
+    admitted, None when no limit counts money; `hold` is what the admission's reservation holds.
     """
 
     identity: Identity
@@ -226,6 +243,7 @@ class Allow:
     max_response: int = 4 * 1024 * 1024
     prompt_tokens: int = 0
     price: Price | None = None
+    hold: Hold = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)

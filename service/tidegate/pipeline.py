@@ -12,7 +12,7 @@ from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
-from tidegate.usage.costs import hold_seconds, is_priced
+from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
 from tidegate.usage.estimate import costs_of
 from tidegate.usage.price import counts_money, in_money
 
@@ -90,8 +90,8 @@ class Pipeline:
             "method": request.method,
         }
         verdict: Allow | Deny
-        prompt = 0
-        hold = hold_seconds(access.limits)
+        seconds = hold_seconds(access.limits)
+        estimate = Costs()
         price: Price | None = None
         if is_priced(access.limits):
             costs = costs_of(request)
@@ -102,12 +102,12 @@ class Pipeline:
                 return Decision(
                     request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
                 )
-            prompt = costs.prompt_tokens
+            estimate = costs
             admission = await self._ledger.reserve(
-                charges_for(access.limits, attributes, costs.as_mapping()), hold=hold
+                charges_for(access.limits, attributes, costs.as_mapping()), hold=seconds
             )
         else:
-            admission = await self._ledger.reserve(charges_for(access.limits, attributes), hold=hold)
+            admission = await self._ledger.reserve(charges_for(access.limits, attributes), hold=seconds)
         if admission.refused is None:
             verdict = Allow(
                 identity,
@@ -117,8 +117,9 @@ class Pipeline:
                 admission,
                 endpoint.unscannable,
                 endpoint.max_response,
-                prompt,
+                estimate.prompt_tokens,
                 price,
+                hold_for(access.limits, estimate, seconds),
             )
         else:
             name = admission.refused.limit.name

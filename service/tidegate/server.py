@@ -23,6 +23,7 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.holds import Holds
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
@@ -136,7 +137,8 @@ class Worker:
     async def _serve(self, ledger: Ledger) -> None:
         settings = self._settings
         settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
-        processor = self._processor(settlements)
+        holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
+        processor = self._processor(settlements, holds)
         server = self._server(ledger, processor)
         bind(server, settings)
         close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
@@ -158,7 +160,7 @@ class Worker:
             await watcher
         close_metrics()
 
-    def _processor(self, settlements: Settlements) -> process.ProcessServicer:
+    def _processor(self, settlements: Settlements, holds: Holds) -> process.ProcessServicer:
         plans = Plans(self._policy)
         key = hash_key(self._settings.pepper)
 
@@ -171,6 +173,7 @@ class Worker:
             on_error=self.telemetry.error,
             live=self.telemetry.stream,
             settlements=settlements,
+            holds=holds,
         )
 
     def _server(self, ledger: Ledger, processor: process.ProcessServicer) -> grpc.aio.Server:

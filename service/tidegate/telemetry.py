@@ -70,6 +70,7 @@ class Telemetry:
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
+        self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
 
     def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
@@ -147,6 +148,10 @@ class Telemetry:
             self._lies.inc(lies)
         if lies or outcome != "settled":
             self.log.warning("settlement", outcome=outcome, usage_refused=lies)
+
+    def extension(self, why: str, outcome: str) -> None:
+        """A stream asked for more than its reservation held ("growth"), or for more time ("renewal")."""
+        self._extensions.labels(why, outcome).inc()
 
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""

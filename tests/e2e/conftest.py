@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tidegate.demo.redis_server import running_redis
 
 from tests.admission.redis_cluster import running_cluster
+from tests.e2e import priced as tokens
 from tests.e2e.stack import Gate, running_gate
 from tests.e2e.upstream import Upstream
 
@@ -67,3 +69,19 @@ def noop_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> I
     """A policy service that decides nothing."""
     with running_gate(tmp_path_factory.mktemp("noop"), upstream, stand_in="tests.e2e.noop_policy") as running:
         yield running
+
+
+_models = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    """One worker whose limits count tokens. Do not stop anything in it."""
+    with running_gate(tmp_path_factory.mktemp("tokens"), upstream, policy=tokens.POLICY, flags=store) as running:
+        yield running
+
+
+@pytest.fixture
+def model() -> str:
+    """A model that no other test asks for: the limits of `priced` are kept per model."""
+    return f"model-{next(_models)}"

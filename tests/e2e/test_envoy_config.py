@@ -35,6 +35,7 @@ def endpoint(name: str, path: str, *, hosts: tuple[str, ...] = ("*",), body: boo
     return Endpoint(name, "acme", frozenset(hosts), path, more.pop("methods", frozenset({"POST"})), model, **more)
 
 
+CHECK, PROCESS = "envoy.filters.http.ext_authz", "envoy.filters.http.ext_proc"
 CHAT = endpoint("chat", "/v1/chat/completions", body=True, errors="openai")
 ROWS = endpoint("rows", "/v2/{model}/rows.csv/**", hosts=("models.example.com", "other.example.com"))
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -51,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "unix sockets": {"workers": (Address.parse("unix:/run/tidegate.0"), Address.parse("unix:/run/tidegate.1"))},
     "trusted hops": {"trusted_hops": 2, "identity_header_prefix": "x-who-"},
     "slow": {"check_timeout": 2.5, "idle_timeout": 600, "max_stream": 86_400},
+    "requests seen": {"endpoints": (CHAT, ROWS), "settled": frozenset({"chat", "rows"}), "asking": frozenset({"chat"})},
     "two methods": {"endpoints": (CHAT, endpoint("list", CHAT.path, methods=frozenset({"GET", "HEAD"})))},
 }
 
@@ -88,8 +90,27 @@ def test_no_retry_back_off_because_it_becomes_a_timeout() -> None:
     assert "retry_back_off" not in EnvoyConfig(**BASE).render()
 
 
+def test_process_sees_requests_by_the_mode_of_a_route_and_only_there() -> None:
+    seen = VARIANTS["requests seen"]
+    document = yaml.safe_load(EnvoyConfig(**BASE | seen).render())
+    (whole,) = [f for f in manager(document)["http_filters"] if f["name"] == PROCESS]
+    mode = whole["typed_config"]["processing_mode"]
+    assert (mode["request_header_mode"], mode["request_body_mode"]) == ("SKIP", "NONE")
+    for host in manager(document)["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            own = route.get("typed_per_filter_config", {}).get(PROCESS)
+            body = {"openai:chat": "BUFFERED", "rows": "NONE"}.get(route["name"])
+            given_ = body and mode | {"request_header_mode": "SEND", "request_body_mode": body}
+            assert (own and own["overrides"]["processing_mode"]) == given_
+    parts = yaml.safe_load(EnvoyConfig(**BASE | seen).render_filters())["typed_per_filter_config"]
+    assert {name: list(filters) for name, filters in parts.items()} == {
+        "chat": [PROCESS],
+        "rows": [CHECK, PROCESS],
+    }
+
+
 def test_no_mode_override() -> None:
-    assert "allow_mode_override" not in EnvoyConfig(**BASE).render()
+    assert "allow_mode_override" not in EnvoyConfig(**BASE | VARIANTS["requests seen"]).render()
 
 
 def test_everything_fails_closed() -> None:

@@ -5,98 +5,16 @@ Each test asks for a model of its own, and the limit is kept per model: so each 
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
-from tidegate.usage.estimate import estimate
 
-from tests.e2e.stack import Gate, running_gate, until, until_at
-from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chat, chunked, delta, event, finish, json_answer
+from tests.e2e.priced import LIMIT, NOTHING, PATHS, ask, body_of, left, reserved, settles_at, streamed
+from tests.e2e.stack import Gate, until
+from tests.e2e.upstream import Answer, Hold, Reset, chat, chunked, delta, event, finish, json_answer
 
-LIMIT = 10_000
-POLICY = """
-version: 1
-platform:
-  identity:
-    api_keys: {header: authorization, file: keys.yaml}
-  floor:  # tenants share it, so it lies in another slot of a cluster
-    limits: [{name: all, algorithm: quota, limit: 1000000000, period: month, per: [model], cost: tokens, shadow: true}]
-tiers:
-  free:
-    limits:
-      - {name: tph, algorithm: sliding_window, limit: 10000, window: 1h, per: [subject, model], cost: tokens}
-      - {name: rph, algorithm: sliding_window, limit: 1000, window: 1h, per: [subject, model]}
-rulesets:
-  pii: [{detect: [EMAIL], act: redact}]
-tenants:
-  acme: {grants: [{role: analyst, endpoints: "*"}]}
-endpoints:
-  chat:
-    owner: acme
-    match: {hosts: ["*"], path: /v1/chat/completions, methods: [POST]}
-    model: {from: body.model, allowed: {free: "*"}}
-    rulesets: [pii]
-  plain:
-    owner: acme
-    match: {hosts: ["*"], path: /v1/completions, methods: [POST]}
-    model: {from: body.model, allowed: {free: "*"}}
-  tried:
-    owner: acme
-    match: {hosts: ["*"], path: /v1/tried, methods: [POST]}
-    model: {from: body.model, allowed: {free: "*"}}
-    limits: [{name: trial, algorithm: sliding_window, limit: 20, window: 1h, cost: tokens, shadow: true}]
-"""
-PATHS = ["/v1/chat/completions", "/v1/completions"]
-NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
-_numbers = itertools.count()
 pytestmark = pytest.mark.parametrize("store", ["memory", "redis", "cluster"], indirect=True, scope="module")
-
-
-@pytest.fixture(scope="module")
-def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
-    with running_gate(tmp_path_factory.mktemp("tokens"), upstream, policy=POLICY, flags=store) as gate:
-        yield gate
-
-
-@pytest.fixture
-def model() -> str:
-    return f"model-{next(_numbers)}"
-
-
-def body_of(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": "x" * 40}], **more}
-
-
-def reserved(body: dict[str, Any]) -> int:
-    return estimate(json.dumps(body).encode()).tokens
-
-
-def ask(gate: Gate, answer: Answer, model: str, path: str = PATHS[0], **more: Any) -> httpx.Response:
-    return gate.send("POST", path, answer, json=body_of(model, **more))
-
-
-def left(answer: httpx.Response) -> int:
-    return int(answer.headers["x-ratelimit-remaining-tokens"])
-
-
-def used(gate: Gate, model: str) -> int:
-    """What stands against the limit now: told by a look that costs nothing once it is over."""
-    look = body_of(model, max_tokens=1)
-    return LIMIT - left(ask(gate, json_answer(NOTHING), model, max_tokens=1)) - reserved(look)
-
-
-def settles_at(gate: Gate, model: str, tokens: int) -> None:
-    until_at(lambda: used(gate, model), tokens)
-
-
-def streamed(*parts: Any, **more: Any) -> Answer:
-    return chunked([*parts, *finish()], **more)
-
 
 USAGE = {"usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.envoy.handoff import Handoff
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Price
+from tidegate.model import Hold, Price
 
 text = st.text(max_size=12)
 
@@ -23,6 +23,13 @@ text = st.text(max_size=12)
         text,
         st.integers(0, 2**40),
         st.none() | st.builds(Price, *[st.integers(0, 10**12)] * 5),
+        st.builds(
+            Hold,
+            st.floats(0, 1e6),
+            st.lists(st.tuples(text, st.integers(0, 2**40)), max_size=3).map(tuple),
+            st.lists(text, max_size=3).map(tuple),
+            st.floats(0, 1e6),
+        ),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -35,16 +42,34 @@ def test_anything_else_is_a_protocol_violation(raw: str) -> None:
         Handoff.decode(raw)
 
 
+HELD = Hold(6.0, (("tokens", 9),), ("tpm",), 3.0)
+GOOD = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD)
+
+
 @pytest.mark.parametrize("version", ["0", "2", "4", "true", '"3"', "3.0"])
 def test_another_version_is_refused(version: str) -> None:
-    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4)).encode()
+    assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good.replace("[3,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[3,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
 def test_a_price_of_another_shape_is_refused(price: str) -> None:
-    good = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7).encode()
-    assert good.endswith(",[]]")
+    good = GOOD.encode()
+    assert ",[1,2,3,4,0],[6.0" in good
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good.removesuffix("[]]") + price + "]")
+        Handoff.decode(good.replace("[1,2,3,4,0]", price))
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        *("[]", "7", "[6.0,[],[]]", '["6",[],[],3.0]', "[null,[],[],3.0]", "[6.0,[],[],true]", "[6.0,[],[1],3.0]"),
+        *('[6.0,[["tokens"]],[],3.0]', '[6.0,[["tokens",1.5]],[],3.0]'),
+    ],
+)
+def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
+    good = GOOD.encode()
+    start = good.index("[6.0")
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(good[:start] + hold + "]")

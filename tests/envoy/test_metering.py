@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import pytest
@@ -15,16 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.envoy.holds import Holds
 from tidegate.envoy.metering import Settlement
 from tidegate.envoy.process import ProcessServicer
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import StoreUnavailable, UnsupportedBody
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import Price
+from tidegate.model import Hold, Price
 
 from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
 
-HELD = HANDOFF._replace(reservation="res-1", prompt_tokens=100)
+HELD = HANDOFF._replace(reservation="res-1", prompt_tokens=100, hold=Hold(600.0, (("tokens", 1_000_000),), ("tpm",)))
 USAGE = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
 TOLD = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
 ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0, "money": 0}
@@ -183,7 +184,7 @@ def test_a_lying_usage_is_reported_with_the_settlement() -> None:
     assert settlement == Settlement("res-1", counted(10), lies=2)
 
 
-LEASED = HELD._replace(prompt_tokens=0)
+LEASED = HELD._replace(prompt_tokens=0, hold=Hold(600.0, lease=60.0))
 
 
 @pytest.mark.parametrize("plan", [REDACT, NOTHING, BLOCK])
@@ -273,6 +274,9 @@ class Desk:
             raise self.failure
         return self.known
 
+    async def extend(self, reservation: str, given: Mapping[str, int], *, hold: float) -> Literal["extended"]:
+        return "extended"
+
     def settlements(self) -> Settlements:
         return Settlements(self.settle, record=lambda *given: self.outcomes.append(given), on_error=self.errors.append)
 
@@ -322,7 +326,7 @@ class Line:
 def servicer(desk: Desk) -> ProcessServicer:
     return ProcessServicer(
         exchange=exchange, record=lambda *_: None, on_error=desk.errors.append, live=lambda _: None,
-        settlements=desk.settlements(),
+        settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
     )  # fmt: skip
 
 

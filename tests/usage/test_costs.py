@@ -74,8 +74,31 @@ def test_envoy_sends_the_bodies_of_those_endpoints_and_no_others() -> None:
     (listener,) = yaml.safe_load(priced)["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     routes = {r["name"]: r for host in manager["route_config"]["virtual_hosts"] for r in host["routes"]}
-    assert "typed_per_filter_config" not in routes["own"]
+    assert "disable_request_body_buffering" not in str(routes["own"])
     assert "disable_request_body_buffering" in str(routes["lent"])
+
+
+def settled_and_asking(policy: Policy) -> tuple[set[str], set[str]]:
+    config = EnvoyConfig.for_policy(policy, listen=Address("127.0.0.1", 1), workers=(Address("127.0.0.1", 2),))
+    return set(config.settled), set(config.asking)
+
+
+def test_process_sees_the_requests_whose_reservation_it_has_to_settle_and_the_bodies_that_may_ask_for_usage() -> None:
+    assert settled_and_asking(POLICY) == (set(), set())
+    for unit in UNITS:
+        settled = {"own"} if unit != "requests" else set()
+        assert settled_and_asking(with_limit("endpoint", "own", unit)) == (settled, set())
+        asking = settled if unit != "request_bytes" else set()
+        (own,) = (endpoint for endpoint in POLICY.endpoints if endpoint.name == "own")
+        for path, methods, asks in (
+            ("/v1/chat/completions", {"POST"}, True),
+            ("/v1/{kind}", {"GET", "POST"}, True),
+            ("/v1/completions", {"GET"}, False),
+            ("/v1/messages", {"POST"}, False),
+        ):
+            chat = dataclasses.replace(own, path=path, methods=frozenset(methods), limits=(limit(unit),))
+            policy = dataclasses.replace(POLICY, endpoints=(chat,))
+            assert settled_and_asking(policy) == (settled, asking if asks else set())
 
 
 def test_every_unit_has_a_cost() -> None:

@@ -83,4 +83,5 @@ def _handoff(decision: Decision, allow: Allow) -> Handoff:
         allow.admission.reservation,
         allow.prompt_tokens,
         allow.price,
+        allow.hold,
     )

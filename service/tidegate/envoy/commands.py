@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.envoy.handoff import Handoff
 from tidegate.model import Deny
+from tidegate.usage.stream_options import takes_stream_options
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The request headers event, where Envoy sends it. `body` tells whether the whole body follows, as one event."""
+
+    method: str
+    path: str
+    content_encoding: str
+    body: bool
+    handoff: Handoff | None
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether the body can be one that asks for the usage of a stream."""
+        return self.method == "POST" and not _encoded(self.content_encoding) and takes_stream_options(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +45,28 @@ class ResponseHead:
     @property
     def encoded(self) -> bool:
         """Whether what follows is compressed."""
-        return self.content_encoding.strip().lower() not in ("", "identity")
+        return _encoded(self.content_encoding)
 
     @property
     def readable(self) -> str:
         """The content type of a body that a format may read, "" for any other."""
         return "" if self.partial or self.encoded else self.content_type
+
+
+def _encoded(content_encoding: str) -> bool:
+    return content_encoding.strip().lower() not in ("", "identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Answer the request headers: let them go as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """Answer the request body: what goes to the model in its place, None for what the client sent."""
+
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +92,7 @@ class Trailers:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Replace the whole response. Possible only before `Continue`."""
+    """Replace the whole response, or answer in place of the model. Possible only before `Continue`."""
 
     deny: Deny
 
@@ -68,4 +102,16 @@ class Abort:
     """End the stream with an error: Envoy cuts the response off, nothing more leaves."""
 
 
-Command = Continue | Body | Trailers | Reply | Abort
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Ask the ledger to hold `costs` (by unit) more for a reservation, and tell the exchange what it said.
+
+    Always the last command: what follows depends on the answer.
+    """
+
+    reservation: str
+    costs: Mapping[str, int]
+    hold: float
+
+
+Command = Forward | RequestBody | Continue | Body | Trailers | Reply | Abort | Extend

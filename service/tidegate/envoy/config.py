@@ -15,7 +15,8 @@ from tidegate.envoy.bootstrap.filters import ext_authz, ext_proc, router
 from tidegate.envoy.bootstrap.local_reply import local_reply_config
 from tidegate.envoy.bootstrap.routes import UNSCANNABLE, Routes
 from tidegate.policy.compiled import Endpoint, Policy
-from tidegate.usage.costs import needs_body
+from tidegate.usage.costs import needs_body, needs_meter, needs_settling
+from tidegate.usage.stream_options import may_take_stream_options
 
 __all__ = ["Address", "EnvoyConfig", "PolicyTls"]
 
@@ -32,13 +33,16 @@ class EnvoyConfig:
     `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
     `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request.
     `max_request_bytes` is how long a request body may be that a decision has to read; `priced` names the endpoints
-    where it has to because a limit is priced in bytes, tokens or money.
+    where it has to because a limit is priced in bytes, tokens or money, `settled` those where Process sees the request
+    because a limit holds something until the exchange is over, and `asking` those of them where it may ask for usage.
     """
 
     listen: Address
     workers: tuple[Address, ...]
     endpoints: tuple[Endpoint, ...] = ()
     priced: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
+    asking: frozenset[str] = frozenset()
     default_upstream: Address | None = None
     upstreams: Mapping[str, Address] = field(default_factory=lambda: MappingProxyType({}))
     admin: Address | None = None
@@ -57,6 +61,8 @@ class EnvoyConfig:
         return cls(
             endpoints=policy.endpoints,
             priced=frozenset(endpoint.name for endpoint in policy.endpoints if needs_body(policy, endpoint)),
+            settled=frozenset(endpoint.name for endpoint in policy.endpoints if needs_settling(policy, endpoint)),
+            asking=frozenset(endpoint.name for endpoint in policy.endpoints if _asks(policy, endpoint)),
             identity_header_prefix=policy.identity_header_prefix,
             trusted_hops=policy.trusted_hops,
             **settings,
@@ -84,16 +90,26 @@ class EnvoyConfig:
 
     def render_filters(self) -> str:
         """Only what an Envoy that already exists has to take over, keyed by the message that it belongs in."""
+        routes = self._routes()
+        filters = {endpoint.name: own for endpoint in self.endpoints if (own := routes.filters_of(endpoint))}
         parts = {
             "http_connection_manager": self._connection_manager(),
             "route_config": {"request_headers_to_remove": list(UNSCANNABLE)},
+            "typed_per_filter_config": filters,  # by endpoint, for its route
             "clusters": [policy_cluster(self.workers, self.tls)],
         }
         return _dump(parts)
 
     def _routes(self) -> Routes:
         return Routes(
-            self.endpoints, self.upstreams, self.default_upstream, self.idle_timeout, self.max_stream, self.priced
+            self.endpoints,
+            self.upstreams,
+            self.default_upstream,
+            self.idle_timeout,
+            self.max_stream,
+            self.priced,
+            self.settled,
+            self.asking,
         )
 
     def _connection_manager(self) -> Json:
@@ -125,6 +141,10 @@ class EnvoyConfig:
                 router(),
             ],
         }
+
+
+def _asks(policy: Policy, endpoint: Endpoint) -> bool:
+    return "POST" in endpoint.methods and may_take_stream_options(endpoint.path) and needs_meter(policy, endpoint)
 
 
 def _strip(*prefixes: str) -> Json:

@@ -1,4 +1,6 @@
-"""The response half of one exchange as a state machine without I/O: events in, commands out.
+"""One exchange as a state machine without I/O: events in, commands out.
+
+The request half is there only where Envoy's route sends it; without it everything begins with the response.
 
 Envoy's rules it keeps (FULL_DUPLEX_STREAMED, measured on 1.40): nothing leaves before `Continue` answers the headers;
 every started body is ended exactly once; until `Continue` a `Reply` still replaces the response; after it only the
@@ -12,13 +14,28 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
-from tidegate.envoy.commands import Abort, Body, Command, Continue, Reply, ResponseHead, Trailers
+from tidegate.envoy.allowance import Answer
+from tidegate.envoy.commands import (
+    Abort,
+    Body,
+    Command,
+    Continue,
+    Forward,
+    Reply,
+    RequestBody,
+    RequestHead,
+    ResponseHead,
+    Trailers,
+)
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
+from tidegate.envoy.pacing import Pacing
 from tidegate.errors import BodyTooLarge, MalformedBody, ProtocolViolation, TidegateError
-from tidegate.filtering.formats import BodyRewriter, Coverage, Observer
+from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, format_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Deny, Reason
+from tidegate.usage.stream_options import ask_for_usage
+from tidegate.usage.unasked import WholeEvents, WithoutUsage
 
 COVERAGE_HEADER = "x-tidegate-coverage"
 
@@ -35,6 +52,8 @@ _STALE = (
 )
 _UPSTREAM = "via_upstream"
 
+Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"]
+
 
 class _State(Enum):
     HEAD = auto()  # nothing seen yet
@@ -46,7 +65,9 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class Exchange:
-    """One response. Call `head` once, then `body`/`trailers` as they come; each returns the commands to carry out.
+    """One exchange: `request` and `request_body` where Envoy sends them, `head` once, `body`/`trailers` as they come.
+
+    Each returns the commands to carry out. After `Extend` comes `extended`, and nothing before it.
 
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
@@ -56,10 +77,14 @@ class Exchange:
     plan: Callable[[Handoff], FilterPlan]
     open_body: Callable[[str, FilterPlan, int, Observer | None], BodyRewriter | None]
     handoff: Handoff | None = None
-    outcome: Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated"] = "pending"
+    outcome: Outcome = "pending"
     failure: str = ""
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
+    _forwarded: bool = True
+    _asks: bool = False
+    _pacing: Pacing | None = None
+    _events: WholeEvents | None = None
     _state: _State = _State.HEAD
     _passed: int = 0
     _skip_reason: str = ""
@@ -84,50 +109,67 @@ class Exchange:
         metering, self._metering = self._metering, None
         return metering.settlement()
 
+    def request(self, head: RequestHead) -> list[Command]:
+        """The exchange is about to reach the model."""
+        if self.handoff is not None or self._state is not _State.HEAD:
+            raise ProtocolViolation("request headers came twice, or after the response")
+        if head.handoff is None:
+            return self._withhold_unknown()
+        self._begin(head.handoff)
+        self._forwarded = not head.body
+        self._asks = head.may_ask and bool(head.handoff.hold.amounts)
+        return [Forward()]
+
+    def request_body(self, data: bytes) -> list[Command]:
+        """The whole request body."""
+        if self._forwarded or self._state is not _State.HEAD:
+            raise ProtocolViolation("a request body came before its headers, or twice")
+        self._forwarded = True
+        asked = ask_for_usage(data) if self._asks else None
+        if asked is None:
+            return [RequestBody()]
+        self._events = WithoutUsage(continuous=asked.continuous)
+        return [RequestBody(asked.body)]
+
     def head(self, head: ResponseHead) -> list[Command]:
-        """Decide how the body will be treated."""
+        """Decide how the response's body will be treated."""
         if self._state is not _State.HEAD:
             raise ProtocolViolation("response headers came twice")
-        self.handoff = head.handoff
-        if head.handoff is not None and head.handoff.reservation:
-            self._metering = Metering(head.handoff, head.status)
+        if self.handoff is None and head.handoff is not None:
+            self._begin(head.handoff)
+        if self._metering is not None:
+            self._metering.answered(head.status)
         if head.details and head.details != _UPSTREAM:
             if self._metering is not None:
                 self._metering.never_ran()
+            self._events = None
             return self._pass("local_reply", head.end)
-        if head.handoff is None:
-            deny = Deny(
-                500, Reason.INTERNAL, "The response could not be checked.", detail="no decision was handed over"
-            )
-            return self._withhold(deny, "handoff_missing")
+        if self.handoff is None:
+            return self._withhold_unknown()
         try:
-            plan = self.plan(head.handoff)
+            plan = self.plan(self.handoff)
         except TidegateError:
             deny = Deny(500, Reason.INTERNAL, "The response could not be checked.", detail="unknown ruleset")
             return self._withhold(deny, "ruleset_unknown")
         if head.end:
             return self._pass("no_body", end=True)
+        self._pace(head, read=bool(plan.actions))
         if not plan.actions:
             if self._metering is not None:
                 self._metering.listen(head.readable)
             return self._pass("no_ruleset", end=False)
-        return self._open(head, head.handoff, plan)
+        return self._open(head, self.handoff, plan)
 
     def body(self, data: bytes, end: bool) -> list[Command]:
         """Take a body chunk; `end` when it is the last one."""
-        match self._state:
-            case _State.HEAD:
-                raise ProtocolViolation("a response body came before its headers")
-            case _State.DONE:
-                return []
-            case _State.PASS:
-                self._passed += len(data)
-                if self._metering is not None:
-                    self._metering.hear(data, end=end)
-                if end:
-                    self._finish("passed")
-                return [Body(data, end)]
-        return self._rewrite(data, end)
+        if self._state is _State.HEAD:
+            raise ProtocolViolation("a response body came before its headers")
+        return self._take(data, end) if self._pacing is None else self._pacing.body(data, end)
+
+    def extended(self, answer: Answer) -> list[Command]:
+        """What the ledger said to `Extend`."""
+        assert self._pacing is not None  # noqa: S101 - only pacing asks
+        return self._pacing.extended(answer)
 
     def trailers(self) -> list[Command]:
         """The body is over and trailers follow it."""
@@ -136,27 +178,77 @@ class Exchange:
                 raise ProtocolViolation("response trailers came before the headers")
             case _State.DONE:
                 return []
-            case _State.PASS:
-                if self._metering is not None:
-                    self._metering.hear(b"", end=True)
-                self._finish("passed")
-                return [Trailers()]
-        commands = self._rewrite(b"", end=True)
-        if self.outcome != "rewritten":
+        commands = self._take(b"", end=True)
+        if self.outcome not in ("rewritten", "passed"):
             return commands
         last = commands.pop()
-        assert isinstance(last, Body)  # noqa: S101 - `_release` ends with the body
-        return [*commands, Body(last.data, end=False), Trailers()]
+        assert isinstance(last, Body)  # noqa: S101 - both end with the body
+        return [*commands, *([Body(last.data, end=False)] if last.data or commands else []), Trailers()]
 
     def lost(self) -> None:
         """The peer ended the stream. Before the end of the response this means that the client did not get all."""
         if self._state is not _State.DONE:
             if self._metering is not None:
-                self._metering.cut_off()
+                if self._forwarded:
+                    self._metering.cut_off()
+                else:
+                    self._metering.never_ran()
             self._finish("truncated")
 
+    def _begin(self, handoff: Handoff) -> None:
+        self.handoff = handoff
+        if handoff.reservation:
+            self._metering = Metering(handoff)
+
+    def _pace(self, head: ResponseHead, *, read: bool) -> None:
+        """Set up what an event stream needs: to hide a usage that only we asked for, to wait for its reservation."""
+        if format_of(head.readable) != "sse":
+            self._events = None
+        elif self._metering is not None and self._metering.hold.amounts and head.status < 400:
+            self._pacing = Pacing(self._metering, take=self._take, stop=self._stop)
+            if not read:
+                self._events = self._events or WholeEvents()  # so that an error can follow
+
+    def _take(self, data: bytes, end: bool) -> list[Command]:
+        match self._state:
+            case _State.DONE:
+                return []
+            case _State.PASS:
+                return self._let_pass(data, end)
+        commands = self._rewrite(data, end)
+        if self._events is None:
+            return commands
+        return [self._whole(command) if isinstance(command, Body) else command for command in commands]
+
+    def _let_pass(self, data: bytes, end: bool) -> list[Command]:
+        self._passed += len(data)
+        if self._metering is not None:
+            self._metering.hear(data, end=end)
+        if end:
+            self._finish("passed")
+        if self._events is None:
+            return [Body(data, end)]
+        whole = self._whole(Body(data, end))
+        return [whole] if whole.data or end else []
+
+    def _whole(self, body: Body) -> Body:
+        assert self._events is not None  # noqa: S101 - asked by both callers
+        return Body(self._events.feed(body.data) + (self._events.finish() if body.end else b""), body.end)
+
+    def _stop(self, limits: tuple[str, ...]) -> list[Command]:
+        """The stream has used what there was room for."""
+        message = f"Limit {' or '.join(repr(name) for name in limits)} is exhausted: the response ends here."
+        if self._rewriter is not None:
+            return self._end_in_band("stopped", Reason.LIMIT_EXCEEDED, message, b"")
+        assert self._metering is not None  # noqa: S101 - only pacing stops
+        assert self._events is not None  # noqa: S101 - a paced body passes in whole events
+        ending = self._metering.stopped(str(Reason.LIMIT_EXCEEDED), message)
+        self._finish("stopped")
+        return [Body((b"\n\n" if self._events.inside else b"") + ending, end=True)]
+
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
-        observer = self._metering.meter if self._metering is not None and self._metering.priced else None
+        metering = self._metering
+        observer = metering.meter if metering is not None and metering.hold.amounts else None
         kind = head.readable
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
         if rewriter is not None:
@@ -178,7 +270,7 @@ class Exchange:
         rewriter = self._rewriter
         assert rewriter is not None  # noqa: S101 - HOLD and LIVE are entered with one
         if self._metering is not None and self._state is _State.HOLD:
-            self._metering.hold(len(data))
+            self._metering.buffered(len(data))
         try:
             out = rewriter.feed(data) if data else b""
             if end and rewriter.blocked is None:
@@ -216,7 +308,7 @@ class Exchange:
         return self._end_in_band("withheld", Reason.RESPONSE_WITHHELD, message, b"")
 
     def _end_in_band(
-        self, outcome: Literal["blocked", "withheld"], reason: Reason, message: str, out: bytes
+        self, outcome: Literal["blocked", "withheld", "stopped"], reason: Reason, message: str, out: bytes
     ) -> list[Command]:
         assert self._rewriter is not None  # noqa: S101 - only live bodies end in band
         ending = self._rewriter.abort(str(reason), message)
@@ -224,6 +316,10 @@ class Exchange:
         if ending:
             return [Body(out + ending, end=True)]
         return [Body(out, end=False), Abort()] if out else [Abort()]
+
+    def _withhold_unknown(self) -> list[Command]:
+        deny = Deny(500, Reason.INTERNAL, "The response could not be checked.", detail="no decision was handed over")
+        return self._withhold(deny, "handoff_missing")
 
     def _withhold(self, deny: Deny, failure: str) -> list[Command]:
         self.failure = failure
@@ -235,8 +331,8 @@ class Exchange:
         self._state = _State.PASS
         if end:
             self._finish("passed")
-        return [Continue((), self._removed)]
+        return [Continue((), self._removed if self._events is None else (*self._removed, *_STALE))]
 
-    def _finish(self, outcome: Literal["rewritten", "passed", "blocked", "withheld", "truncated"]) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._state = _State.DONE

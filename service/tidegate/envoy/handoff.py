@@ -5,12 +5,12 @@ It names everything that Process needs, so either call may reach any replica. Cl
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Price
+from tidegate.model import Hold, Price
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
@@ -21,7 +21,8 @@ class Handoff(NamedTuple):
     """One admitted exchange. `max_response` is bytes that may be held whole; `policy` the deciding version.
 
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
-    reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled.
+    reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled; `hold` is
+    what the reservation holds.
     """
 
     request_id: str
@@ -38,17 +39,21 @@ class Handoff(NamedTuple):
     reservation: str = ""
     prompt_tokens: int = 0
     price: Price | None = None
+    hold: Hold = Hold()
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price = self
-        return orjson.dumps([_VERSION, *others, [] if price is None else [*price]]).decode()
+        *others, price, hold = self
+        return orjson.dumps([_VERSION, *others, [] if price is None else [*price], [*hold]]).decode()
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt, price = orjson.loads(text)
+            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt, price, hold = orjson.loads(
+                text
+            )
+            seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
         sound = (
@@ -67,11 +72,21 @@ class Handoff(NamedTuple):
             and isinstance(price, list)
             and len(price) in (0, len(Price._fields))
             and all(type(part) is int and part >= 0 for part in price)
+            and type(seconds) in (int, float)
+            and type(lease) in (int, float)
+            and isinstance(amounts, list)
+            and all(map(_is_amount, amounts))
+            and isinstance(limits, list)
+            and all(type(name) is str for name in limits)
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
         request_id, policy, subject, tenant, tier, endpoint, model = strings
         caller = (request_id, policy, subject, tenant, tier, endpoint, model)
-        return cls(
-            *caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, Price(*price) if price else None
-        )
+        paid = Price(*price) if price else None
+        held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
+        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, paid, held)
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and type(value[0]) is str and type(value[1]) is int

@@ -1,7 +1,8 @@
-"""What one response cost, whatever became of it: the meter beside an exchange, and the rules for every ending.
+"""What one exchange cost, whatever became of it: the meter beside a response, and the rules for every ending.
 
 - read to its end, blocked, or cut off while it ran: what its usage says, else its text as far as it was seen;
 - withheld before any of it left, hence before any of it was read: the prompt, and no completion;
+- the client left before the response began: the same, for the model may have read it;
 - an answer of Envoy's own (no upstream, timeout): nothing, for no model answered; the request still counts as one;
 - an error of the model's (status >= 400) without a usage: its bytes, and no tokens or money;
 - a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands;
@@ -17,7 +18,7 @@ from typing import Final
 
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats import Listening, listen
-from tidegate.usage.costs import MAX_UNITS, Costs
+from tidegate.usage.costs import MAX_UNITS
 from tidegate.usage.meter import Meter
 from tidegate.usage.price import money_of
 
@@ -35,28 +36,36 @@ class Settlement:
 
 
 class Metering:
-    """One response with a reservation. `meter` is to be shown what is read of it, where it is `priced`."""
+    """One exchange with a reservation. `meter` is to be shown what is read of its response, where that is counted."""
 
-    def __init__(self, handoff: Handoff, status: int) -> None:
+    def __init__(self, handoff: Handoff) -> None:
         self.meter = Meter()
-        self.priced = handoff.prompt_tokens > 0
-        self._handoff = handoff
-        self._status = status
+        self.hold = handoff.hold
+        self.reservation = handoff.reservation
+        self._prompt = handoff.prompt_tokens
+        self._price = handoff.price
+        self._too_dear = False
+        self._max_bytes = handoff.max_response
+        self._status = 0
         self._listening: Listening | None = None
-        self._held = 0
-        self._costs: Mapping[str, int] | None = None if self.priced else _NOTHING
+        self._unread = 0
+        self._settled: Mapping[str, int] | None = None if handoff.hold.amounts else _NOTHING
+
+    def answered(self, status: int) -> None:
+        """The response begins."""
+        self._status = status
 
     def never_ran(self) -> None:
         """No model answered."""
-        self._costs = {**_NO_TOKENS, "request_bytes": 0}
+        self._settled = {**_NO_TOKENS, "request_bytes": 0}
 
     def listen(self, content_type: str) -> None:
         """The body passes; read it beside. "" when nothing can."""
-        if not self.priced:
+        if not self.hold.amounts:
             return
-        self._listening = listen(content_type, self.meter, max_bytes=self._handoff.max_response)
+        self._listening = listen(content_type, self.meter, max_bytes=self._max_bytes)
         if self._listening is None:
-            self._costs = _NOTHING
+            self._settled = _NOTHING
 
     def hear(self, data: bytes, *, end: bool) -> None:
         """Bytes of a body that passes."""
@@ -65,35 +74,36 @@ class Metering:
             if end:
                 self._listening.finish()
 
-    def hold(self, size: int) -> None:
+    def buffered(self, size: int) -> None:
         """`size` bytes came of a body that is only read at its end."""
-        self._held += size
+        self._unread += size
 
     def cut_off(self) -> None:
         """The client or the model is gone before the end."""
         if self._listening is not None:
             self._listening.finish(whole=False)
-        self.meter.unread(self._held)
+        self.meter.unread(self._unread)
+
+    def costs(self) -> Mapping[str, int]:
+        """What it has cost so far, by unit; money at the price of the decision, whatever a reload has made of it."""
+        actual = self.meter.costs(self._prompt)
+        money = 0 if self._price is None else money_of(actual, self._price)
+        self._too_dear = money > MAX_UNITS  # no usage costs that much
+        return {
+            "prompt_tokens": actual.prompt_tokens,
+            "completion_tokens": actual.completion_tokens,
+            "tokens": actual.tokens,
+            **({} if self._price is None else {"money": min(MAX_UNITS, money)}),
+        }
+
+    def stopped(self, code: str, message: str) -> bytes:
+        """How an event stream that passes says that it ends early, b"" for any other body."""
+        return b"" if self._listening is None else self._listening.abort(code, message)
 
     def settlement(self) -> Settlement:
         """What it cost."""
-        costs = self._costs
+        costs = self._settled
         if costs is None and self._status >= 400 and not self.meter.told:
             costs = _NO_TOKENS
-        if costs is None:
-            actual = self.meter.costs(self._handoff.prompt_tokens)
-            costs = {
-                "prompt_tokens": actual.prompt_tokens,
-                "completion_tokens": actual.completion_tokens,
-                "tokens": actual.tokens,
-                **self._money(actual),
-            }
-        return Settlement(self._handoff.reservation, costs, self.meter.lies)
-
-    def _money(self, actual: Costs) -> Mapping[str, int]:
-        """What that costs at the price of the decision, whatever a reload has made of it since."""
-        if self._handoff.price is None:
-            return {}
-        money = money_of(actual, self._handoff.price)
-        self.meter.lies += money > MAX_UNITS  # no usage costs that much
-        return {"money": min(MAX_UNITS, money)}
+        costs = self.costs() if costs is None else costs
+        return Settlement(self.reservation, costs, self.meter.lies + self._too_dear)

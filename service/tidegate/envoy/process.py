@@ -1,4 +1,4 @@
-"""ext_proc: one Process stream, one response. The servicer is a loop; `exchange` is the protocol."""
+"""ext_proc: one Process stream, one exchange. The servicer is a loop; `exchange` is the protocol."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
-from tidegate.envoy.commands import Abort, Command
+from tidegate.envoy.commands import Abort, Command, Extend
 from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.holds import Holds
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import ProtocolViolation
 
@@ -24,6 +25,8 @@ _LONG = 64 * 1024  # bytes; to read more than this at once would stall every oth
 
 class ProcessServicer:
     """Answers Envoy's external processing filter for responses in FULL_DUPLEX_STREAMED.
+
+    Where the route sends it, the request comes first: its headers, and its body in BUFFERED.
 
     A stream ends when Envoy ends it, or by abort. Returning earlier would make Envoy pass the rest of the body unread.
     """
@@ -36,12 +39,14 @@ class ProcessServicer:
         on_error: Callable[[Exception], None],
         live: Callable[[int], None],
         settlements: Settlements,
+        holds: Holds,
     ) -> None:
         self._exchange = exchange
         self._record = record
         self._on_error = on_error
         self._live = live
         self._settlements = settlements
+        self._holds = holds
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,28 +62,24 @@ class ProcessServicer:
         return grpc.method_handlers_generic_handler(SERVICE, {"Process": method})
 
     async def process(self, messages: AsyncIterator[ext_proc.ProcessingRequest], context: Any) -> None:
-        """Carry one response from Envoy to the client."""
+        """Carry one exchange through."""
         exchange = self._exchange()
-        request_id = ""
-        unanswered = 0
+        stream = _Stream(context)
+        renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
             async for message in messages:
-                if message.HasField("response_headers"):
-                    head, request_id = translate.head_of(message)
-                    if head.handoff is not None:
-                        request_id = head.handoff.request_id
-                    commands = exchange.head(head)
-                else:
-                    unanswered += len(message.response_body.body)
-                    if unanswered > _LONG:
-                        commands = await self._step_aside(exchange, message)
-                    else:
-                        commands = _step(exchange, message)
-                self._settle(exchange)
-                if commands:
-                    unanswered = 0
-                    await _carry_out(commands, exchange, request_id, context)
+                commands = await self._take(exchange, message, stream)
+                if renewal is None:
+                    renewal = self._keep(exchange)
+                while commands:
+                    self._settle(exchange)
+                    last = commands[-1]
+                    if not isinstance(last, Extend):
+                        await stream.carry_out(commands, exchange)
+                        break
+                    await stream.carry_out(commands[:-1], exchange)
+                    commands = exchange.extended(await self._holds.extend(last.reservation, last.costs, last.hold))
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -89,10 +90,12 @@ class ProcessServicer:
             self._on_error(failure)
             await context.abort(grpc.StatusCode.INTERNAL, "the response could not be processed")
         finally:
+            if renewal is not None:
+                renewal.cancel()
             exchange.lost()
             self._settle(exchange)
             self._end()
-            self._record(exchange, request_id)
+            self._record(exchange, stream.request_id)
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all settlements."""
@@ -117,6 +120,22 @@ class ProcessServicer:
         if settlement is not None:
             self._settlements.start(settlement)
 
+    def _keep(self, exchange: Exchange) -> asyncio.Task[None] | None:
+        handoff = exchange.handoff
+        if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
+            return None
+        return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
+
+    async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: _Stream) -> list[Command]:
+        size = len(message.response_body.body) + len(message.request_body.body)
+        stream.unanswered += size
+        if stream.unanswered > _LONG and size:
+            return await self._step_aside(exchange, message)
+        if message.HasField("response_headers"):
+            head, stream.request_id = translate.head_of(message)
+            return exchange.head(head)
+        return _step(exchange, message)
+
     async def _step_aside(self, exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
         """`_step` on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
         step = asyncio.get_running_loop().run_in_executor(self._aside, _step, exchange, message)
@@ -129,6 +148,10 @@ class ProcessServicer:
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
     match message.WhichOneof("request"):
+        case "request_headers":
+            return exchange.request(translate.request_head_of(message))
+        case "request_body":
+            return exchange.request_body(message.request_body.body)
         case "response_body":
             return exchange.body(message.response_body.body, message.response_body.end_of_stream)
         case "response_trailers":
@@ -137,16 +160,27 @@ def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Comma
             raise ProtocolViolation(f"ext_proc is configured to send {other}, which this service does not take")
 
 
-async def _carry_out(commands: list[Command], exchange: Exchange, request_id: str, context: Any) -> None:
-    dialect = exchange.handoff.dialect if exchange.handoff else "problem"
-    for command in commands:
-        if isinstance(command, Abort):
-            await context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
-        else:
-            response = translate.processing_response(command, request_id, dialect)
-            if exchange.finished and command is commands[-1]:
-                # The receipt of a live body: headers are long gone, metadata reaches the access log.
-                receipt = response.dynamic_metadata.fields
-                receipt["coverage"].string_value = exchange.coverage().header()
-                receipt["outcome"].string_value = exchange.outcome
-            await context.write(response)
+class _Stream:
+    """Our end of one stream. `unanswered` is bytes that came since something was last sent."""
+
+    def __init__(self, context: Any) -> None:
+        self.request_id = ""
+        self.unanswered = 0
+        self._context = context
+
+    async def carry_out(self, commands: list[Command], exchange: Exchange) -> None:
+        dialect = exchange.handoff.dialect if exchange.handoff else "problem"
+        request_id = exchange.handoff.request_id if exchange.handoff else self.request_id
+        for command in commands:
+            if isinstance(command, Abort):
+                await self._context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
+            elif not isinstance(command, Extend):
+                response = translate.processing_response(command, request_id, dialect)
+                if exchange.finished and command is commands[-1]:
+                    # The receipt of a live body: headers are long gone, metadata reaches the access log.
+                    receipt = response.dynamic_metadata.fields
+                    receipt["coverage"].string_value = exchange.coverage().header()
+                    receipt["outcome"].string_value = exchange.outcome
+                await self._context.write(response)
+        if commands:
+            self.unanswered = 0

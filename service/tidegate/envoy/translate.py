@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2 as processing_mode
 from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.edge import IDENTITY_PREFIX, canonical
-from tidegate.envoy.commands import Body, Continue, Reply, ResponseHead, Trailers
+from tidegate.envoy.commands import (
+    Body,
+    Continue,
+    Forward,
+    Reply,
+    RequestBody,
+    RequestHead,
+    ResponseHead,
+    Trailers,
+)
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
 from tidegate.outward import limit_headers, render
@@ -143,19 +153,25 @@ def deny_response(decision: Decision, deny: Deny) -> external_auth_pb2.CheckResp
     return response
 
 
+def request_head_of(message: ext_proc.ProcessingRequest) -> RequestHead:
+    """The head event of a request_headers message. Raises `ProtocolViolation`."""
+    headers = _fields(message.request_headers)
+    mode = message.protocol_config.request_body_mode
+    return RequestHead(
+        method=headers.get(":method", ""),
+        path=headers.get(":path", ""),
+        content_encoding=headers.get("content-encoding", ""),
+        body=mode != processing_mode.ProcessingMode.NONE and not message.request_headers.end_of_stream,
+        handoff=_handoff_of(message),
+    )
+
+
 def head_of(message: ext_proc.ProcessingRequest) -> tuple[ResponseHead, str]:
     """(the head event, the request id Envoy gave) of a response_headers message. Raises `ProtocolViolation`."""
-    headers: Mapping[str, str] = {
-        h.key: h.raw_value.decode("latin-1") if h.raw_value else h.value
-        for h in message.response_headers.headers.headers
-    }
+    headers = _fields(message.response_headers)
     attributes = message.attributes[_ATTRIBUTES].fields if _ATTRIBUTES in message.attributes else {}
     details = attributes["response.code_details"].string_value if "response.code_details" in attributes else ""
     request_id = attributes["request.id"].string_value if "request.id" in attributes else ""
-    handoff = None
-    metadata = message.metadata_context.filter_metadata
-    if NAMESPACE in metadata and FIELD in metadata[NAMESPACE].fields:
-        handoff = Handoff.decode(metadata[NAMESPACE].fields[FIELD].string_value)
     status = headers.get(":status", "")
     head = ResponseHead(
         status=int(status) if status.isdigit() else 0,
@@ -163,17 +179,36 @@ def head_of(message: ext_proc.ProcessingRequest) -> tuple[ResponseHead, str]:
         content_encoding=headers.get("content-encoding", ""),
         end=message.response_headers.end_of_stream,
         details=details,
-        handoff=handoff,
+        handoff=_handoff_of(message),
     )
     return head, request_id
 
 
+def _fields(message: ext_proc.HttpHeaders) -> Mapping[str, str]:
+    return {h.key: h.raw_value.decode("latin-1") if h.raw_value else h.value for h in message.headers.headers}
+
+
+def _handoff_of(message: ext_proc.ProcessingRequest) -> Handoff | None:
+    metadata = message.metadata_context.filter_metadata
+    if NAMESPACE in metadata and FIELD in metadata[NAMESPACE].fields:
+        return Handoff.decode(metadata[NAMESPACE].fields[FIELD].string_value)
+    return None
+
+
 def processing_response(
-    command: Continue | Body | Trailers | Reply, request_id: str, dialect: str
+    command: Forward | RequestBody | Continue | Body | Trailers | Reply, request_id: str, dialect: str
 ) -> ext_proc.ProcessingResponse:
     """One command as the message that Envoy expects for it."""
     response = ext_proc.ProcessingResponse()
     match command:
+        case Forward():
+            response.request_headers.SetInParent()
+        case RequestBody(None):
+            response.request_body.SetInParent()
+        case RequestBody(bytes(data)):
+            # Envoy refuses a body whose length is not what its headers say.
+            _set(response.request_body.response.header_mutation, "content-length", str(len(data)))
+            response.request_body.response.body_mutation.body = data
         case Continue(set_headers, remove_headers):
             mutation = response.response_headers.response.header_mutation
             for name, value in set_headers:

@@ -86,8 +86,7 @@ class Concurrency(_Limit):
     limit: words.Count = Field(description="The most exchanges that run at once.")
     lease: words.Lease = Field(
         default=60.0,
-        description="How long a place stays taken when nobody gives it back, as after a crash, or when a client leaves "
-        "before the response begins; 1s to 1d.",
+        description="How long a place stays taken when nobody gives it back or renews it, as after a crash; 1s to 1d.",
     )
     cost: Literal["requests"] = Field(default="requests", description="Each exchange takes one place.")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
-from tidegate.model import Limit
+from tidegate.model import Hold, Limit
 from tidegate.policy.compiled import Endpoint, Policy
 
 MAX_UNITS: Final = 2**40
@@ -16,6 +17,8 @@ BYTES_PER_TOKEN: Final = 4
 HOLD: Final = 600.0
 """How long a reservation can still be settled; afterwards what was reserved stands. Leases have times of their own.
 Seconds."""
+_KNOWN_BEFORE: Final = frozenset({"requests", "request_bytes"})
+_NOTHING: Final = Hold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +78,52 @@ def hold_seconds(limits: Iterable[Limit]) -> float | None:
     return held
 
 
-def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
-    """Whether a limit that may apply to `endpoint` is priced by what the request body says.
+def is_metered(limit: Limit) -> bool:
+    """Whether what `limit` counts is only known from the response."""
+    return limit.cost not in _KNOWN_BEFORE
 
-    Floor and tier limits may apply anywhere, those of a tenant and its subjects where it owns or was lent the
-    endpoint.
-    """
-    if is_priced(policy.floor_limits) or is_priced(endpoint.limits):
-        return True
-    if any(is_priced(tier.limits) for tier in policy.tiers.values()):
-        return True
-    reach = (endpoint.owner, *endpoint.shared_with)
-    tenants = [policy.tenants[name] for name in reach if name in policy.tenants]
-    return any(is_priced(limits) for tenant in tenants for limits in (tenant.limits, *tenant.subjects.values()))
+
+def hold_for(limits: Iterable[Limit], costs: Costs, seconds: float | None) -> Hold:
+    """What a reservation of `costs` on `limits` holds for the response, for `seconds`; nothing when that is None."""
+    if seconds is None:
+        return _NOTHING
+    amounts = costs.as_mapping()
+    units: dict[str, int] = {}
+    names: dict[str, None] = {}
+    lease = seconds
+    for limit in limits:
+        if limit.algorithm == "concurrency":
+            lease = min(lease, limit.period)
+        elif is_metered(limit):
+            units[limit.cost] = amounts[limit.cost]
+            if not limit.shadow:
+                names[limit.name] = None
+    return Hold(seconds, tuple(units.items()), tuple(names), lease)
+
+
+def limits_that_may_apply(policy: Policy, endpoint: Endpoint) -> Iterator[Limit]:
+    """Floor and tier limits anywhere, those of a tenant and its subjects where it owns or was lent the endpoint."""
+    yield from policy.floor_limits
+    yield from endpoint.limits
+    for tier in policy.tiers.values():
+        yield from tier.limits
+    for name in (endpoint.owner, *endpoint.shared_with):
+        if name in policy.tenants:
+            tenant = policy.tenants[name]
+            yield from tenant.limits
+            yield from chain.from_iterable(tenant.subjects.values())
+
+
+def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
+    """Whether a limit that may apply to `endpoint` is priced by what the request body says."""
+    return is_priced(limits_that_may_apply(policy, endpoint))
+
+
+def needs_meter(policy: Policy, endpoint: Endpoint) -> bool:
+    """Whether a limit that may apply to `endpoint` is priced by what the response says."""
+    return any(map(is_metered, limits_that_may_apply(policy, endpoint)))
+
+
+def needs_settling(policy: Policy, endpoint: Endpoint) -> bool:
+    """Whether a limit that may apply to `endpoint` holds something until the exchange is over, however it ends."""
+    return hold_seconds(limits_that_may_apply(policy, endpoint)) is not None

@@ -8,7 +8,16 @@ from tidegate.envoy.bootstrap.address import TYPE, Json, seconds
 
 POLICY_CLUSTER: Final = "tidegate"
 _AUTHZ: Final = "envoy.filters.http.ext_authz"
+_PROC: Final = "envoy.filters.http.ext_proc"
 _FILTERS: Final = f"{TYPE}extensions.filters.http."
+_MODE: Final = {
+    "request_header_mode": "SKIP",
+    "request_body_mode": "NONE",
+    "request_trailer_mode": "SKIP",
+    "response_header_mode": "SEND",
+    "response_body_mode": "FULL_DUPLEX_STREAMED",
+    "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers
+}
 
 
 def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
@@ -35,20 +44,13 @@ def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
 def ext_proc(*, message_timeout: float) -> Json:
     """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs."""
     return {
-        "name": "envoy.filters.http.ext_proc",
+        "name": _PROC,
         "typed_config": {
             "@type": f"{_FILTERS}ext_proc.v3.ExternalProcessor",
             "failure_mode_allow": False,
             "status_on_error": {"code": "ServiceUnavailable"},
             "message_timeout": seconds(message_timeout),
-            "processing_mode": {
-                "request_header_mode": "SKIP",
-                "request_body_mode": "NONE",
-                "request_trailer_mode": "SKIP",
-                "response_header_mode": "SEND",
-                "response_body_mode": "FULL_DUPLEX_STREAMED",
-                "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers
-            },
+            "processing_mode": _MODE,
             "response_attributes": ["response.code_details", "request.id"],
             "metadata_options": {
                 "forwarding_namespaces": {"untyped": [_AUTHZ]},
@@ -71,7 +73,17 @@ def without_request_body() -> Json:
         "@type": f"{_FILTERS}ext_authz.v3.ExtAuthzPerRoute",
         "check_settings": {"disable_request_body_buffering": True},
     }
-    return {"typed_per_filter_config": {_AUTHZ: config}}
+    return {_AUTHZ: config}
+
+
+def with_request(*, body: bool) -> Json:
+    """Per-route part: Process is there from the request on, and is given its body too where it may have to edit it.
+
+    A whole mode for the route, which replaces the filter's before anything is sent: not an override by a message.
+    """
+    mode = _MODE | {"request_header_mode": "SEND"} | ({"request_body_mode": "BUFFERED"} if body else {})
+    config = {"@type": f"{_FILTERS}ext_proc.v3.ExtProcPerRoute", "overrides": {"processing_mode": mode}}
+    return {_PROC: config}
 
 
 def _grpc_service() -> Json:

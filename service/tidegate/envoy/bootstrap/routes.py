@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate.envoy.bootstrap.address import Address, Json, seconds
-from tidegate.envoy.bootstrap.filters import without_request_body
+from tidegate.envoy.bootstrap.filters import with_request, without_request_body
 from tidegate.envoy.bootstrap.local_reply import OPENAI_ROUTE
 from tidegate.policy.compiled import Endpoint
 from tidegate.policy.routes import ANY_HOST, REST, is_template, segments, shape, variable
@@ -30,7 +30,8 @@ class Routes:
 
     `default` takes the endpoints that `upstreams` does not name, and what is no endpoint (tidegate refuses it).
     Without it every endpoint must be named, and anything else has no route. `priced` names the endpoints whose limits
-    are priced by the request body.
+    are priced by the request body, `settled` those where Process has to know of the request, `asking` those of them
+    where it may have to ask for usage in the request's body.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -39,6 +40,8 @@ class Routes:
     idle_timeout: float
     max_stream: float
     priced: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
+    asking: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = {endpoint.name for endpoint in self.endpoints}
@@ -68,6 +71,15 @@ class Routes:
             "virtual_hosts": hosts,
         }
 
+    def filters_of(self, endpoint: Endpoint) -> Json:
+        """What the filters do otherwise on an endpoint's route (`typed_per_filter_config`)."""
+        filters: Json = {}
+        if self.read_bodies and not self._reads_body(endpoint):
+            filters |= without_request_body()
+        if endpoint.name in self.settled:
+            filters |= with_request(body=endpoint.name in self.asking)
+        return filters
+
     def _reads_body(self, endpoint: Endpoint) -> bool:
         return endpoint.request_body or endpoint.name in self.priced
 
@@ -88,7 +100,8 @@ class Routes:
             methods = "|".join(sorted(map(re.escape, endpoint.methods)))
             match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
         route = self._route(name, match, cluster)
-        return route | (without_request_body() if self.read_bodies and not self._reads_body(endpoint) else {})
+        filters = self.filters_of(endpoint)
+        return route | ({"typed_per_filter_config": filters} if filters else {})
 
     def _route(self, name: str, match: Json, cluster: str) -> Json:
         action = {

@@ -14,7 +14,7 @@ from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
-__all__ = ["BodyRewriter", "Coverage", "Listening", "Observer", "listen", "open_body"]
+__all__ = ["BodyRewriter", "Coverage", "Listening", "Observer", "format_of", "listen", "open_body"]
 
 
 class BodyRewriter(Protocol):

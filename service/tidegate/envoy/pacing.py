@@ -1,0 +1,85 @@
+"""A stream no faster than its reservation: an event whose text costs more than is held waits until more is held."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.envoy.allowance import Allowance, Answer
+from tidegate.envoy.commands import Abort, Body, Command, Extend
+from tidegate.envoy.metering import Metering
+
+# Where to cut decides nothing but how much waits together.
+_AFTER_EVENT: Final = re.compile(rb"(?<=\n\n)|(?<=\r\r)|(?<=\n\r\n)")
+
+
+class Pacing:
+    """The body of one stream, an event at a time.
+
+    `take` carries a piece of it on and says what may leave; `stop` ends it where more is refused. The end of the body
+    never waits: nothing is saved by stopping a stream that is over.
+    """
+
+    def __init__(
+        self,
+        metering: Metering,
+        *,
+        take: Callable[[bytes, bool], list[Command]],
+        stop: Callable[[tuple[str, ...]], list[Command]],
+    ) -> None:
+        self._metering = metering
+        self._allowance = Allowance(metering.hold)
+        self._take = take
+        self._stop = stop
+        self._waiting: deque[bytes] = deque()
+        self._end = False
+        self._withheld: list[Command] = []
+
+    def body(self, data: bytes, end: bool) -> list[Command]:
+        """Take a chunk; `Extend` comes last where what follows has to wait for the answer."""
+        rest = data.lstrip(b"\r\n")  # line ends at the start are those of an event that came before
+        self._waiting.extend(filter(None, (data[: len(data) - len(rest)], *_AFTER_EVENT.split(rest))))
+        self._end = end
+        return self._go_on([])
+
+    def extended(self, answer: Answer) -> list[Command]:
+        """What came of `Extend`."""
+        withheld, self._withheld = self._withheld, []
+        verdict = self._allowance.answered(answer)
+        if verdict == "go":
+            return self._go_on(withheld)
+        if verdict == "stop":
+            self._waiting.clear()
+            return self._stop(self._allowance.limits)
+        self._withheld = withheld
+        return [Extend(self._metering.reservation, verdict, self._metering.hold.seconds)]
+
+    def _go_on(self, out: list[Command]) -> list[Command]:
+        while self._waiting:
+            before = self._metering.meter.written
+            step = self._take(self._waiting.popleft(), False)
+            if self._metering.meter.written > before and not _ends(step):
+                demand = self._allowance.demand(self._metering.costs())
+                if demand is not None:
+                    self._withheld = step
+                    return [*_joined(out), Extend(self._metering.reservation, demand, self._metering.hold.seconds)]
+            out += step
+        return _joined(out + (self._take(b"", True) if self._end else []))
+
+
+def _ends(commands: list[Command]) -> bool:
+    return any(isinstance(command, Abort) or (isinstance(command, Body) and command.end) for command in commands)
+
+
+def _joined(commands: list[Command]) -> list[Command]:
+    """The same with one `Body` for several in a row."""
+    joined: list[Command] = []
+    for command in commands:
+        last = joined[-1] if joined else None
+        if isinstance(command, Body) and isinstance(last, Body):
+            joined[-1] = Body(last.data + command.data, command.end)
+        else:
+            joined.append(command)
+    return joined

@@ -1,0 +1,309 @@
+"""A stream stops where its budget does: no text leaves that nobody had room for, and the client is told why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+import pytest
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tidegate.envoy.allowance import Answer
+from tidegate.envoy.commands import Abort, Body, Command, Continue, Extend, Reply
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.process import ProcessServicer
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Hold
+
+from tests.envoy.test_exchange import NOTHING, REDACT, body_of, content_of, exchange, head
+from tests.envoy.test_metering import HELD, SSE, Desk, Line, event, message, servicer
+from tests.envoy.test_request_side import cut
+
+PROMPT = 100
+DONE = b"data: [DONE]\n\n"
+
+
+def handoff(reserved: int, *limits: str) -> Any:
+    return HELD._replace(hold=Hold(600.0, (("tokens", PROMPT + reserved),), limits or ("tpm",)))
+
+
+class Room:
+    """A limit with so much left beside what is reserved."""
+
+    def __init__(self, left: int = 0, answers: Answer | None = None) -> None:
+        self.left = left
+        self.answers = answers
+        self.asked: list[int] = []
+
+    def extend(self, demand: Extend) -> Answer:
+        (units,) = demand.costs.values()
+        self.asked.append(units)
+        if self.answers is not None:
+            return self.answers
+        if units > self.left:
+            return "refused"
+        self.left -= units
+        return "extended"
+
+
+def play(subject: Exchange, parts: list[bytes], room: Room, *, end: bool = True, **changes: Any) -> list[Command]:
+    """Everything that is sent, in order."""
+    sent = subject.head(head(**{"handoff": handoff(0), **SSE, **changes}))
+    for data, last in [*((part, False) for part in parts), *([(b"", True)] if end else [])]:
+        commands = subject.body(data, last)
+        while commands and isinstance(commands[-1], Extend):
+            assert commands[-1].reservation == "res-1"
+            sent += commands[:-1]
+            commands = subject.extended(room.extend(commands[-1]))
+        sent += commands
+    return sent
+
+
+def texts(count: int, size: int = 40) -> list[bytes]:
+    """Events of `size` ÷ 4 tokens each."""
+    return [event("x" * (size - 1) + " ") for _ in range(count)]
+
+
+def endings(sent: list[Command]) -> list[Command]:
+    return [c for c in sent if isinstance(c, Reply | Abort) or (isinstance(c, Body) and c.end)]
+
+
+def error_of(out: bytes) -> dict[str, Any]:
+    assert out.endswith(DONE)
+    error: dict[str, Any] = json.loads(out.removesuffix(DONE).rpartition(b"data: ")[2])["error"]
+    return error
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@pytest.mark.parametrize(("reserved", "left", "leaves"), [(0, 0, 0), (25, 0, 2), (0, 35, 3), (25, 64, 8), (0, 64, 6)])
+def test_text_leaves_as_far_as_there_is_room_and_then_the_client_is_told(
+    plan: FilterPlan, reserved: int, left: int, leaves: int
+) -> None:
+    subject, room = exchange(plan), Room(left)
+    sent = play(subject, [b"".join(texts(20)), DONE], room, handoff=handoff(reserved))
+    out = body_of(sent)
+    assert content_of(out) == ("x" * 39 + " ") * leaves
+    assert error_of(out) == {
+        "message": "Limit 'tpm' is exhausted: the response ends here.",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    assert endings(sent) == [sent[-1]]
+    assert (subject.outcome, subject.finished) == ("stopped", True)
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.costs["tokens"] == PROMPT + 10 * (leaves + 1)
+    assert subject.body(event("never"), end=True) == []
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_stream_that_stays_within_its_reservation_asks_for_nothing(plan: FilterPlan) -> None:
+    room = Room()
+    sent = play(exchange(plan), [*texts(10), DONE], room, handoff=handoff(100))
+    assert body_of(sent) == b"".join([*texts(10), DONE])
+    assert room.asked == []
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_stream_that_outgrows_it_asks_in_steps(plan: FilterPlan) -> None:
+    room = Room(10_000)
+    sent = play(exchange(plan), [*texts(100), DONE], room, handoff=handoff(300))
+    assert body_of(sent) == b"".join([*texts(100), DONE])
+    assert room.asked == [100] * 7
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@pytest.mark.parametrize("answer", ["unavailable", "gone"])
+def test_only_a_refusal_cuts_a_stream(plan: FilterPlan, answer: Answer) -> None:
+    room = Room(answers=answer)
+    sent = play(exchange(plan), [*texts(20), DONE], room)
+    assert body_of(sent) == b"".join([*texts(20), DONE])
+    assert len(room.asked) == (1 if answer == "gone" else 4)
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_the_end_of_a_stream_is_not_asked_about(plan: FilterPlan) -> None:
+    """All the text has left: a usage that counts more than we did stops nothing."""
+    last = f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': 9000, 'completion_tokens': 9000}})}\n\n"
+    stream = [*texts(2), last.encode(), DONE]
+    room = Room()
+    assert body_of(play(exchange(plan), [b"".join(stream)], room, handoff=handoff(20))) == b"".join(stream)
+    assert room.asked == []
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_usage_in_mid_stream_counts(plan: FilterPlan) -> None:
+    early = event("Hi. ", usage={"prompt_tokens": 900, "completion_tokens": 900})
+    out = body_of(play(exchange(plan), [early, *texts(1), DONE], Room()))
+    assert content_of(out) == ""
+    assert error_of(out)["code"] == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("application/json", json.dumps({"choices": [{"message": {"content": "x" * 400}}]}).encode()),
+        ("text/plain", b"x" * 399 + b" "),
+    ],
+)
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_what_is_no_event_stream_is_not_cut(plan: FilterPlan, kind: str, raw: bytes) -> None:
+    room = Room()
+    sent = play(exchange(plan), [raw], room, content_type=kind)
+    assert body_of(sent) == raw
+    assert room.asked == []
+
+
+def test_nothing_is_asked_where_no_limit_counts_what_the_response_says() -> None:
+    room = Room()
+    sent = play(exchange(NOTHING), texts(9), room, handoff=HELD._replace(hold=Hold(600.0)))
+    assert body_of(sent) == b"".join(texts(9))
+    assert room.asked == []
+
+
+def test_all_limits_that_may_have_refused_are_named() -> None:
+    out = body_of(play(exchange(NOTHING), texts(1), Room(), handoff=handoff(0, "tpm", "month")))
+    assert error_of(out)["message"] == "Limit 'tpm' or 'month' is exhausted: the response ends here."
+
+
+MESSAGES = [
+    {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x" * 400}},
+]
+RESPONSES = [
+    {"type": "response.created", "response": {"id": "r"}, "sequence_number": 0},
+    {"type": "response.output_text.delta", "item_id": "i", "delta": "x" * 800, "sequence_number": 1},
+]
+
+
+def stopped(plan: FilterPlan, events: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    parts = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+    out = body_of(play(exchange(plan), parts, Room()))
+    assert out.startswith(parts[0])
+    last = out.removeprefix(parts[0]).decode()
+    name, _, data = last.removesuffix("\n\n").partition("\n")
+    return name, json.loads(data.removeprefix("data: "))
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_stream_is_ended_in_its_own_dialect(plan: FilterPlan) -> None:
+    message = "Limit 'tpm' is exhausted: the response ends here."
+    code = "rate_limit_exceeded"
+    told = {"code": code, "message": message, "param": None, "sequence_number": 2}
+    assert stopped(plan, RESPONSES) == ("event: error", {"type": "error", **told})
+    error = {"type": "rate_limit_error", "message": message, "code": code}
+    assert stopped(plan, MESSAGES) == ("event: error", {"type": "error", "error": error})
+
+
+def test_an_event_that_left_in_part_is_ended_before_the_error() -> None:
+    raw = b"data: " + b"x" * 300_000
+    sent = play(exchange(NOTHING), [raw[:270_000], raw[270_000:]], Room(), handoff=handoff(70_000))
+    assert body_of(sent).startswith(raw[: 270_000 - 3] + b'\n\ndata: {"error":')
+    assert error_of(body_of(sent))["code"] == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@settings(deadline=None)
+@example(reserved=0, left=196, sizes=[4, 4, 4, 4, 125, 160, 160, 160, 160, 4, 76, 160], places=[6633])
+@given(
+    reserved=st.integers(0, 120),
+    left=st.integers(0, 300),
+    sizes=st.lists(st.integers(4, 160), max_size=12),
+    places=st.lists(st.integers(0, 10_000), max_size=10),
+)
+def test_however_a_stream_is_cut_no_more_text_leaves_than_there_was_room_for(
+    plan: FilterPlan, reserved: int, left: int, sizes: list[int], places: list[int]
+) -> None:
+    stream = b"".join([*(event("x" * (size - 1) + " ") for size in sizes), DONE])
+    given_ = handoff(reserved)
+    sent = play(exchange(plan), cut(stream, places), Room(left), handoff=given_)
+    out = body_of(sent)
+    assert out == body_of(play(exchange(plan), [stream], Room(left), handoff=given_))
+    assert len(content_of(out)) <= 4 * (reserved + left)
+    assert endings(sent) == [sent[-1]]
+    assert [type(command) for command in sent].count(Continue) == 1
+    total = -(-sum(sizes) // 4)
+    assert (b'"error"' in out) is (total > reserved + left)
+    if total <= reserved + left:
+        assert out == stream
+
+
+class Waiting(Desk):
+    """A ledger that answers an extension when it is told to."""
+
+    def __init__(self, answer: Literal["extended", "refused"]) -> None:
+        super().__init__()
+        self.answer: Literal["extended", "refused"] = answer
+        self.asked = asyncio.Event()
+        self.told = asyncio.Event()
+        self.demands: list[Mapping[str, int]] = []
+
+    async def extend(self, reservation: str, given: Mapping[str, int], *, hold: float) -> Any:
+        self.demands.append(given)
+        self.asked.set()
+        await self.told.wait()
+        return self.answer
+
+
+class Record(Line):
+    def __init__(self) -> None:
+        self.sent: list[ext_proc.ProcessingResponse] = []
+
+    async def write(self, response: Any) -> None:
+        self.sent.append(response)
+
+    def out(self) -> bytes:
+        bodies = (r.response_body.response.body_mutation.streamed_response.body for r in self.sent)
+        return b"".join(bodies)
+
+
+@pytest.mark.parametrize("answer", ["extended", "refused"])
+async def test_no_text_leaves_before_the_ledger_has_answered(answer: Literal["extended", "refused"]) -> None:
+    desk, line = Waiting(answer), Record()
+    subject: ProcessServicer = servicer(desk)
+    first, second = texts(2)
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(handoff(10))
+        yield message(body=first + second)
+        yield message(body=DONE, end=True)
+
+    stream = asyncio.create_task(subject.process(messages(), line))
+    await desk.asked.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert content_of(line.out()) == "x" * 39 + " "
+    desk.told.set()
+    await stream
+    await subject.drained()
+    steps = [{"tokens": 64}, {"tokens": 10}] if answer == "refused" else [{"tokens": 64}]
+    assert desk.demands == steps
+    if answer == "extended":
+        assert line.out() == first + second + DONE
+    else:
+        assert error_of(line.out())["code"] == "rate_limit_exceeded"
+        assert line.sent[-1].response_body.response.body_mutation.streamed_response.end_of_stream
+        assert line.sent[-1].dynamic_metadata.fields["outcome"].string_value == "stopped"
+    assert desk.seen == [("res-1", {"prompt_tokens": 100, "completion_tokens": 20, "tokens": 120})]
+
+
+async def test_a_client_that_leaves_while_the_ledger_is_asked_is_settled() -> None:
+    desk = Waiting("extended")
+    subject: ProcessServicer = servicer(desk)
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(handoff(0))
+        yield message(body=texts(1)[0])
+        await asyncio.Event().wait()
+
+    stream = asyncio.create_task(subject.process(messages(), Record()))
+    await desk.asked.wait()
+    stream.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stream
+    await subject.drained()
+    assert desk.seen == [("res-1", {"prompt_tokens": 100, "completion_tokens": 10, "tokens": 110})]

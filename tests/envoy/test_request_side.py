@@ -1,0 +1,152 @@
+"""The request half: what goes to the model, what is settled when no response comes, and usage that nobody sees."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.envoy.commands import Command, Continue, Forward, Reply, RequestBody, RequestHead
+from tidegate.envoy.exchange import Exchange
+from tidegate.errors import ProtocolViolation
+from tidegate.filtering.ruleset import FilterPlan
+
+from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, body_of, exchange, head, sse
+from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, counted, event
+
+ASKING = b'{"stream":true,"messages":[]}'
+ASKED = b'{"stream_options":{"include_usage":true},"stream":true,"messages":[]}'
+LAST = f"data: {json.dumps({'choices': [], **USAGE})}\n\n".encode()
+
+
+def request(**changes: Any) -> RequestHead:
+    parts = {"method": "POST", "path": "/v1/chat/completions", "content_encoding": "", "body": True, "handoff": HELD}
+    return RequestHead(**(parts | changes))
+
+
+def begun(plan: FilterPlan = REDACT, body: bytes = ASKING, **changes: Any) -> Exchange:
+    subject = exchange(plan)
+    assert subject.request(request(**changes)) == [Forward()]
+    subject.request_body(body)
+    return subject
+
+
+def settled(subject: Exchange) -> dict[str, int] | None:
+    settlement = subject.settlement()
+    assert subject.settlement() is None
+    return None if settlement is None else dict(settlement.costs)
+
+
+def test_the_model_is_sent_a_request_that_asks() -> None:
+    subject = exchange()
+    assert subject.request(request()) == [Forward()]
+    assert subject.request_body(ASKING) == [RequestBody(ASKED)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"handoff": HANDOFF},
+        {"handoff": HELD._replace(hold=HELD.hold._replace(amounts=()))},
+        {"path": "/v1/messages"},
+        {"path": "/v1/responses"},
+        {"content_encoding": "gzip"},
+        {"method": "PUT"},
+    ],
+)
+def test_it_is_left_alone_where_nothing_would_be_known_by_asking(changes: dict[str, Any]) -> None:
+    subject = exchange()
+    assert subject.request(request(**changes)) == [Forward()]
+    assert subject.request_body(ASKING) == [RequestBody(None)]
+
+
+def test_a_request_without_a_decision_never_reaches_the_model() -> None:
+    subject = exchange()
+    (reply,) = subject.request(request(handoff=None))
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, subject.failure) == (500, "handoff_missing")
+
+
+def test_a_client_that_leaves_before_the_response_begins_has_used_its_prompt() -> None:
+    subject = begun()
+    subject.lost()
+    assert settled(subject) == counted(0)
+    without_body = exchange()
+    without_body.request(request(body=False))
+    without_body.lost()
+    assert settled(without_body) == counted(0)
+
+
+def test_a_request_that_was_not_passed_on_has_used_nothing() -> None:
+    subject = exchange()
+    subject.request(request())
+    subject.lost()
+    assert settled(subject) == {**ZERO, "request_bytes": 0}
+
+
+def test_a_model_that_cannot_be_reached_has_used_nothing() -> None:
+    subject = begun()
+    (answered,) = subject.head(head(handoff=HELD, details="no_healthy_upstream", status=503, end=True))
+    assert isinstance(answered, Continue)
+    assert settled(subject) == {**ZERO, "request_bytes": 0}
+
+
+def test_the_decision_is_the_one_that_came_with_the_request() -> None:
+    subject = begun()
+    subject.head(head(handoff=None, **SSE))
+    subject.body(event("", **USAGE), end=True)
+    assert settled(subject) == TOLD
+
+
+def test_events_out_of_order_are_a_protocol_violation() -> None:
+    with pytest.raises(ProtocolViolation):
+        exchange().request_body(ASKING)
+    for late in (lambda e: e.request(request()), lambda e: e.request_body(ASKING)):
+        with pytest.raises(ProtocolViolation):
+            late(begun())
+        answered = exchange()
+        answered.head(head(**SSE))
+        with pytest.raises(ProtocolViolation):
+            late(answered)
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    return [stream[start:stop] for start, stop in itertools.pairwise(edges)]
+
+
+def played(subject: Exchange, parts: list[bytes], *, trailers: bool, **changes: Any) -> list[Command]:
+    subject.head(head(**{"handoff": HELD, **SSE, **changes}))
+    commands = [command for part in parts for command in subject.body(part, end=False)]
+    return commands + (subject.trailers() if trailers else subject.body(b"", end=True))
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10_000), max_size=8), st.booleans(), st.sampled_from(["", ',"usage":null']))
+def test_who_did_not_ask_sees_the_same_stream_however_it_is_cut(
+    plan: FilterPlan, places: list[int], trailers: bool, null: str
+) -> None:
+    told = (sse("Hi bob@exa", "mple.com, ", "bye", done=False).decode()).replace("}]}\n", "}]" + null + "}\n").encode()
+    asked = begun(plan)
+    seen = body_of(played(asked, cut(told + LAST + b"data: [DONE]\n\n", places), trailers=trailers))
+    other = body_of(played(exchange(plan), [sse("Hi bob@exa", "mple.com, ", "bye")], trailers=trailers))
+    assert seen == other
+    assert settled(asked) == TOLD
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_who_asked_sees_it(plan: FilterPlan) -> None:
+    stream = event("Hi. ", usage=None) + LAST + b"data: [DONE]\n\n"
+    subject = begun(plan, body=b'{"stream":true,"messages":[],"stream_options":{"include_usage":true}}')
+    assert body_of(played(subject, [stream], trailers=False)) == stream
+
+
+def test_a_document_keeps_its_usage() -> None:
+    document = json.dumps({"choices": [], **USAGE}).encode()
+    for plan in (REDACT, NOTHING):
+        subject = begun(plan)
+        assert body_of(played(subject, [document], trailers=False, content_type="application/json")) == document
