@@ -161,6 +161,17 @@ def test_a_client_that_leaves_in_mid_stream_gives_its_place_back(leased: Gate, m
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_a_client_that_leaves_before_the_response_begins_gives_its_place_back(
+    leased: Gate, model: str, path: str
+) -> None:
+    fields = leased.fields(Answer([Hold()], raw=True))
+    for _ in range(LIMIT + 1):
+        with leased.client() as client, pytest.raises(httpx.ReadTimeout):
+            client.post(path, headers=fields, json={"model": model}, timeout=httpx.Timeout(20, read=0.1))
+        all_free(leased, model)
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_an_upstream_that_breaks_off_gives_the_place_back(leased: Gate, model: str, path: str) -> None:
     hold = Hold()
     with streaming(leased, model, hold, path, end=False) as answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal
 
 import grpc
@@ -323,9 +323,21 @@ class Line:
         raise grpc.aio.AbortError
 
 
-def servicer(desk: Desk) -> ProcessServicer:
+class Record(Line):
+    def __init__(self) -> None:
+        self.sent: list[ext_proc.ProcessingResponse] = []
+
+    async def write(self, response: Any) -> None:
+        self.sent.append(response)
+
+    def out(self) -> bytes:
+        bodies = (r.response_body.response.body_mutation.streamed_response.body for r in self.sent)
+        return b"".join(bodies)
+
+
+def servicer(desk: Desk, record: Callable[..., None] = lambda *_: None) -> ProcessServicer:
     return ProcessServicer(
-        exchange=exchange, record=lambda *_: None, on_error=desk.errors.append, live=lambda _: None,
+        exchange=exchange, record=record, on_error=desk.errors.append, live=lambda _: None,
         settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Hold
 
 from tests.envoy.test_exchange import NOTHING, REDACT, body_of, content_of, exchange, head
-from tests.envoy.test_metering import HELD, SSE, Desk, Line, event, message, servicer
+from tests.envoy.test_metering import HELD, SSE, Desk, Record, event, message, servicer
 from tests.envoy.test_request_side import cut
 
 PROMPT = 100
@@ -247,18 +247,6 @@ class Waiting(Desk):
         self.asked.set()
         await self.told.wait()
         return self.answer
-
-
-class Record(Line):
-    def __init__(self) -> None:
-        self.sent: list[ext_proc.ProcessingResponse] = []
-
-    async def write(self, response: Any) -> None:
-        self.sent.append(response)
-
-    def out(self) -> bytes:
-        bodies = (r.response_body.response.body_mutation.streamed_response.body for r in self.sent)
-        return b"".join(bodies)
 
 
 @pytest.mark.parametrize("answer", ["extended", "refused"])

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
+from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.envoy.commands import Command, Continue, Forward, Reply, RequestBody, RequestHead
 from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.handoff import FIELD, NAMESPACE
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, body_of, exchange, head, sse
-from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, counted, event
+from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, Desk, Record, counted, event, servicer
 
 ASKING = b'{"stream":true,"messages":[]}'
 ASKED = b'{"stream_options":{"include_usage":true},"stream":true,"messages":[]}'
@@ -111,6 +115,30 @@ def test_events_out_of_order_are_a_protocol_violation() -> None:
         answered.head(head(**SSE))
         with pytest.raises(ProtocolViolation):
             late(answered)
+
+
+async def test_a_client_that_leaves_early_is_settled_and_recorded_under_the_id_of_its_request() -> None:
+    desk, seen = Desk(), []
+    subject = servicer(desk, record=lambda exchange, request_id: seen.append((exchange.outcome, request_id)))
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        headers, body = ext_proc.ProcessingRequest(), ext_proc.ProcessingRequest()
+        for name, value in ((":method", "POST"), (":path", "/v1/chat/completions")):
+            field = headers.request_headers.headers.headers.add()
+            field.key, field.raw_value = name, value.encode()
+        headers.protocol_config.request_body_mode = ProcessingMode.BUFFERED
+        headers.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = HELD.encode()
+        yield headers
+        body.request_body.body, body.request_body.end_of_stream = ASKING, True
+        yield body
+
+    line = Record()
+    await subject.process(messages(), line)
+    await subject.drained()
+    assert [sent.WhichOneof("response") for sent in line.sent] == ["request_headers", "request_body"]
+    assert line.sent[1].request_body.response.body_mutation.body == ASKED
+    assert desk.seen == [("res-1", counted(0))]
+    assert seen == [("truncated", "r1")]
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.envoy import translate
-from tidegate.envoy.exchange import Body, Continue, Reply, Trailers
+from tidegate.envoy.commands import Body, Continue, Forward, Reply, RequestBody, RequestHead, Trailers
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.errors import ProtocolViolation
 from tidegate.model import Admission, Allow, BodyState, Decision, Deny, Identity, Limit, LimitState, Reason, Request
@@ -153,6 +154,39 @@ def test_the_response_head_carries_the_handoff() -> None:
     assert translate.head_of(head_message(None))[0].handoff is None
 
 
+def request_message(handoff: str | None, mode: int, *, end: bool = False) -> ext_proc.ProcessingRequest:
+    message = ext_proc.ProcessingRequest()
+    for name, value in {":method": "POST", ":path": "/v1/completions?a", "content-encoding": "gzip"}.items():
+        header = message.request_headers.headers.headers.add()
+        header.key, header.raw_value = name, value.encode()
+    message.request_headers.end_of_stream = end
+    message.protocol_config.request_body_mode = mode
+    if handoff is not None:
+        message.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = handoff
+    return message
+
+
+def test_the_request_head_says_whether_a_body_follows() -> None:
+    modes = ProcessingMode.BodySendMode
+    head = translate.request_head_of(request_message(HANDOFF.encode(), modes.BUFFERED))
+    assert head == RequestHead("POST", "/v1/completions?a", "gzip", True, HANDOFF)
+    assert not translate.request_head_of(request_message(None, modes.NONE)).body
+    assert not translate.request_head_of(request_message(None, modes.BUFFERED, end=True)).body
+    assert translate.request_head_of(request_message(None, modes.NONE)).handoff is None
+    with pytest.raises(ProtocolViolation):
+        translate.request_head_of(request_message("{}", modes.NONE))
+
+
+def test_a_request_body_that_is_replaced_has_its_length_declared() -> None:
+    answered = translate.processing_response(RequestBody(b"hello"), "r1", "openai").request_body.response
+    assert answered.body_mutation.body == b"hello"
+    (length,) = answered.header_mutation.set_headers
+    assert (length.header.key, length.header.raw_value, length.append_action) == ("content-length", b"5", OVERWRITE)
+    kept = translate.processing_response(RequestBody(), "r1", "openai").request_body.response
+    assert not kept.HasField("body_mutation")
+    assert not kept.HasField("header_mutation")
+
+
 def test_an_unreadable_handoff_is_a_protocol_violation() -> None:
     with pytest.raises(ProtocolViolation):
         translate.head_of(head_message("{}"))
@@ -171,6 +205,9 @@ def test_each_command_becomes_the_message_envoy_expects() -> None:
         Body(b"x", end=True): "response_body",
         Trailers(): "response_trailers",
         Continue(): "response_headers",
+        Forward(): "request_headers",
+        RequestBody(): "request_body",
+        RequestBody(b"x"): "request_body",
         Reply(Deny(502, Reason.RESPONSE_WITHHELD, "withheld")): "immediate_response",
     }
     for command, kind in kinds.items():

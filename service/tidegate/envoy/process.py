@@ -95,7 +95,7 @@ class ProcessServicer:
             exchange.lost()
             self._settle(exchange)
             self._end()
-            self._record(exchange, stream.request_id)
+            self._record(exchange, stream.id_of(exchange))
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all settlements."""
@@ -168,9 +168,12 @@ class _Stream:
         self.unanswered = 0
         self._context = context
 
+    def id_of(self, exchange: Exchange) -> str:
+        return exchange.handoff.request_id if exchange.handoff else self.request_id
+
     async def carry_out(self, commands: list[Command], exchange: Exchange) -> None:
         dialect = exchange.handoff.dialect if exchange.handoff else "problem"
-        request_id = exchange.handoff.request_id if exchange.handoff else self.request_id
+        request_id = self.id_of(exchange)
         for command in commands:
             if isinstance(command, Abort):
                 await self._context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
