@@ -335,9 +335,11 @@ class Record(Line):
         return b"".join(bodies)
 
 
-def servicer(desk: Desk, record: Callable[..., None] = lambda *_: None) -> ProcessServicer:
+def servicer(
+    desk: Desk, record: Callable[..., None] = lambda *_: None, make: Callable[[], Exchange] = exchange
+) -> ProcessServicer:
     return ProcessServicer(
-        exchange=exchange, record=record, on_error=desk.errors.append, live=lambda _: None,
+        exchange=make, record=record, on_error=desk.errors.append, live=lambda _: None,
         settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
@@ -295,3 +296,24 @@ async def test_a_client_that_leaves_while_the_ledger_is_asked_is_settled() -> No
         await stream
     await subject.drained()
     assert desk.seen == [("res-1", {"prompt_tokens": 100, "completion_tokens": 10, "tokens": 110})]
+
+
+@pytest.mark.parametrize(("rest", "aside"), [(100, False), (2000, True)])
+async def test_a_long_rest_is_read_aside(rest: int, aside: bool) -> None:
+    threads: list[str] = []
+
+    class Seen(Exchange):
+        def extended(self, answer: Answer) -> list[Command]:
+            threads.append(threading.current_thread().name)
+            return super().extended(answer)
+
+    desk, line = Desk(), Record()
+    subject = servicer(desk, make=lambda: Seen(exchange().plan, exchange().open_body))
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(handoff(0))
+        yield message(body=event("x" * 400) + b"".join(texts(rest, size=4)), end=True)
+
+    await subject.process(messages(), line)
+    assert content_of(line.out()) == "x" * 400 + "xxx " * rest
+    assert threads[0].startswith("filter") is aside

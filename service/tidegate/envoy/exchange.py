@@ -95,6 +95,11 @@ class Exchange:
         """Whether the response was decided to its last byte."""
         return self._state is _State.DONE
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of the response that `extended` will have to read."""
+        return 0 if self._pacing is None else self._pacing.waiting
+
     def coverage(self) -> Coverage:
         """The receipt so far."""
         if self._rewriter is not None:

@@ -44,6 +44,11 @@ class Pacing:
         self._end = end
         return self._go_on([])
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that were taken and not looked at yet."""
+        return sum(map(len, self._waiting))
+
     def extended(self, answer: Answer) -> list[Command]:
         """What came of `Extend`."""
         withheld, self._withheld = self._withheld, []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import grpc
@@ -79,7 +80,9 @@ class ProcessServicer:
                         await stream.carry_out(commands, exchange)
                         break
                     await stream.carry_out(commands[:-1], exchange)
-                    commands = exchange.extended(await self._holds.extend(last.reservation, last.costs, last.hold))
+                    answer = await self._holds.extend(last.reservation, last.costs, last.hold)
+                    step = partial(exchange.extended, answer)
+                    commands = await self._step_aside(step) if exchange.waiting > _LONG else step()
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -127,22 +130,20 @@ class ProcessServicer:
         return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
 
     async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: _Stream) -> list[Command]:
-        size = len(message.response_body.body) + len(message.request_body.body)
-        stream.unanswered += size
-        if stream.unanswered > _LONG and size:
-            return await self._step_aside(exchange, message)
         if message.HasField("response_headers"):
             head, stream.request_id = translate.head_of(message)
             return exchange.head(head)
-        return _step(exchange, message)
+        step = partial(_step, exchange, message)
+        stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
+        return await self._step_aside(step) if stream.unanswered > _LONG else step()
 
-    async def _step_aside(self, exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
-        """`_step` on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
-        step = asyncio.get_running_loop().run_in_executor(self._aside, _step, exchange, message)
+    async def _step_aside(self, step: Callable[[], list[Command]]) -> list[Command]:
+        """A step on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
+        running = asyncio.get_running_loop().run_in_executor(self._aside, step)
         try:
-            return await asyncio.shield(step)
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait((step,))
+            await asyncio.wait((running,))
             raise
 
 
