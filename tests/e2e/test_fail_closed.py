@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.stack import Gate, manager, ping_every, running_gate, until
+from tests.e2e.stack import Gate, Tweak, manager, ping_every, running_gate, until
 from tests.e2e.upstream import Answer, Hold, Upstream, chat, chunked, delta, finish, json_answer
 
 SECRET = "bob@example.com"
@@ -150,14 +150,35 @@ def test_without_the_decision_the_body_is_withheld(tmp_path: Path, upstream: Ups
         assert gate.metric("tidegate_responses_total", failure="handoff_missing") == 2
 
 
-def _request_headers_too(document: dict[str, Any]) -> None:
-    manager(document)["http_filters"][1]["typed_config"]["processing_mode"]["request_header_mode"] = "SEND"
+def _sends_requests(**modes: str) -> Tweak:
+    def tweak(document: dict[str, Any]) -> None:
+        manager(document)["http_filters"][1]["typed_config"]["processing_mode"] |= {
+            "request_header_mode": "SEND",
+            **modes,
+        }
+
+    return tweak
 
 
-def test_an_envoy_configured_otherwise_is_refused(tmp_path: Path, upstream: Upstream) -> None:
-    """A message that Process does not expect aborts the stream; Envoy answers with an error."""
-    with running_gate(tmp_path, upstream, tweak=_request_headers_too) as gate:
-        answer = gate.get(json_answer(chat(f"mail {SECRET}")))
+@pytest.mark.parametrize("mode", ["STREAMED", "BUFFERED_PARTIAL", "FULL_DUPLEX_STREAMED"])
+def test_an_envoy_configured_otherwise_is_refused(tmp_path: Path, upstream: Upstream, mode: str) -> None:
+    """A mode that Process does not take aborts the stream; Envoy answers with an error, and the model is not asked."""
+    modes = {"request_body_mode": mode, "request_trailer_mode": "SEND"}
+    with running_gate(tmp_path, upstream, tweak=_sends_requests(**modes)) as gate:
+        name = gate.script(json_answer(chat(f"mail {SECRET}")))
+        answer = gate.send("POST", "/v1/chat/completions", name, json={"model": "small"})
+        assert gate.seen(name) == []
         assert answer.status_code == 503
-        assert answer.json()["code"] == "policy_unavailable"
+        assert answer.json()["error"]["code"] == "policy_unavailable"
         assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("modes", [{}, {"request_body_mode": "BUFFERED"}])
+def test_an_envoy_that_sends_every_request_is_not(tmp_path: Path, upstream: Upstream, modes: dict[str, str]) -> None:
+    with running_gate(tmp_path, upstream, tweak=_sends_requests(**modes)) as gate:
+        name = gate.script(json_answer(chat(f"mail {SECRET}")))
+        answer = gate.send("POST", "/v1/chat/completions", name, json={"model": "small", "stream": True})
+        assert answer.status_code == 200
+        assert SECRET not in answer.text
+        assert [seen.body for seen in gate.seen(name)] == [b'{"model":"small","stream":true}']
+        assert gate.get(json_answer(chat(f"mail {SECRET}"))).status_code == 200

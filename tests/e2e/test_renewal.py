@@ -7,25 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from tidegate.demo.redis_server import running_redis
 
 from tests.e2e.stack import Gate, running_gate, until
 from tests.e2e.test_concurrency import FILTERED, LIMIT, PLAIN, POLICY, all_free, ask, streaming
 from tests.e2e.upstream import Answer, Hold, Upstream, chat, json_answer
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def brief(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Gate]:
+@pytest.fixture(scope="module")
+def brief(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """Places that lapse after a second."""
-    directory = tmp_path_factory.mktemp("brief")
-    with ExitStack() as stack:
-        flags = {"store-timeout": "2"}  # a store that is only slow must not cost a renewal
-        if request.param == "redis":
-            flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
-        policy = POLICY.replace("LEASE", "1s")
-        yield stack.enter_context(running_gate(directory, upstream, policy=policy, flags=flags))
+    policy = POLICY.replace("LEASE", "1s")
+    with running_gate(tmp_path_factory.mktemp("brief"), upstream, policy=policy, flags=store) as gate:
+        yield gate
 
 
 def renewed(gate: Gate, times: int) -> None:

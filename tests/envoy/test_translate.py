@@ -177,6 +177,12 @@ def test_the_request_head_says_whether_a_body_follows() -> None:
         translate.request_head_of(request_message("{}", modes.NONE))
 
 
+@pytest.mark.parametrize("mode", ["STREAMED", "BUFFERED_PARTIAL", "FULL_DUPLEX_STREAMED", "GRPC"])
+def test_a_request_body_that_would_come_in_pieces_is_a_protocol_violation(mode: str) -> None:
+    with pytest.raises(ProtocolViolation, match=f"{mode}; this service takes BUFFERED"):
+        translate.request_head_of(request_message(None, ProcessingMode.BodySendMode.Value(mode)))
+
+
 def test_a_request_body_that_is_replaced_has_its_length_declared() -> None:
     answered = translate.processing_response(RequestBody(b"hello"), "r1", "openai").request_body.response
     assert answered.body_mutation.body == b"hello"

@@ -336,7 +336,8 @@ class Exchange:
         self._state = _State.PASS
         if end:
             self._finish("passed")
-        return [Continue((), self._removed if self._events is None else (*self._removed, *_STALE))]
+        changed = self._events is not None and not end
+        return [Continue((), (*self._removed, *_STALE) if changed else self._removed)]
 
     def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome

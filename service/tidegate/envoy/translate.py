@@ -23,6 +23,7 @@ from tidegate.envoy.commands import (
     Trailers,
 )
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.errors import ProtocolViolation
 from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
 from tidegate.outward import limit_headers, render
 
@@ -154,9 +155,12 @@ def deny_response(decision: Decision, deny: Deny) -> external_auth_pb2.CheckResp
 
 
 def request_head_of(message: ext_proc.ProcessingRequest) -> RequestHead:
-    """The head event of a request_headers message. Raises `ProtocolViolation`."""
+    """The head event of a request_headers message. Raises `ProtocolViolation`, also for a body in pieces."""
     headers = _fields(message.request_headers)
     mode = message.protocol_config.request_body_mode
+    if mode not in (processing_mode.ProcessingMode.NONE, processing_mode.ProcessingMode.BUFFERED):
+        name = processing_mode.ProcessingMode.BodySendMode.Name(mode)
+        raise ProtocolViolation(f"ext_proc is configured to send request bodies {name}; this service takes BUFFERED")
     return RequestHead(
         method=headers.get(":method", ""),
         path=headers.get(":path", ""),
