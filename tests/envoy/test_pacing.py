@@ -17,7 +17,7 @@ from tidegate.envoy.commands import Abort, Body, Command, Continue, Extend, Repl
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import Hold
+from tidegate.model import Hold, Price
 
 from tests.envoy.test_exchange import NOTHING, REDACT, body_of, content_of, exchange, head
 from tests.envoy.test_metering import HELD, SSE, Desk, Record, event, message, servicer
@@ -99,6 +99,17 @@ def test_text_leaves_as_far_as_there_is_room_and_then_the_client_is_told(
     assert settlement is not None
     assert settlement.costs["tokens"] == PROMPT + 10 * (leaves + 1)
     assert subject.body(event("never"), end=True) == []
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+def test_a_stream_stops_where_its_money_does(plan: FilterPlan) -> None:
+    """Ten tokens an event at one micro-unit a token, and room for 35 of them beside the prompt."""
+    price = Price(1_000_000, 1_000_000, 0, 0)
+    paid = HELD._replace(price=price, hold=Hold(600.0, (("money", PROMPT),), ("budget",)))
+    room = Room(35)
+    out = body_of(play(exchange(plan), [*texts(20), DONE], room, handoff=paid))
+    assert content_of(out) == ("x" * 39 + " ") * 3
+    assert error_of(out)["message"].startswith("Limit 'budget' is exhausted")
 
 
 @pytest.mark.parametrize("plan", [REDACT, NOTHING])
