@@ -18,6 +18,7 @@ from tests.e2e.upstream import Hold, Upstream, chunked, delta, event, finish, js
 PIECE = "y" * 39 + " "  # ten tokens
 PROMPT = 3 + 4 + 10
 STOP, DONE = finish()
+everywhere = pytest.mark.parametrize("store", ["memory", "redis", "cluster"], indirect=True, scope="module")
 
 
 def pieces(count: int) -> list[bytes]:
@@ -41,6 +42,7 @@ def taking(gate: Gate, model: str, max_tokens: int) -> Iterator[None]:
                 pass
 
 
+@everywhere
 @pytest.mark.parametrize("path", PATHS)
 def test_a_stream_that_outgrows_its_reservation_goes_on_while_there_is_room(
     priced: Gate, model: str, path: str
@@ -51,6 +53,7 @@ def test_a_stream_that_outgrows_its_reservation_goes_on_while_there_is_room(
     settles_at(priced, model, PROMPT + 3000)
 
 
+@everywhere
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("whole", [True, False], ids=["in one piece", "event by event"])
 def test_a_stream_ends_where_its_limit_does(priced: Gate, model: str, path: str, whole: bool) -> None:
