@@ -1,7 +1,8 @@
-"""From a store's URL to a ledger."""
+"""From a store's URL to a ledger, and to the queue beside it."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -12,7 +13,12 @@ from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.outage import OnOutage, OutageLedger, State
+from tidegate.admission.queue.fair_queue import FairQueue, Observer, Queue
+from tidegate.admission.queue.outage import OutageQueue
+from tidegate.admission.queue.places import MemoryPlaces
+from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.redis import RedisLedger
+from tidegate.admission.scripts import ScriptRunner
 from tidegate.admission.shards import Shards
 from tidegate.admission.slots import ClusterUrl
 from tidegate.admission.spanning import SpanningLedger
@@ -21,6 +27,7 @@ from tidegate.clock import Clock
 MEMORY: Final = "memory://"
 _REDIS: Final = ("redis://", "rediss://", "unix://")
 _CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
+_MAX_BATCH: Final = 128
 
 
 def check_url(url: str) -> None:
@@ -81,3 +88,28 @@ async def open_ledger(
             )
         )
     return OutageLedger(store, MemoryLedger(clock), replicas=heartbeats, on_outage=on_outage, on_state=on_state)
+
+
+def open_queue(
+    url: str,
+    *,
+    ledger: Ledger,
+    clock: Clock,
+    timeout: float = 0.05,
+    on_outage: Callable[[], OnOutage] = lambda: "share",
+    observer: Observer | None = None,
+) -> Queue:
+    """The capacity of endpoints, at the same `url` as `ledger`, whose breaker and count of replicas hold here too."""
+    here = f"m{secrets.token_urlsafe(6)}"
+    local = FairQueue(MemoryPlaces(clock, here), clock, where=here, observer=observer)
+    if not isinstance(ledger, OutageLedger):
+        return local
+    places = RedisPlaces(ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH))
+    return OutageQueue(
+        FairQueue(places, clock, where="r", observer=observer),
+        local,
+        clock,
+        out=lambda: ledger.state != "closed",
+        replicas=ledger.live,
+        on_outage=on_outage,
+    )

@@ -98,6 +98,10 @@ class OutageLedger:
         owing = self._background is not None and not self._background.done()
         return self._state == "closed" and not owing and not len(self._memory)
 
+    def live(self) -> int:
+        """How many replicas share what there is, this one included."""
+        return max(1, self._replicas())
+
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none. In an outage "deny" raises `StoreUnavailable`, and so does a full memory."""
         if self._state == "closed":
