@@ -57,3 +57,19 @@ async def test_who_had_no_room_is_counted_and_logged_shadow_limits_beside_the_ot
         ("deny", ["tier:free rpm"], ["tenant:acme trial"]),
         ("allow", [], []),
     ]
+
+
+def test_the_queue_tells_its_depth_its_waits_and_whom_it_refused() -> None:
+    telemetry = Telemetry(clock=SystemClock(), stream=io.BytesIO())
+    where = {"endpoint": "chat", "priority": "sheddable"}
+    value = telemetry.registry.get_sample_value
+    for change in (1, 1, -1):
+        telemetry.waiting("chat", "sheddable", change)
+    telemetry.queued("chat", "sheddable", "granted", 0.02)
+    telemetry.queued("chat", "sheddable", "shed", 0.01)
+    telemetry.place("leave", False)
+    assert value("tidegate_queue_waiting", where) == 1
+    assert value("tidegate_queue_wait_seconds_count", where) == 1
+    assert value("tidegate_queue_wait_seconds_sum", where) == 0.02
+    assert value("tidegate_queue_refusals_total", {**where, "outcome": "shed"}) == 1
+    assert value("tidegate_place_steps_total", {"step": "leave", "answered": "no"}) == 1

@@ -81,6 +81,7 @@ class Reason(StrEnum):
     MODEL_MISSING = "model_missing"
     MODEL_NOT_ALLOWED = "model_not_allowed"
     LIMIT_EXCEEDED = "rate_limit_exceeded"
+    OVERLOADED = "overloaded"
     STORE_UNAVAILABLE = "limits_unavailable"
     CONTENT_BLOCKED = "content_blocked"
     RESPONSE_WITHHELD = "response_withheld"
@@ -231,7 +232,8 @@ class Allow:
     `rulesets` are the names of the rulesets that the response must pass, floor first; `unscannable` says what happens
     to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
     was reserved for the prompt, 0 when no limit is priced by it. `price` is the model's as it was when the request was
-    admitted, None when no limit counts money; `hold` is what the admission's reservation holds.
+    admitted, None when no limit counts money; `hold` is what the admission's reservation holds. `ticket` is the place
+    that the exchange takes in its endpoint's capacity, "" when it takes none.
     """
 
     identity: Identity
@@ -244,6 +246,7 @@ class Allow:
     prompt_tokens: int = 0
     price: Price | None = None
     hold: Hold = _NOTHING
+    ticket: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
 
 from tidegate.admission.charges import charges_for
+from tidegate.admission.queue.fair_queue import Queue
+from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
+from tidegate.model import UNITS, Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
 from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
-from tidegate.usage.estimate import costs_of
+from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
 from tidegate.usage.price import counts_money, in_money
+
+_NOTHING: Final[Mapping[str, int]] = dict.fromkeys(UNITS, 0)
+_GRACE: Final = 5.0
+"""How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
 
 class Identifies(Protocol):
@@ -32,11 +40,16 @@ class Reserves(Protocol):
         """Raises `StoreUnavailable` when nobody can count."""
         ...
 
+    async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """Replace reserved costs by actual ones, once. Raises `StoreUnavailable`."""
+        ...
+
 
 class Pipeline:
     """Decides one request under the policy in force. The verdict is deny unless every phase says otherwise.
 
-    `on_error` is told of each unexpected exception; the caller learns only that the answer is no.
+    `on_error` is told of each unexpected exception; the caller learns only that the answer is no. Without a `queue` the
+    capacity of endpoints is not enforced.
     """
 
     def __init__(
@@ -46,11 +59,14 @@ class Pipeline:
         identifier: Identifies,
         ledger: Reserves,
         on_error: Callable[[Exception], None] | None = None,
+        queue: Queue | None = None,
     ) -> None:
         self._policy = policy
         self._identifier = identifier
         self._ledger = ledger
         self._on_error = on_error
+        self._queue = queue
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def decide(self, request: Request) -> Decision:
         """One decision, one record. Never raises."""
@@ -77,38 +93,33 @@ class Pipeline:
 
     async def _admit(self, policy: Policy, request: Request, identity: Identity, access: Access) -> Decision:
         endpoint = access.endpoint
-        attributes = {
-            "tenant": identity.tenant,
-            "subject": identity.subject,
-            "client_id": identity.client_id,
-            "tier": identity.tier,
-            "scope": endpoint.scope,
-            "model": access.model,
-            "endpoint": endpoint.name,
-            "client_ip": request.client_ip,
-            "api_key": identity.credential,
-            "method": request.method,
-        }
-        verdict: Allow | Deny
-        seconds = hold_seconds(access.limits)
-        estimate = Costs()
-        price: Price | None = None
-        if is_priced(access.limits):
-            costs = costs_of(request)
-            if not isinstance(costs, Deny) and counts_money(access.limits):
-                price = policy.prices.of(access.model)
-                costs = _unpriced(access.model) if price is None else in_money(costs, price)
-            if isinstance(costs, Deny):
-                return Decision(
-                    request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
-                )
-            estimate = costs
-            admission = await self._ledger.reserve(
-                charges_for(access.limits, attributes, costs.as_mapping()), hold=seconds
+        capacity = endpoint.capacity if self._queue is not None else None
+        priced = is_priced(access.limits)
+        price = policy.prices.of(access.model) if counts_money(access.limits) else None
+        costs = _costs(request, access, capacity, price)
+        if isinstance(costs, Deny):
+            return Decision(
+                request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
             )
-        else:
-            admission = await self._ledger.reserve(charges_for(access.limits, attributes), hold=seconds)
-        if admission.refused is None:
+        charges = charges_for(
+            access.limits, _attributes(request, identity, access), costs.as_mapping() if priced else 1
+        )
+        hold = hold_seconds(access.limits)
+        brief = None if capacity is None else capacity.max_wait + _GRACE
+        admission = await self._ledger.reserve(charges, hold=brief if hold is None else hold)
+        verdict: Allow | Deny | None = _refusal(admission)
+        place = Place(endpoint.name, "")
+        if verdict is None and capacity is not None:
+            demand = _demand(policy, identity, capacity, costs)
+            entered = await self._enter(endpoint.name, capacity, demand, admission.reservation)
+            if isinstance(entered, Overload):
+                admission = replace(admission, states=(), reservation="")
+                verdict = _overloaded(entered, demand)
+            else:
+                place = entered
+                if hold is None:
+                    admission = replace(admission, reservation="")  # it stands, and needs no settlement
+        if verdict is None:
             verdict = Allow(
                 identity,
                 endpoint.name,
@@ -117,23 +128,91 @@ class Pipeline:
                 admission,
                 endpoint.unscannable,
                 endpoint.max_response,
-                estimate.prompt_tokens,
+                costs.prompt_tokens if priced else 0,
                 price,
-                hold_for(access.limits, estimate, seconds),
+                hold_for(access.limits, costs, hold),
+                place.ticket,
             )
-        else:
-            name = admission.refused.limit.name
-            message = (
-                f"The request is larger than limit '{name}' allows."
-                if math.isinf(admission.refused.retry_after)
-                else f"Limit '{name}' is exhausted."
-            )
-            violated = tuple(dict.fromkeys(limit.name for limit in exceeded(admission)))
-            headers = retry_after(admission.refused)
-            verdict = Deny(429, Reason.LIMIT_EXCEEDED, message, headers, detail=name, violated=violated)
         return Decision(
             request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
         )
+
+    async def _enter(self, endpoint: str, capacity: Capacity, demand: Demand, reservation: str) -> Place | Overload:
+        """A place in the endpoint's capacity; without one, whatever the reason, the reservation is taken back."""
+        assert self._queue is not None  # noqa: S101 - asked only where there is one
+        place: Place | Overload | None = None
+        try:
+            place = await self._queue.join(endpoint, capacity, demand)
+        finally:
+            if reservation and not isinstance(place, Place):
+                cancelling = asyncio.create_task(self._cancel(reservation))
+                self._cancelling.add(cancelling)
+                cancelling.add_done_callback(self._cancelling.discard)
+                await asyncio.shield(cancelling)
+        return place
+
+    async def _cancel(self, reservation: str) -> None:
+        try:
+            await self._ledger.settle(reservation, _NOTHING)
+        except StoreUnavailable:
+            pass  # what was reserved stands, as after any outage
+        except Exception as failure:  # noqa: BLE001 - the refusal is the answer, whatever becomes of the charge
+            if self._on_error is not None:
+                self._on_error(failure)
+
+
+def _attributes(request: Request, identity: Identity, access: Access) -> Mapping[str, str]:
+    return {
+        "tenant": identity.tenant,
+        "subject": identity.subject,
+        "client_id": identity.client_id,
+        "tier": identity.tier,
+        "scope": access.endpoint.scope,
+        "model": access.model,
+        "endpoint": access.endpoint.name,
+        "client_ip": request.client_ip,
+        "api_key": identity.credential,
+        "method": request.method,
+    }
+
+
+def _costs(request: Request, access: Access, capacity: Capacity | None, price: Price | None) -> Costs | Deny:
+    """The estimate where something is priced by it. A limit must know the body, for a share a guess will do."""
+    if is_priced(access.limits):
+        costs = costs_of(request)
+        if isinstance(costs, Deny) or not counts_money(access.limits):
+            return costs
+        return _unpriced(access.model) if price is None else in_money(costs, price)
+    if capacity is None or capacity.cost == "requests":
+        return Costs()
+    costs = costs_of(request)
+    return Costs(tokens=DEFAULT_COMPLETION) if isinstance(costs, Deny) else costs
+
+
+def _refusal(admission: Admission) -> Deny | None:
+    if admission.refused is None:
+        return None
+    name = admission.refused.limit.name
+    message = (
+        f"The request is larger than limit '{name}' allows."
+        if math.isinf(admission.refused.retry_after)
+        else f"Limit '{name}' is exhausted."
+    )
+    violated = tuple(dict.fromkeys(limit.name for limit in exceeded(admission)))
+    headers = retry_after(admission.refused)
+    return Deny(429, Reason.LIMIT_EXCEEDED, message, headers, detail=name, violated=violated)
+
+
+def _demand(policy: Policy, identity: Identity, capacity: Capacity, costs: Costs) -> Demand:
+    tier, tenant = policy.tiers[identity.tier], policy.tenants[identity.tenant]
+    cost = costs.tokens if capacity.cost == "tokens" else 1
+    return Demand(identity.tenant, tier.priority, tenant.weight or tier.weight, max(1, cost))
+
+
+def _overloaded(overload: Overload, demand: Demand) -> Deny:
+    wait = str(math.ceil(overload.retry_after))
+    detail = f"{demand.priority}, {overload.why}"
+    return Deny(503, Reason.OVERLOADED, "The model is busy. Try again later.", (("retry-after", wait),), detail)
 
 
 def _unpriced(model: str) -> Deny:

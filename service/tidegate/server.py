@@ -16,7 +16,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tidegate.admission.ledger import Ledger
-from tidegate.admission.open import check_url, open_ledger
+from tidegate.admission.open import check_url, open_ledger, open_queue
+from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api.servicer import SERVICE as API_SERVICE
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import Clock, SystemClock
@@ -24,6 +25,7 @@ from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
@@ -113,9 +115,11 @@ class Worker:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
         ledger = await self._open_ledger()
+        queue = self._open_queue(ledger)
         try:
-            await self._serve(ledger)
+            await self._serve(ledger, queue)
         finally:
+            await queue.close()
             await ledger.close()
             await self._key_sets.aclose()
         self.telemetry.flush()
@@ -134,12 +138,23 @@ class Worker:
                 on_silence=self.telemetry.store_silent,
             )
 
-    async def _serve(self, ledger: Ledger) -> None:
+    def _open_queue(self, ledger: Ledger) -> Queue:
+        return open_queue(
+            self._settings.store,
+            ledger=ledger,
+            clock=self._clock,
+            timeout=self._settings.store_timeout,
+            on_outage=lambda: self.source.current.store.on_outage,
+            observer=self.telemetry,
+        )
+
+    async def _serve(self, ledger: Ledger, queue: Queue) -> None:
         settings = self._settings
         settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
         holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
-        processor = self._processor(settlements, holds)
-        server = self._server(ledger, processor)
+        places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
+        processor = self._processor(settlements, holds, places)
+        server = self._server(ledger, queue, processor)
         bind(server, settings)
         close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
@@ -160,7 +175,7 @@ class Worker:
             await watcher
         close_metrics()
 
-    def _processor(self, settlements: Settlements, holds: Holds) -> process.ProcessServicer:
+    def _processor(self, settlements: Settlements, holds: Holds, places: Places) -> process.ProcessServicer:
         plans = Plans(self._policy)
         key = hash_key(self._settings.pepper)
 
@@ -174,11 +189,12 @@ class Worker:
             live=self.telemetry.stream,
             settlements=settlements,
             holds=holds,
+            places=places,
         )
 
-    def _server(self, ledger: Ledger, processor: process.ProcessServicer) -> grpc.aio.Server:
+    def _server(self, ledger: Ledger, queue: Queue, processor: process.ProcessServicer) -> grpc.aio.Server:
         pipeline = Pipeline(
-            policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error
+            policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error, queue=queue
         )
         checker = check.CheckServicer(
             pipeline=pipeline,
@@ -191,6 +207,7 @@ class Worker:
             pipeline=pipeline,
             policy=self._policy,
             ledger=ledger,
+            queue=queue,
             hash_key=hash_key(self._settings.pepper),
             record=self.telemetry.decision,
             on_error=self.telemetry.error,

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
 from tidegate.admission.outage import State
+from tidegate.admission.queue.fair_queue import Outcome
+from tidegate.admission.queue.terms import Priority
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
@@ -71,6 +73,15 @@ class Telemetry:
         self._store.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
+        line = ("endpoint", "priority")
+        self._depth = self._new(Gauge, "queue_waiting", "Exchanges that wait here for a place in an endpoint", line)
+        self._wait = self._new(
+            Histogram, "queue_wait_seconds", "Wait of those who got a place, seconds", line, _SECONDS
+        )
+        self._overloads = self._new(
+            Counter, "queue_refusals", "Exchanges that got no place in their endpoint", (*line, "outcome")
+        )
+        self._places = self._new(Counter, "place_steps", "Places renewed and given back", ("step", "answered"))
         self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
 
     def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
@@ -152,6 +163,21 @@ class Telemetry:
     def extension(self, why: str, outcome: str) -> None:
         """A stream asked for more than its reservation held ("growth"), or for more time ("renewal")."""
         self._extensions.labels(why, outcome).inc()
+
+    def waiting(self, endpoint: str, priority: Priority, change: int) -> None:
+        """One more waits here for a place (+1), or one less (-1)."""
+        self._depth.labels(endpoint, priority).inc(change)
+
+    def queued(self, endpoint: str, priority: Priority, outcome: Outcome, seconds: float) -> None:
+        """One who asked for a place got it, or did not."""
+        if outcome == "granted":
+            self._wait.labels(endpoint, priority).observe(seconds)
+        else:
+            self._overloads.labels(endpoint, priority, outcome).inc()
+
+    def place(self, step: str, answered: bool) -> None:
+        """A place was to be renewed or given back; where the store does not answer, it lapses with its lease."""
+        self._places.labels(step, "yes" if answered else "no").inc()
 
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,9 @@ from typing import Any
 import grpc
 import pytest
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.queue.fair_queue import FairQueue
+from tidegate.admission.queue.places import MemoryPlaces
+from tidegate.admission.queue.terms import Capacity, Demand, Place
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.servicer import SERVICE
@@ -128,6 +132,24 @@ async def test_a_store_that_is_out_denies_a_decision(world: World) -> None:
         )
         answer = await ask(channel, "Decide", request, pb.DecideResponse)
     assert (answer.deny.http_status, answer.deny.reason) == (503, "limits_unavailable")
+
+
+async def test_a_decision_takes_its_turn_in_the_queue_and_holds_no_place(world: World) -> None:
+    full = Capacity(concurrent=1, queue=0)
+    endpoints = tuple(dataclasses.replace(endpoint, capacity=full) for endpoint in world.policy.endpoints)
+    busy = dataclasses.replace(world, policy=dataclasses.replace(world.policy, endpoints=endpoints))
+    clock = SystemClock()
+    queue = FairQueue(MemoryPlaces(clock), clock, where="m")
+    servicer = make_servicer(busy, queue=queue)
+    name, value = world.credential("paul")
+    request = pb.DecideRequest(method="POST", host=HOST, path="/api/score", headers=[pb.Header(name=name, value=value)])
+    for _ in range(3):
+        assert (await servicer.decide(request)).WhichOneof("verdict") == "allow"
+    endpoint = (await servicer.decide(request)).allow.endpoint
+    assert isinstance(await queue.join(endpoint, full, Demand("acme", "critical", 1, 1)), Place)
+    refused = (await servicer.decide(request)).deny
+    assert (refused.http_status, refused.reason) == (503, "overloaded")
+    assert "retry-after" in {header.name for header in refused.headers}
 
 
 def test_the_table_of_faults() -> None:

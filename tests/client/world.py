@@ -13,6 +13,7 @@ import grpc
 import yaml
 from tidegate.admission.ledger import Extension, Ledger
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
 from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore, mint_key
@@ -127,15 +128,19 @@ class SpyLedger:
         await self.inner.close()
 
 
-def make_servicer(world: World, ledger: Ledger | None = None, **options: Any) -> ApiServicer:
+def make_servicer(
+    world: World, ledger: Ledger | None = None, queue: Queue | None = None, **options: Any
+) -> ApiServicer:
     clock = SystemClock()
     identifier = Identifier(
         keys=KeyStore.load(world.policy.api_keys.file if world.policy.api_keys else None, pepper=PEPPER),
         verifier=BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)),
     )
     ledger = ledger or MemoryLedger(clock)
-    pipeline = Pipeline(policy=lambda: world.policy, identifier=identifier, ledger=ledger)
-    return ApiServicer(pipeline=pipeline, policy=lambda: world.policy, ledger=ledger, hash_key=b"k" * 32, **options)
+    pipeline = Pipeline(policy=lambda: world.policy, identifier=identifier, ledger=ledger, queue=queue)
+    return ApiServicer(
+        pipeline=pipeline, policy=lambda: world.policy, ledger=ledger, queue=queue, hash_key=b"k" * 32, **options
+    )
 
 
 @asynccontextmanager

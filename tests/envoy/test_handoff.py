@@ -30,20 +30,21 @@ text = st.text(max_size=12)
             st.lists(text, max_size=3).map(tuple),
             st.floats(0, 1e6),
         ),
+        text,
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
     assert Handoff.decode(handoff.encode()) == handoff
 
 
-@given(st.one_of(st.text(), st.lists(st.one_of(st.integers(), text, st.lists(text)), max_size=15).map(repr)))
+@given(st.one_of(st.text(), st.lists(st.one_of(st.integers(), text, st.lists(text)), max_size=16).map(repr)))
 def test_anything_else_is_a_protocol_violation(raw: str) -> None:
     with pytest.raises(ProtocolViolation):
         Handoff.decode(raw)
 
 
 HELD = Hold(6.0, (("tokens", 9),), ("tpm",), 3.0)
-GOOD = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD)
+GOOD = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, "t")
 
 
 @pytest.mark.parametrize("version", ["0", "2", "4", "true", '"3"', "3.0"])
@@ -72,4 +73,10 @@ def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
     good = GOOD.encode()
     start = good.index("[6.0")
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good[:start] + hold + "]")
+        Handoff.decode(good[:start] + hold + ',"t"]')
+
+
+@pytest.mark.parametrize("ticket", ["null", "7", "[]"])
+def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(GOOD.encode().removesuffix('"t"]') + ticket + "]")

@@ -13,10 +13,14 @@ import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidegate.admission.queue.fair_queue import FairQueue
+from tidegate.admission.queue.places import MemoryPlaces
+from tidegate.clock import SystemClock
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.metering import Settlement
+from tidegate.envoy.places import Places
 from tidegate.envoy.process import ProcessServicer
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import StoreUnavailable, UnsupportedBody
@@ -338,9 +342,11 @@ class Record(Line):
 def servicer(
     desk: Desk, record: Callable[..., None] = lambda *_: None, make: Callable[[], Exchange] = exchange
 ) -> ProcessServicer:
+    queue = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
     return ProcessServicer(
         exchange=make, record=record, on_error=desk.errors.append, live=lambda _: None,
         settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
+        places=Places(queue, record=lambda *_: None, on_error=desk.errors.append),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate.admission.queue.terms import Capacity
 from tidegate.errors import PolicyError
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit
@@ -95,7 +96,7 @@ def test_tiers_and_tenants(policy: Policy) -> None:
     analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}))
     assert policy.tenants == {
         "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload)),
-        "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),)),
+        "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),), weight=3),
     }
     assert policy.tenants["acme"].by_role == {"analyst": (analyst,), "admin": (Grant("admin"),)}
 
@@ -131,6 +132,7 @@ def test_endpoints(policy: Policy) -> None:
         errors="problem",
         unscannable="pass",
         max_response=65_536,
+        capacity=Capacity(64, 0, 1.0, 5.0, 63, "requests"),
     )
     predict = endpoint(policy, "predict")
     assert predict.shared_with == {"acme", "globex"}
@@ -143,6 +145,24 @@ def test_errors_take_openais_shape_under_v1() -> None:
     text = valid("identity by key alone")
     assert parse_policy(text).endpoints[0].errors == "problem"
     assert parse_policy(text.replace('"/**"', '"/v1/**"')).endpoints[0].errors == "openai"
+
+
+@pytest.mark.parametrize(
+    ("concurrent", "priority", "reserve"),
+    [(64, "critical", 8), (9, "critical", 2), (2, "critical", 1), (1, "critical", 0), (64, "standard", 0)],
+)
+def test_an_eighth_is_reserved_where_somebody_is_critical(concurrent: int, priority: str, reserve: int) -> None:
+    text = f"""
+version: 1
+tiers: {{inside: {{priority: {priority}}}}}
+tenants: {{acme: {{}}}}
+endpoints:
+  chat:
+    owner: acme
+    match: {{hosts: ["*"], path: /chat, methods: [POST]}}
+    capacity: {{concurrent: {concurrent}}}
+"""
+    assert parse_policy(text).endpoints[0].capacity == Capacity(concurrent, reserve=reserve)
 
 
 def test_what_a_decision_looks_up_is_laid_out_beforehand(policy: Policy) -> None:

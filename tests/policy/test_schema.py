@@ -38,6 +38,7 @@ BEYOND = {
     "prices of models that no endpoint allows",
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
+    "a reserve that leaves nothing to others",
 }
 
 

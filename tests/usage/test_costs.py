@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tidegate.admission.queue.terms import Capacity
 from tidegate.envoy.config import Address, EnvoyConfig
 from tidegate.model import UNITS, Limit, Unit
 from tidegate.policy import parse_policy
@@ -62,6 +63,24 @@ def test_an_endpoint_needs_the_body_where_a_priced_limit_can_reach_it(
     for unit in UNITS:
         assert needing(with_limit(kind, name, unit)) == (endpoints if unit != "requests" else set())
         assert is_priced([limit(unit)]) is (unit != "requests")
+
+
+def with_capacity(**given: Any) -> Policy:
+    capacity = {"own": Capacity(8, **given)}
+    changed = (dataclasses.replace(e, capacity=capacity.get(e.name)) for e in POLICY.endpoints)
+    return dataclasses.replace(POLICY, endpoints=tuple(changed))
+
+
+def test_an_endpoint_needs_the_body_where_shares_are_in_tokens() -> None:
+    assert needing(with_capacity()) == {"own"}
+    assert needing(with_capacity(cost="requests")) == set()
+
+
+def test_a_wait_as_long_as_a_check_may_last_is_refused() -> None:
+    base: dict[str, Any] = {"listen": Address("127.0.0.1", 1), "workers": (), "default_upstream": Address("x", 3)}
+    EnvoyConfig.for_policy(with_capacity(max_wait=0.4), **base, check_timeout=0.5)
+    with pytest.raises(ValueError, match="endpoint own: max_wait"):
+        EnvoyConfig.for_policy(with_capacity(max_wait=0.5), **base, check_timeout=0.5)
 
 
 def test_envoy_sends_the_bodies_of_those_endpoints_and_no_others() -> None:

@@ -11,7 +11,7 @@ import logging
 import math
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from operator import methodcaller
 from typing import Any, Never, TypeVar
 
@@ -20,16 +20,17 @@ from google.protobuf.message import Message
 
 from tidegate.admission.charges import charges_for
 from tidegate.admission.ledger import Ledger
+from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
 from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
-from tidegate.errors import ProtocolViolation, UnsupportedBody
+from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import UNITS, Decision, Deny, Request
+from tidegate.model import UNITS, Allow, Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
@@ -47,8 +48,9 @@ _Answered = TypeVar("_Answered", bound=Message)
 class ApiServicer:
     """Answers our own API.
 
-    `hash_key` keys the hash action. `max_text` is the largest text that is held whole, bytes. `record` gets every
-    decision and the seconds it took; `on_error` every failure whose cause the caller is not told.
+    `queue` is the pipeline's. `hash_key` keys the hash action. `max_text` is the largest text that is held whole,
+    bytes. `record` gets every decision and the seconds it took; `on_error` every failure whose cause the caller is not
+    told.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ApiServicer:
         pipeline: Pipeline,
         policy: Callable[[], Policy],
         ledger: Ledger,
+        queue: Queue | None = None,
         hash_key: bytes = b"",
         max_text: int = 4 * 1024 * 1024,
         record: Callable[[Decision, float], None] | None = None,
@@ -66,6 +69,7 @@ class ApiServicer:
         self._pipeline = pipeline
         self._policy = policy
         self._ledger = ledger
+        self._queue = queue
         self._hash_key = hash_key
         self._max_text = max_text
         self._record = record
@@ -85,6 +89,8 @@ class ApiServicer:
             decision = await self._pipeline.decide(request)
         if self._record is not None:
             self._record(decision, self._clock.monotonic() - started)
+        if isinstance(decision.verdict, Allow):
+            await self._leave(decision.verdict)
         return translate.decide_response(decision)
 
     async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
@@ -190,6 +196,12 @@ class ApiServicer:
             ),
         }
         return (grpc.method_handlers_generic_handler(SERVICE, methods),)
+
+    async def _leave(self, allow: Allow) -> None:
+        """Nobody tells us when the exchange ends, so its turn in the queue is all that it gets of the capacity."""
+        if allow.ticket and self._queue is not None:
+            with suppress(StoreUnavailable):
+                await self._queue.leave(allow.endpoint, allow.ticket)
 
     def _plan(self, selection: pb.Selection) -> FilterPlan:
         policy = self._policy()

@@ -84,4 +84,5 @@ def _handoff(decision: Decision, allow: Allow) -> Handoff:
         allow.prompt_tokens,
         allow.price,
         allow.hold,
+        allow.ticket,
     )

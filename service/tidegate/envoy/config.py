@@ -55,6 +55,13 @@ class EnvoyConfig:
     idle_timeout: float = 300.0
     max_stream: float = 3600.0
 
+    def __post_init__(self) -> None:
+        for endpoint in self.endpoints:
+            if endpoint.capacity is not None and endpoint.capacity.max_wait >= self.check_timeout:
+                raise ValueError(
+                    f"endpoint {endpoint.name}: max_wait must be less than {self.check_timeout:g}s, the time of a Check"
+                )
+
     @classmethod
     def for_policy(cls, policy: Policy, **settings: Any) -> EnvoyConfig:
         """What the policy decides by itself, and `settings` (fields by name) for the rest."""

@@ -22,7 +22,7 @@ class Handoff(NamedTuple):
 
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
     reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled; `hold` is
-    what the reservation holds.
+    what the reservation holds. `ticket` is the place that the exchange takes in its endpoint's capacity, "" when none.
     """
 
     request_id: str
@@ -40,19 +40,19 @@ class Handoff(NamedTuple):
     prompt_tokens: int = 0
     price: Price | None = None
     hold: Hold = Hold()
+    ticket: str = ""
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price, hold = self
-        return orjson.dumps([_VERSION, *others, [] if price is None else [*price], [*hold]]).decode()
+        *others, price, hold, ticket = self
+        return orjson.dumps([_VERSION, *others, [] if price is None else [*price], [*hold], ticket]).decode()
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            version, *strings, rulesets, dialect, unscannable, cap, reservation, prompt, price, hold = orjson.loads(
-                text
-            )
+            *first, reservation, prompt, price, hold, ticket = orjson.loads(text)
+            version, *strings, rulesets, dialect, unscannable, cap = first
             seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
             raise ProtocolViolation("the decision handed over by Check is not readable") from error
@@ -78,6 +78,7 @@ class Handoff(NamedTuple):
             and all(map(_is_amount, amounts))
             and isinstance(limits, list)
             and all(type(name) is str for name in limits)
+            and type(ticket) is str
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -85,7 +86,7 @@ class Handoff(NamedTuple):
         caller = (request_id, policy, subject, tenant, tier, endpoint, model)
         paid = Price(*price) if price else None
         held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
-        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, paid, held)
+        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, paid, held, ticket)
 
 
 def _is_amount(value: Any) -> bool:

@@ -16,6 +16,7 @@ from tidegate.envoy import translate
 from tidegate.envoy.commands import Abort, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import ProtocolViolation
 
@@ -41,6 +42,7 @@ class ProcessServicer:
         live: Callable[[int], None],
         settlements: Settlements,
         holds: Holds,
+        places: Places,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -48,6 +50,7 @@ class ProcessServicer:
         self._live = live
         self._settlements = settlements
         self._holds = holds
+        self._places = places
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -66,15 +69,18 @@ class ProcessServicer:
         """Carry one exchange through."""
         exchange = self._exchange()
         stream = _Stream(context)
+        tenure = self._places.open()
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
             async for message in messages:
                 commands = await self._take(exchange, message, stream)
+                tenure.follow(exchange)
                 if renewal is None:
                     renewal = self._keep(exchange)
                 while commands:
                     self._settle(exchange)
+                    tenure.follow(exchange)
                     last = commands[-1]
                     if not isinstance(last, Extend):
                         await stream.carry_out(commands, exchange)
@@ -97,14 +103,16 @@ class ProcessServicer:
                 renewal.cancel()
             exchange.lost()
             self._settle(exchange)
+            tenure.follow(exchange)
             self._end()
             self._record(exchange, stream.id_of(exchange))
 
     async def drained(self, timeout: float = 1.0) -> None:
-        """Wait for streams that were told to stop (at most `timeout` seconds), then for all settlements."""
+        """Wait for streams that were told to stop (at most `timeout` seconds), then for all that they left to do."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout)
         await self._settlements.drained()
+        await self._places.drained()
 
     def _begin(self) -> None:
         self._live(1)

@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from tidegate.admission.periods import NOMINAL
+from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit, Price
-from tidegate.policy import compiled, limits, prices, schema
+from tidegate.policy import capacity, compiled, limits, prices, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
 
@@ -41,7 +42,7 @@ def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, K
         ),
         tenants=MappingProxyType({name: _tenant(name, tenant, currency) for name, tenant in document.tenants.items()}),
         endpoints=tuple(
-            _endpoint(name, endpoint, floor, classifications, document.tenants, currency)
+            _endpoint(name, endpoint, floor, classifications, document, currency)
             for name, endpoint in document.endpoints.items()
         ),
         rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
@@ -128,7 +129,7 @@ def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
         for subject, own in tenant.subjects.items()
     }
     limits_ = _limits(f"tenant:{name}", tenant.limits, currency)
-    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects))
+    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight)
 
 
 def _of_subject(limits_: tuple[Limit, ...]) -> tuple[Limit, ...]:
@@ -141,11 +142,11 @@ def _endpoint(
     endpoint: schema.Endpoint,
     floor: Sequence[str],
     classifications: Mapping[str, Sequence[str]],
-    tenants: Mapping[str, schema.Tenant],
+    document: schema.Document,
     currency: str,
 ) -> compiled.Endpoint:
     match, shared = endpoint.match, endpoint.shared_with
-    everyone = frozenset(tenants)
+    everyone = frozenset(document.tenants)
     classification = endpoint.classification or ""
     rulesets = (*floor, *classifications.get(classification, ()), *endpoint.rulesets)
     return compiled.Endpoint(
@@ -163,7 +164,16 @@ def _endpoint(
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
         unscannable=endpoint.unscannable,
         max_response=endpoint.max_response,
+        capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
     )
+
+
+def _capacity(given: capacity.Capacity, tiers: Mapping[str, schema.Tier]) -> Capacity:
+    reserve, concurrent = given.reserve, given.concurrent
+    if reserve is None:
+        critical = any(tier.priority == "critical" for tier in tiers.values())
+        reserve = min(-(-concurrent // 8), concurrent - 1) if critical else 0
+    return Capacity(concurrent, given.queue, given.max_wait, given.lease, reserve, given.cost)
 
 
 def _model(rule: schema.ModelRule) -> compiled.ModelRule:

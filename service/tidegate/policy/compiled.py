@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.model import Limit, Price
 from tidegate.policy.routes import Routes
@@ -57,11 +58,11 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A service tier: its share under pressure, and the limits of everyone in it."""
+    """A service tier: its class and its share under pressure, and the limits of everyone in it."""
 
     name: str
     weight: int = 1
-    priority: Literal["critical", "standard", "sheddable"] = "standard"
+    priority: Priority = "standard"
     limits: tuple[Limit, ...] = ()
 
 
@@ -80,12 +81,14 @@ class Tenant:
     """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only.
 
     `subjects` are the limits of single callers: each stands for those of its name of the caller's tier and tenant.
+    `weight` is its share under pressure where it is not that of the caller's tier.
     """
 
     name: str
     grants: tuple[Grant, ...] = ()
     limits: tuple[Limit, ...] = ()
     subjects: Mapping[str, tuple[Limit, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    weight: int | None = None
     by_role: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +121,7 @@ class Endpoint:
     needs the body. `errors` is the shape of error bodies. `max_response` caps what must be held whole, bytes.
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
+    `capacity` is None where nobody counts what runs.
     """
 
     name: str
@@ -135,6 +139,7 @@ class Endpoint:
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
     public: bool = False
+    capacity: Capacity | None = None
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -149,6 +149,8 @@ def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report
         known = names.classifications
         _refer_one("classification", endpoint.classification, known, (*path, "classification"), report)
     _refer("ruleset", endpoint.rulesets, names.rulesets, (*path, "rulesets"), report)
+    if endpoint.capacity is not None and (endpoint.capacity.reserve or 0) >= endpoint.capacity.concurrent:
+        report.at((*path, "capacity", "reserve"), "must be less than concurrent, or nobody else gets a place")
     if endpoint.model is not None:
         for tier in endpoint.model.allowed:
             _refer_one("tier", tier, names.tiers, (*path, "model", "allowed", tier), report, key=True)

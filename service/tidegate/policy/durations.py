@@ -30,7 +30,9 @@ def parse_duration(value: object) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """The shortest notation of a whole number of seconds: what `parse_duration` reads as the same."""
+    """The shortest notation of a whole number of milliseconds: what `parse_duration` reads as the same."""
+    if seconds % 1:
+        return f"{seconds * 1000:.0f}ms"
     unit, length = next((unit, length) for unit, length in reversed(_SECONDS.items()) if seconds % length == 0)
     return f"{seconds / length:.0f}{unit}"
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tidegate.policy import words
+from tidegate.policy.capacity import Capacity
 from tidegate.policy.limits import Limits
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
@@ -114,11 +115,14 @@ class Platform(Strict):
 class Tier(Strict):
     """A service tier, such as free or premium."""
 
-    weight: int = Field(
-        default=1, ge=1, le=1_000_000, description="Reserved: its share against other tiers. Nothing reads it yet."
+    weight: words.Weight = Field(
+        default=1,
+        description="The share of a tenant with callers in the tier, against others of the same priority, where an "
+        "endpoint's capacity is short.",
     )
     priority: Literal["critical", "standard", "sheddable"] = Field(
-        default="standard", description="Reserved: what would be shed first under pressure. Nothing is shed yet."
+        default="standard",
+        description="Who is served first where an endpoint's capacity is short, and who is refused first: sheddable.",
     )
     limits: Limits = Field(default=[], description="Limits of every caller in the tier.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets for responses to callers in the tier.")
@@ -177,6 +181,7 @@ class Tenant(Strict):
     subjects: dict[words.Text, Subject] = Field(
         default={}, description="Limits of single callers, by the subject that their credential gives."
     )
+    weight: words.Weight | None = Field(default=None, description="Its share under pressure, in place of its tier's.")
 
 
 class Match(Strict):
@@ -214,6 +219,9 @@ class Endpoint(Strict):
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
     limits: Limits = Field(default=[], description="Limits of its own, added to all others.")
+    capacity: Capacity | None = Field(
+        default=None, description="How much it carries at once; leave out where nothing is counted."
+    )
     errors: Literal["openai", "problem"] | None = Field(
         default=None,
         description="The shape of refusals: OpenAI's or RFC 9457's. By default openai where the path begins with /v1/.",

@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from tidegate.admission.queue.terms import MAX_WAIT
 from tidegate.policy.durations import (
     DAY,
     DURATION_PATTERN,
@@ -176,6 +177,10 @@ def _lifetime(value: object) -> float:
     return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
 
 
+def _queue_wait(value: object) -> float:
+    return bounded(parse_duration(value), 0.001, MAX_WAIT, "1ms to 1s, half of what Envoy gives a decision")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -226,6 +231,8 @@ ClaimPath = Annotated[
 Window = Annotated[float, BeforeValidator(_window), _text(DURATION_PATTERN, "60s")]
 Lease = Annotated[float, BeforeValidator(_lease), _text(DURATION_PATTERN, "60s")]
 Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s")]
+QueueWait = Annotated[float, BeforeValidator(_queue_wait), _text(DURATION_PATTERN, "150ms")]
+Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
 Size = Annotated[
     int,

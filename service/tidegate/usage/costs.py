@@ -115,7 +115,9 @@ def limits_that_may_apply(policy: Policy, endpoint: Endpoint) -> Iterator[Limit]
 
 
 def needs_body(policy: Policy, endpoint: Endpoint) -> bool:
-    """Whether a limit that may apply to `endpoint` is priced by what the request body says."""
+    """Whether a limit that may apply to `endpoint`, or its capacity, is priced by what the request body says."""
+    if endpoint.capacity is not None and endpoint.capacity.cost == "tokens":
+        return True
     return is_priced(limits_that_may_apply(policy, endpoint))
 
 
@@ -125,5 +127,5 @@ def needs_meter(policy: Policy, endpoint: Endpoint) -> bool:
 
 
 def needs_settling(policy: Policy, endpoint: Endpoint) -> bool:
-    """Whether a limit that may apply to `endpoint` holds something until the exchange is over, however it ends."""
-    return hold_seconds(limits_that_may_apply(policy, endpoint)) is not None
+    """Whether an exchange of `endpoint` may hold something until it is over, however it ends."""
+    return endpoint.capacity is not None or hold_seconds(limits_that_may_apply(policy, endpoint)) is not None

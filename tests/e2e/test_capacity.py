@@ -1,0 +1,201 @@
+"""Capacity and its queue through the real Envoy: who waits, who is refused, who gives up, and what a crash leaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from tidegate.demo.redis_server import running_redis
+
+from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chunked, delta, finish, json_answer
+
+POLICY = """
+version: 1
+platform:
+  identity:
+    api_keys: {header: authorization, file: keys.yaml}
+tiers:
+  free: {priority: standard, limits: [{name: rph, algorithm: sliding_window, limit: 1000, window: 1h, per: [endpoint]}]}
+  premium: {priority: critical}
+tenants:
+  acme: {grants: [{role: analyst, endpoints: "*"}]}
+endpoints:
+  pair:
+    owner: acme
+    match: {hosts: ["*"], path: /v1/pair, methods: [GET, POST]}
+    capacity: {concurrent: 2, queue: 2, max_wait: 1s, reserve: 0}
+  single:
+    owner: acme
+    match: {hosts: ["*"], path: /single, methods: [GET]}
+    capacity: {concurrent: 1, queue: 4, max_wait: 1s, reserve: 0}
+  inside:
+    owner: acme
+    match: {hosts: ["*"], path: /inside, methods: [GET]}
+    capacity: {concurrent: 2, queue: 0, reserve: 1}
+  many:
+    owner: acme
+    match: {hosts: ["*"], path: /many, methods: [GET]}
+    capacity: {concurrent: 4, queue: 0, reserve: 0, cost: requests}
+  brief:
+    owner: acme
+    match: {hosts: ["*"], path: /brief, methods: [GET]}
+    capacity: {concurrent: 1, queue: 0, reserve: 0, lease: 3s}
+"""
+
+
+@pytest.fixture(scope="module", params=["memory", "redis"])
+def busy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> Iterator[Gate]:
+    directory = tmp_path_factory.mktemp("capacity")
+    with ExitStack() as stack:
+        flags: dict[str, object] = {}
+        if request.param == "redis":
+            flags |= {"store": stack.enter_context(running_redis(directory=directory / "redis")), "store-timeout": 1}
+        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags))
+
+
+@pytest.fixture
+def two(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+    """Two workers that count in one Redis."""
+    with running_redis(directory=tmp_path / "redis") as url:
+        flags = {"store": url, "replicas": 2, "store-timeout": 1}
+        with running_gate(tmp_path, upstream, workers=2, policy=POLICY, flags=flags) as gate:
+            yield gate
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as made:
+        yield made
+
+
+def slow(hold: Hold) -> Answer:
+    return chunked([delta("Hi"), hold, *finish()])
+
+
+class Running:
+    """Requests that the model has begun to answer, and ends when told to."""
+
+    def __init__(self, gate: Gate, pool: ThreadPoolExecutor, path: str, count: int, key: str = "free") -> None:
+        self.hold = Hold()
+        self.name = gate.script(slow(self.hold))
+        self.answers = [pool.submit(gate.get, self.name, path, key=key) for _ in range(count)]
+        self._gate = gate
+
+    def begun(self) -> int:
+        return len(self._gate.seen(self.name))
+
+    def end(self) -> Counter[int]:
+        self.hold.open()
+        return Counter(answer.result(30).status_code for answer in self.answers)
+
+
+def waiting(gate: Gate, endpoint: str) -> float:
+    return gate.metric("tidegate_queue_waiting", endpoint=endpoint)
+
+
+def left(answer: httpx.Response) -> int:
+    return int(answer.headers["x-ratelimit-remaining-requests"])
+
+
+def test_the_third_waits_and_the_fifth_is_told_when_to_come_back(busy: Gate, pool: ThreadPoolExecutor) -> None:
+    before = left(busy.get(json_answer({}), "/v1/pair"))
+    running = Running(busy, pool, "/v1/pair", 2)
+    until(lambda: running.begun() == 2)
+    after = busy.script(json_answer({}))
+    queued: list[Future[httpx.Response]] = [pool.submit(busy.get, after, "/v1/pair") for _ in range(2)]
+    until(lambda: waiting(busy, "pair") == 2)
+    refused = busy.get(json_answer({}), "/v1/pair")
+    assert running.end() == {200: 2}
+    assert [answer.result(30).status_code for answer in queued] == [200, 200]
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "ratelimit" not in refused.headers
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="full") == 1
+    assert left(busy.get(json_answer({}), "/v1/pair")) == before - 5  # the refused one cost nothing
+
+
+def test_who_waits_in_vain_is_refused_in_its_own_format(busy: Gate, pool: ThreadPoolExecutor) -> None:
+    running = Running(busy, pool, "/single", 1)
+    until(lambda: running.begun() == 1)
+    refused = busy.get(json_answer({}), "/single")
+    assert running.end() == {200: 1}
+    assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+    assert refused.json()["code"] == "overloaded"
+    assert "acme" not in refused.text
+    assert busy.metric("tidegate_queue_refusals_total", endpoint="single", outcome="late") == 1
+
+
+def test_a_client_that_gives_up_leaves_the_queue_and_is_not_charged(busy: Gate, pool: ThreadPoolExecutor) -> None:
+    before = left(busy.get(json_answer({}), "/single"))
+    running = Running(busy, pool, "/single", 1)
+    until(lambda: running.begun() == 1)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in busy.fields())
+    with socket.create_connection(("127.0.0.1", busy.port)) as client:
+        client.sendall(f"GET /single HTTP/1.1\r\nhost: x\r\n{fields}\r\n".encode())
+        until(lambda: waiting(busy, "single") == 1)
+    until(lambda: waiting(busy, "single") == 0)
+    until(lambda: busy.metric("tidegate_queue_refusals_total", endpoint="single", outcome="left") == 1)
+    assert running.end() == {200: 1}
+    assert left(busy.get(json_answer({}), "/single")) == before - 2
+
+
+def test_every_ending_of_a_response_gives_its_place_back(busy: Gate) -> None:
+    for ending in (json_answer({}), json_answer({}, status=500), Answer([b"junk\r\n\r\n"], raw=True, close=True)):
+        assert busy.get(ending, "/single").status_code in (200, 500, 502)
+    for reset in (False, True):
+        hold = Hold()
+        fields = busy.fields(chunked([delta("Hi"), hold, Reset()]))
+        with busy.client() as client, client.stream("GET", "/single", headers=fields) as answer:
+            parts = answer.iter_raw()
+            next(parts)
+            if reset:  # else the client leaves
+                hold.open()
+                with pytest.raises(httpx.RemoteProtocolError):
+                    next(parts)
+    assert busy.get(json_answer({}), "/single").status_code == 200
+
+
+def test_critical_finds_its_place_behind_long_exchanges_of_others(busy: Gate, pool: ThreadPoolExecutor) -> None:
+    running = Running(busy, pool, "/inside", 1)
+    until(lambda: running.begun() == 1)
+    assert busy.get(json_answer({}), "/inside").status_code == 503
+    assert busy.get(json_answer({}), "/inside", key="premium").status_code == 200
+    assert running.end() == {200: 1}
+
+
+def test_envoy_sends_the_bodies_that_shares_are_measured_by(busy: Gate) -> None:
+    name = busy.script(json_answer({}))
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    assert busy.send("POST", "/v1/pair", name, json=body).status_code == 200
+    assert json.loads(busy.seen(name)[0].body) == body
+
+
+def test_two_replicas_share_one_capacity(two: Gate, pool: ThreadPoolExecutor) -> None:
+    for _ in range(2):  # the second time finds every place given back
+        running = Running(two, pool, "/many", 16)
+        until(lambda: sum(answer.done() for answer in running.answers) == 12)  # noqa: B023 - called at once
+        until(lambda: running.begun() == 4)  # noqa: B023
+        assert running.end() == {200: 4, 503: 12}
+    assert min(two.metric("tidegate_decisions_total", worker) for worker in range(2)) > 0
+
+
+def test_the_places_of_a_killed_worker_are_free_after_their_lease(two: Gate, pool: ThreadPoolExecutor) -> None:
+    running = Running(two, pool, "/brief", 1)
+    until(lambda: sum(two.metric("tidegate_streams", worker) for worker in range(2)) == 1)
+    (worker,) = (index for index in range(2) if two.metric("tidegate_streams", index) == 1)
+    two.workers[worker].kill()
+    with pytest.raises(httpx.RemoteProtocolError):
+        running.end()
+    until(lambda: two.get(json_answer({}), "/brief").json().get("code") == "overloaded")
+    until(lambda: two.get(json_answer({}), "/brief").status_code == 200)
