@@ -130,6 +130,28 @@ async def test_sheddable_makes_way_for_a_better_one_of_another_replica(stage: St
     assert stage.seen.outcomes["sheddable shed"] == 1
 
 
+async def test_shares_are_over_all_replicas_and_not_in_each(stage: Stage) -> None:
+    pair = replace(CAPACITY, queue=10)
+    ticket = await stage.granted(stage.here, demand("flood"), pair)
+    stage.stopped = True
+    served: list[str] = []
+
+    async def wait(queue: FairQueue, tenant: str) -> None:
+        place = await queue.join("chat", pair, demand(tenant))
+        assert isinstance(place, Place)
+        served.append(tenant)
+        await queue.leave("chat", place.ticket)
+
+    waiting = [asyncio.create_task(wait(stage.here, "flood")) for _ in range(4)]
+    await until(lambda: stage.seen.depth == 4)
+    waiting += [asyncio.create_task(wait(stage.there, "small")) for _ in range(2)]
+    await until(lambda: stage.seen.depth == 6)
+    stage.stopped = False
+    await stage.here.leave("chat", ticket)
+    await asyncio.gather(*waiting)
+    assert served == ["small", "flood", "small", "flood", "flood", "flood"]
+
+
 async def test_who_gives_up_leaves_the_queue(stage: Stage) -> None:
     ticket = await stage.granted(stage.here)
     stage.stopped = True
