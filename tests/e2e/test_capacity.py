@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -44,6 +44,10 @@ endpoints:
     owner: acme
     match: {hosts: ["*"], path: /many, methods: [GET]}
     capacity: {concurrent: 4, queue: 0, reserve: 0, cost: requests}
+  short:
+    owner: acme
+    match: {hosts: ["*"], path: /short, methods: [GET]}
+    capacity: {concurrent: 1, queue: 0, reserve: 0, lease: 1s}
   brief:
     owner: acme
     match: {hosts: ["*"], path: /brief, methods: [GET]}
@@ -164,6 +168,37 @@ def test_every_ending_of_a_response_gives_its_place_back(busy: Gate) -> None:
                 with pytest.raises(httpx.RemoteProtocolError):
                     next(parts)
     assert busy.get(json_answer({}), "/single").status_code == 200
+
+
+def test_who_leaves_before_the_response_begins_gives_its_place_back_at_once(busy: Gate) -> None:
+    hold = Hold()
+    name = busy.script(Answer([hold], raw=True))
+    fields = "".join(f"{key}: {value}\r\n" for key, value in busy.fields(name))
+    with socket.create_connection(("127.0.0.1", busy.port)) as client:
+        client.sendall(f"GET /single HTTP/1.1\r\nhost: x\r\n{fields}\r\n".encode())
+        until(lambda: busy.seen(name))
+    until(lambda: busy.metric("tidegate_streams") == 0)
+    assert busy.get(json_answer({}), "/single").status_code == 200
+
+
+def test_a_model_that_breaks_off_as_it_begins_gives_its_place_back(busy: Gate) -> None:
+    broken = Answer([b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf"], raw=True, close=True)
+    for _ in range(4):
+        with suppress(httpx.RemoteProtocolError):  # some of it was on its way
+            assert busy.get(broken, "/single").status_code == 502
+    assert busy.get(json_answer({}), "/single").status_code == 200
+
+
+def test_a_place_outlives_its_lease_while_the_model_thinks(busy: Gate, pool: ThreadPoolExecutor) -> None:
+    hold = Hold()
+    name = busy.script(Answer([hold, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"], raw=True))
+    running = pool.submit(busy.get, name, "/short")
+    until(lambda: busy.seen(name))
+    until(lambda: busy.metric("tidegate_place_steps_total", step="renew", answered="yes") >= 4)  # a lease, and more
+    assert busy.get(json_answer({}), "/short").status_code == 503
+    hold.open()
+    assert running.result(30).status_code == 200
+    assert busy.get(json_answer({}), "/short").status_code == 200
 
 
 def test_critical_finds_its_place_behind_long_exchanges_of_others(busy: Gate, pool: ThreadPoolExecutor) -> None:

@@ -27,8 +27,8 @@ class Capacity(Strict):
     )
     lease: words.Lease = Field(
         default=60.0,
-        description="When the place of an exchange that nobody hears of any more is free again; 1s to 1d. "
-        "Longer than the model takes to begin its answer.",
+        description="When the place of an exchange that nobody hears of any more is free again, as after a crash; "
+        "1s to 1d.",
     )
     reserve: int | None = Field(
         default=None,
