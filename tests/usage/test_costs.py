@@ -12,7 +12,7 @@ from tidegate.envoy.config import Address, EnvoyConfig
 from tidegate.model import UNITS, Limit, Unit
 from tidegate.policy import parse_policy
 from tidegate.policy.compiled import Policy
-from tidegate.usage.costs import Costs, is_priced, needs_body
+from tidegate.usage.costs import Costs, is_priced, needs_body, needs_settling
 
 POLICY = parse_policy("""
 version: 1
@@ -69,6 +69,12 @@ def with_capacity(**given: Any) -> Policy:
     capacity = {"own": Capacity(8, **given)}
     changed = (dataclasses.replace(e, capacity=capacity.get(e.name)) for e in POLICY.endpoints)
     return dataclasses.replace(POLICY, endpoints=tuple(changed))
+
+
+def test_process_sees_the_requests_where_a_place_is_held() -> None:
+    for cost in ("tokens", "requests"):
+        policy = with_capacity(cost=cost)
+        assert {e.name for e in policy.endpoints if needs_settling(policy, e)} == {"own"}
 
 
 def test_an_endpoint_needs_the_body_where_shares_are_in_tokens() -> None:

@@ -102,7 +102,7 @@ def open_queue(
     """The capacity of endpoints, at the same `url` as `ledger`, whose breaker and count of replicas hold here too."""
     here = f"m{secrets.token_urlsafe(6)}"
     local = FairQueue(MemoryPlaces(clock, here), clock, where=here, observer=observer)
-    if not isinstance(ledger, OutageLedger):
+    if not isinstance(ledger, OutageLedger):  # memory://
         return local
     places = RedisPlaces(ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH))
     return OutageQueue(
