@@ -102,14 +102,19 @@ def open_queue(
     """The capacity of endpoints, at the same `url` as `ledger`, whose breaker and count of replicas hold here too."""
     here = f"m{secrets.token_urlsafe(6)}"
     local = FairQueue(MemoryPlaces(clock, here), clock, where=here, observer=observer)
-    if not isinstance(ledger, OutageLedger):  # memory://
+    if not isinstance(ledger, OutageLedger | SpanningLedger):  # memory://
         return local
-    places = RedisPlaces(ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH))
+    clustered = url.startswith(_CLUSTER)
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if clustered else _runner(url, timeout)
     return OutageQueue(
-        FairQueue(places, clock, where="r", observer=observer),
+        FairQueue(RedisPlaces(runner), clock, where="r", observer=observer),
         local,
         clock,
-        out=lambda: ledger.state != "closed",
+        out=lambda: isinstance(ledger, OutageLedger) and ledger.state != "closed",
         replicas=ledger.live,
         on_outage=on_outage,
     )
+
+
+def _runner(url: str, timeout: float) -> ScriptRunner:
+    return ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH)

@@ -107,6 +107,10 @@ class Shards:
         address = self._runner.slots.owner(key_slot(tag.encode()))
         return self._ledgers.get(address) or self._new(address)
 
+    def live(self) -> int:
+        """How many replicas share what there is, this one included."""
+        return self._heartbeats()
+
     async def ready(self) -> bool:
         """Whether every slot is served, by masters that answer now."""
         slots = self._runner.slots

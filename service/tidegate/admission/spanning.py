@@ -43,6 +43,10 @@ class Places(Protocol):
         """What counts there."""
         ...
 
+    def live(self) -> int:
+        """How many replicas share what there is, this one included."""
+        ...
+
     async def ready(self) -> bool:
         """Whether all of them answer now."""
         ...
@@ -58,6 +62,10 @@ class SpanningLedger:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._deciding: set[asyncio.Task[Admission]] = set()
+
+    def live(self) -> int:
+        """How many replicas share what there is, this one included."""
+        return self._places.live()
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none: in one step when they are in one place, else place by place.

@@ -1,4 +1,4 @@
-"""What a line of one endpoint does, in memory and in Redis."""
+"""What a line of one endpoint does, in memory, in Redis and in a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Stage:
         return (await self.places.turn("chat", self.bounds, (), ())).wait
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def stage(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Stage]:
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     clock = HandClock()
-    made = Stage(places(request.param, redis_url, clock), clock)
+    url = "" if request.param == "memory" else request.getfixturevalue(f"{request.param}_url")
+    made = Stage(places(request.param, url, clock), clock)
     yield made
     await made.places.close()
 

@@ -101,6 +101,17 @@ async def test_after_a_timeout_nobody_asks_until_the_next_look_and_then_one_does
     assert [await stage.join() for _ in range(2)] == ["r", "r"]
 
 
+async def test_an_endpoint_whose_master_is_out_costs_the_others_nothing() -> None:
+    stage = Stage("allow")
+    stage.store.failure = StoreTimedOut("frozen")
+    await stage.join()
+    stage.store.failure = None
+    place = await stage.queue.join("other", CAPACITY, WHO)
+    assert isinstance(place, Place)
+    assert place.ticket.startswith("r")
+    assert await stage.join() == ""
+
+
 async def test_it_takes_three_failures_that_came_fast() -> None:
     stage = Stage("allow")
     stage.store.failure = StoreUnavailable("refused")

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.queue.fair import GONE, GRANTED, Answer, Bounds, Waiter, step_of
 from tidegate.admission.queue.places import MemoryPlaces, Places
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.queue.terms import RANK, Capacity, Demand, Priority
 from tidegate.admission.scripts import ScriptRunner
+from tidegate.admission.slots import ClusterUrl
 
 from tests.admission.world import HandClock
 
@@ -23,10 +25,11 @@ MS = 1_000
 
 
 def places(kind: str, url: str, clock: HandClock) -> Places:
-    """Lines in memory, or in Redis under a prefix of their own, that go by `clock`."""
+    """Lines in memory, in Redis or in a Redis Cluster, under a prefix of their own, that go by `clock`."""
     if kind == "memory":
         return MemoryPlaces(clock)
-    runner = ScriptRunner(url, timeout=5.0, max_batch=16)
+    clustered = kind == "cluster"
+    runner = ClusterRunner(ClusterUrl(url), timeout=5.0) if clustered else ScriptRunner(url, timeout=5.0, max_batch=16)
     return RedisPlaces(runner, prefix=secrets.token_hex(6), now_us=lambda: clock.us)
 
 

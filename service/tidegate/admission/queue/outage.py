@@ -1,8 +1,9 @@
 """Capacity while the store is out: each replica enforces its part, as for limits.
 
-A breaker stands before the store. It opens at the first call that is not answered in time and after a few failures in a
-row, and then lets one call through every half second to look; the breaker of the limits, which looks in the background,
-holds here too. The call that met the failure gets the answer of an outage.
+A breaker for each endpoint stands before the store, for in a cluster they are on different masters. It opens at the
+first call that is not answered in time and after a few failures in a row, and then lets one call through every half
+second to look; the breaker of the limits, which looks in the background, holds here too. The call that met the failure
+gets the answer of an outage.
 
 While it is open the policy says what happens. **share**: this replica enforces concurrent ÷ live replicas, rounded
 down, at least 1, and as much of the queue and of the reserve. **deny**: `StoreUnavailable`. **allow**: all pass.
@@ -22,7 +23,7 @@ from typing import Literal
 
 from tidegate.admission.queue.fair_queue import FairQueue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
-from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.admission.scripts import ScriptFailed, SlotMoving, StoreTimedOut
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 
@@ -53,19 +54,20 @@ class OutageQueue:
         self._replicas = replicas
         self._on_outage = on_outage
         self._probe_every = probe_every
-        self._failures = 0
-        self._probe_at = 0.0  # while not 0 the breaker is open, and until then nobody asks the store
+        self._failures: dict[str, int] = {}
+        self._probe_at: dict[str, float] = {}  # while it is there the breaker is open, and until then nobody asks
 
     async def join(self, endpoint: str, capacity: Capacity, demand: Demand) -> Place | Overload:
         """A place, or why there is none. In an outage "deny" raises `StoreUnavailable`."""
         began = self._clock.monotonic()
-        if self._may_ask(began):
+        if self._may_ask(endpoint, began):
             try:
                 place = await self._store.join(endpoint, capacity, demand)
             except StoreUnavailable as error:
-                self._failed(error)
+                self._failed(endpoint, error)
             else:
-                self._failures, self._probe_at = 0, 0.0
+                self._failures.pop(endpoint, None)
+                self._probe_at.pop(endpoint, None)
                 return place
         rule = self._on_outage()
         if rule == "deny":
@@ -91,21 +93,22 @@ class OutageQueue:
     def _of(self, ticket: str) -> FairQueue:
         return self._local if ticket.startswith("m") else self._store
 
-    def _may_ask(self, now: float) -> bool:
+    def _may_ask(self, endpoint: str, now: float) -> bool:
         if self._out():
             return False
-        if self._probe_at:
-            if now < self._probe_at:
+        if endpoint in self._probe_at:
+            if now < self._probe_at[endpoint]:
                 return False
-            self._probe_at = now + self._probe_every  # this call looks; the others do not wait for what it finds
+            # This call looks; the others do not wait for what it finds.
+            self._probe_at[endpoint] = now + self._probe_every
         return True
 
-    def _failed(self, error: StoreUnavailable) -> None:
-        if isinstance(error, ScriptFailed):
+    def _failed(self, endpoint: str, error: StoreUnavailable) -> None:
+        if isinstance(error, ScriptFailed | SlotMoving):
             return
-        self._failures += 1
-        if self._failures >= _FAILURES or isinstance(error, StoreTimedOut):
-            self._probe_at = self._clock.monotonic() + self._probe_every
+        failures = self._failures[endpoint] = self._failures.get(endpoint, 0) + 1
+        if failures >= _FAILURES or isinstance(error, StoreTimedOut):
+            self._probe_at[endpoint] = self._clock.monotonic() + self._probe_every
 
 
 def _share(capacity: Capacity, replicas: int, waited: float) -> Capacity:
