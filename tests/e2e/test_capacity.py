@@ -111,22 +111,36 @@ def left(answer: httpx.Response) -> int:
     return int(answer.headers["x-ratelimit-remaining-requests"])
 
 
+class Crowd:
+    """Two run, two wait, and one more comes; then the two end."""
+
+    def __init__(self, gate: Gate, pool: ThreadPoolExecutor) -> None:
+        self.before = left(gate.get(json_answer({}), "/v1/pair"))
+        running = Running(gate, pool, "/v1/pair", 2)
+        until(lambda: running.begun() == 2)
+        quick = gate.script(json_answer({}))
+        queued: list[Future[httpx.Response]] = [pool.submit(gate.get, quick, "/v1/pair") for _ in range(2)]
+        until(lambda: waiting(gate, "pair") == 2 or any(answer.done() for answer in queued))
+        self.fifth = gate.get(json_answer({}), "/v1/pair")
+        self.ran = running.end()
+        self.waited = [answer.result(30).status_code for answer in queued]
+        self.after = left(gate.get(json_answer({}), "/v1/pair"))
+
+
 def test_the_third_waits_and_the_fifth_is_told_when_to_come_back(busy: Gate, pool: ThreadPoolExecutor) -> None:
-    before = left(busy.get(json_answer({}), "/v1/pair"))
-    running = Running(busy, pool, "/v1/pair", 2)
-    until(lambda: running.begun() == 2)
-    after = busy.script(json_answer({}))
-    queued: list[Future[httpx.Response]] = [pool.submit(busy.get, after, "/v1/pair") for _ in range(2)]
-    until(lambda: waiting(busy, "pair") == 2)
-    refused = busy.get(json_answer({}), "/v1/pair")
-    assert running.end() == {200: 2}
-    assert [answer.result(30).status_code for answer in queued] == [200, 200]
-    assert refused.status_code == 503
-    assert int(refused.headers["retry-after"]) >= 1
-    assert "ratelimit" not in refused.headers
-    assert refused.json()["error"]["code"] == "overloaded"
-    assert busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="full") == 1
-    assert left(busy.get(json_answer({}), "/v1/pair")) == before - 5  # the refused one cost nothing
+    for _ in range(5):  # a second is not always enough on a busy machine for all that has to happen in it
+        full = busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="full")
+        late = busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="late")
+        crowd = Crowd(busy, pool)
+        if busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="late") == late:
+            break
+    assert (crowd.ran, crowd.waited) == ({200: 2}, [200, 200])
+    assert crowd.fifth.status_code == 503
+    assert int(crowd.fifth.headers["retry-after"]) >= 1
+    assert "ratelimit" not in crowd.fifth.headers
+    assert crowd.fifth.json()["error"]["code"] == "overloaded"
+    assert busy.metric("tidegate_queue_refusals_total", endpoint="pair", outcome="full") == full + 1
+    assert crowd.after == crowd.before - 5  # the refused one cost nothing
 
 
 def test_who_waits_in_vain_is_refused_in_its_own_format(busy: Gate, pool: ThreadPoolExecutor) -> None:
