@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.envoy.allowance import Allowance
 from tidegate.model import Hold
@@ -61,6 +61,7 @@ def test_without_amounts_nothing_is_asked() -> None:
     assert allowance().demand({"tokens": 1}) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(0, 1500), st.lists(st.integers(1, 200), max_size=40))
 def test_a_stream_ends_where_the_limit_does(reserved: int, room: int, texts: list[int]) -> None:
     """Against a limit with `room` beyond the reservation: everything is let out that fits, and nothing else."""

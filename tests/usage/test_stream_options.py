@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.usage.stream_options import MAX_PARTS, ask_for_usage, may_take_stream_options, takes_stream_options
 
@@ -106,6 +106,7 @@ _VALUES = st.recursive(
 _OPTIONS = st.dictionaries(st.sampled_from(["a", "b", "include_obfuscation"]), _VALUES)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=6), _VALUES, max_size=4),
     st.none() | _OPTIONS | _OPTIONS.map(lambda options: options | {"include_usage": False}),

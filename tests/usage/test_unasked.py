@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.usage.unasked import WholeEvents, WithoutUsage
 
@@ -88,6 +88,7 @@ _EVENTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_EVENTS, max_size=6), _LINE_ENDS, st.lists(st.integers(0, 2000), max_size=12), st.booleans())
 def test_however_a_stream_is_cut_the_same_is_hidden(
     events: list[tuple[str, bool]], end: str, places: list[int], ended: bool
@@ -107,6 +108,7 @@ def test_however_a_stream_is_cut_the_same_is_hidden(
         assert out == kept
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 400), max_size=8))
 def test_only_whole_events_come_out(places: list[int]) -> None:
     stream = "".join(f"data: {n}\r\n\r\n" for n in range(40)).encode()

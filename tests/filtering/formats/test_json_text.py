@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.json_text import members, without
@@ -20,6 +20,7 @@ _OBJECTS = st.dictionaries(st.text(max_size=6), _VALUES, max_size=5)
 _FORMS = st.sampled_from([(None, (", ", ": ")), (None, (",", ":")), (1, (" ,", " : ")), (None, (" , ", "\t:\n"))])
 
 
+@settings(deadline=None)
 @given(_OBJECTS, _FORMS, st.booleans(), st.sampled_from(["", " \n"]))
 def test_every_member_is_found_where_it_stands(
     document: dict[str, Any], form: tuple[Any, Any], ascii_: bool, before: str
