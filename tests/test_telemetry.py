@@ -10,6 +10,13 @@ from tidegate.model import Admission, Allow, Decision, Deny, Identity, Limit, Li
 from tidegate.telemetry import Telemetry
 
 
+def test_the_calls_that_the_store_was_spared_are_counted() -> None:
+    telemetry = Telemetry(clock=SystemClock(), stream=io.BytesIO())
+    for _ in range(3):
+        telemetry.store_spared()
+    assert telemetry.registry.get_sample_value("tidegate_store_calls_spared_total") == 3
+
+
 def test_an_outage_is_told_once_and_so_is_its_end() -> None:
     stream = io.BytesIO()
     telemetry = Telemetry(clock=SystemClock(), stream=stream)

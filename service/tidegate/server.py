@@ -136,6 +136,7 @@ class Worker:
                 on_outage=lambda: self.source.current.store.on_outage,
                 on_state=self.telemetry.store,
                 on_silence=self.telemetry.store_silent,
+                on_spared=self.telemetry.store_spared,
             )
 
     def _open_queue(self, ledger: Ledger) -> Queue:

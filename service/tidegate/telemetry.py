@@ -71,6 +71,7 @@ class Telemetry:
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
+        self._spared = self._new(Counter, "store_calls_spared", "Refusals repeated without asking the store", ())
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         line = ("endpoint", "priority")
@@ -198,6 +199,10 @@ class Telemetry:
     def store_silent(self, reason: str) -> None:
         """The limit store does not answer when the process starts."""
         self.log.warning("the limit store does not answer yet", reason=reason)
+
+    def store_spared(self) -> None:
+        """A refusal was repeated without asking the limit store."""
+        self._spared.inc()
 
     def error(self, failure: Exception) -> None:
         """An unexpected exception that became a deny. Its type and place, not its text: text may quote input."""

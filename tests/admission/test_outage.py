@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tidegate.admission.denials import Denials
 from tidegate.admission.ledger import Extension
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.open import open_ledger
@@ -21,7 +22,7 @@ from tidegate.admission.scripts import StoreTimedOut
 from tidegate.clock import SystemClock
 from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Charge
+from tidegate.model import Admission, Charge, LimitState
 
 from tests.admission.world import HandClock, limit, until
 
@@ -40,6 +41,7 @@ class Switchboard:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.refused: LimitState | None = None
         self.asked = 0
         self.entered: list[Charge] = []
         self.names: list[str] = []
@@ -51,6 +53,8 @@ class Switchboard:
         self.asked += 1
         if self.error is not None:
             raise self.error
+        if self.refused is not None:
+            return Admission((self.refused,), self.refused)
         return Admission((), reservation="r1" if hold else "")
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
@@ -108,6 +112,7 @@ class Desk:
         self.ledger = OutageLedger(
             self.store,  # type: ignore[arg-type]
             MemoryLedger(self.clock),
+            denials=Denials(self.clock),
             replicas=lambda: self.replicas,
             on_outage=lambda: self.rule,
             failures=failures,
@@ -168,6 +173,28 @@ async def test_failures_in_a_row_open(desk: Desk) -> None:
     desk.store.error = StoreUnavailable("refused")
     for _ in range(3):
         await desk.ledger.reserve(BOTH)
+    assert desk.ledger.state == "open"
+
+
+async def test_a_refusal_is_repeated_until_the_store_is_out(desk: Desk) -> None:
+    desk.store.refused = LimitState(BUCKET, 0, DAY, 60.0)
+    for _ in range(5):
+        assert (await desk.ledger.reserve(BOTH[:1])).refused is not None
+    assert desk.store.asked == 1
+    desk.store.error = StoreTimedOut("late")
+    assert (await desk.ledger.reserve(BOTH[1:])).enforcement == "share"
+    desk.rule = "allow"
+    admission = await desk.ledger.reserve(BOTH[:1])
+    assert (admission.refused, admission.enforcement) == (None, "none")
+
+
+async def test_a_repeated_refusal_is_no_word_of_the_store(desk: Desk) -> None:
+    desk.store.refused = LimitState(BUCKET, 0, DAY, 60.0)
+    await desk.ledger.reserve(BOTH[:1])
+    desk.store.error = StoreUnavailable("refused")
+    for _ in range(3):
+        await desk.ledger.reserve(BOTH[1:])
+        await desk.ledger.reserve(BOTH[:1])
     assert desk.ledger.state == "open"
 
 
@@ -354,7 +381,7 @@ async def test_each_replica_lets_its_share_run_at_once_and_ends_it_when_the_stor
 
 def _real(server: RedisServer, prefix: str = "", **options: Any) -> OutageLedger:
     store = RedisLedger(server.url, prefix=prefix or secrets.token_hex(6), timeout=0.1)
-    return OutageLedger(store, MemoryLedger(SystemClock()), probe_every=0.05, **options)
+    return OutageLedger(store, MemoryLedger(SystemClock()), denials=Denials(SystemClock()), probe_every=0.05, **options)
 
 
 async def _take(ledger: OutageLedger, count: int) -> tuple[int, float]:

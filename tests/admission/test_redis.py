@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import pytest
 import redis.asyncio
 from tidegate.admission.heartbeats import Heartbeats
+from tidegate.admission.open import open_ledger
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.clock import SystemClock
 from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Algorithm, Charge
@@ -51,6 +53,26 @@ async def test_one_turn_of_the_loop_is_one_script_call(ledger: RedisLedger, clie
     admissions = await asyncio.gather(*(ledger.reserve([Charge(FEW, "k")]) for _ in range(100)))
     assert await _evaluations(client) == before + 1
     assert [admission.states[0].remaining for admission in admissions] == list(range(99, -1, -1))
+
+
+async def test_a_key_that_is_over_asks_redis_once_a_second(redis_url: str, client: redis.asyncio.Redis) -> None:
+    spared = []
+    ledger = await open_ledger(redis_url, clock=SystemClock(), timeout=5.0, on_spared=lambda: spared.append(1))
+    try:
+        key = secrets.token_hex(6)
+        charge = [Charge(limit("sliding_window", 3, period=3600.0), key)]
+        assert [(await ledger.reserve(charge)).refused is None for _ in range(5)] == [True] * 3 + [False] * 2
+        before = await _evaluations(client)
+        began = time.monotonic()
+        admissions = [await ledger.reserve(charge) for _ in range(1000)]
+        elapsed = time.monotonic() - began
+        calls = await _evaluations(client) - before
+        assert calls <= 2 * elapsed + 2  # of the refusals and of the heartbeats, one a second each
+        assert len(spared) >= 1000 - calls
+        assert all(one.refused is not None and one.enforcement == "exact" for one in admissions)
+        assert (await ledger.reserve([charge[0]._replace(key=key + "x")])).refused is None
+    finally:
+        await ledger.close()
 
 
 async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from redis.asyncio.connection import ConnectionPool
 
 from tidegate.admission.cluster import ClusterRunner
+from tidegate.admission.denials import Denials
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.memory import MemoryLedger
@@ -57,6 +58,7 @@ async def open_ledger(
     on_outage: Callable[[], OnOutage] = lambda: "share",
     on_state: Callable[[State], None] = lambda _: None,
     on_silence: Callable[[str], None] = lambda _: None,
+    on_spared: Callable[[], None] = lambda: None,
 ) -> Ledger:
     """The ledger at `url`: "memory://", a Redis ("redis://", "rediss://", "unix://"), or a Redis Cluster. ValueError.
 
@@ -65,7 +67,8 @@ async def open_ledger(
     A Redis need not be there yet: until it is, an outage is what there is. `timeout` is how long a decision waits for
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
-    ("open") and ends ("closed"), and `on_silence` why the store does not answer now.
+    ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that is
+    repeated without asking a Redis; a cluster is always asked.
     """
     check_url(url)
     if url == MEMORY:
@@ -87,7 +90,14 @@ async def open_ledger(
                 on_state=on_state,
             )
         )
-    return OutageLedger(store, MemoryLedger(clock), replicas=heartbeats, on_outage=on_outage, on_state=on_state)
+    return OutageLedger(
+        store,
+        MemoryLedger(clock),
+        denials=Denials(clock, on_spared=on_spared),
+        replicas=heartbeats,
+        on_outage=on_outage,
+        on_state=on_state,
+    )
 
 
 def open_queue(

@@ -34,6 +34,7 @@ from itertools import islice
 from math import inf
 from typing import Literal
 
+from tidegate.admission.denials import Denials
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Extension, Store
 from tidegate.admission.memory import MemoryLedger
@@ -55,7 +56,7 @@ class OutageLedger:
 
     `replicas` and `on_outage` are asked at every decision of an outage. The breaker opens after `failures` in a row,
     and looks for the store every `probe_every` seconds. `on_state` is told of every change of `state`. `Heartbeats`
-    are closed with the ledger.
+    are closed with the ledger. `denials` spare the store what it refused a moment ago; they say nothing of an outage.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class OutageLedger:
         store: Store,
         memory: MemoryLedger,
         *,
+        denials: Denials | None = None,
         replicas: Heartbeats | Callable[[], int] = lambda: 1,
         on_outage: Callable[[], OnOutage] = lambda: "share",
         failures: int = 3,
@@ -73,6 +75,7 @@ class OutageLedger:
         self._store = store
         self._memory = memory
         self._replicas = replicas
+        self._denials = denials
         self._on_outage = on_outage
         self._max_failures = failures
         self._probe_every = probe_every
@@ -105,12 +108,19 @@ class OutageLedger:
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none. In an outage "deny" raises `StoreUnavailable`, and so does a full memory."""
         if self._state == "closed":
+            asked = 0.0
+            if self._denials is not None:
+                asked = self._denials.now()
+                if (known := self._denials.refusal(charges, asked)) is not None:
+                    return known
             try:
                 admission = await self._store.reserve(charges, hold=hold)
             except StoreUnavailable as error:
                 self._failed(error)
             else:
                 self._failures = 0
+                if admission.refused is not None and self._denials is not None:
+                    self._denials.remember(charges, admission, asked)
                 return admission
         return self._stand_in(charges, hold)
 
