@@ -31,7 +31,7 @@ def test_the_policy_that_is_walked_through_compiles() -> None:
 
 
 def test_commands_are_shown() -> None:
-    assert {words[1] for words in commands()} == {"policy", "keys", "serve", "envoy-config"}
+    assert {words[1] for words in commands()} == {"policy", "keys", "serve", "envoy-config", "limits"}
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

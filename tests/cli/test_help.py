@@ -20,6 +20,9 @@ COMMANDS = [
     ["policy", "schema"],
     ["keys"],
     ["keys", "create"],
+    ["limits"],
+    ["limits", "show"],
+    ["limits", "reset"],
 ]
 HEAVY = ("grpc", "pydantic", "redis", "re2", "uvloop", "structlog", "phonenumbers", "httpx")
 

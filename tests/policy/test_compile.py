@@ -34,6 +34,16 @@ def test_good_documents_compile(case: dict[str, Any]) -> None:
     assert len(parse_policy(case["document"]).version) == 12
 
 
+@pytest.mark.parametrize("case", cases("policy_valid.yaml"), ids=lambda case: str(case["name"]))
+def test_no_limit_is_left_out_of_the_list(case: dict[str, Any]) -> None:
+    policy = parse_policy(case["document"])
+    reached = {limit for limits in policy.caller_limits.values() for limit in limits}
+    reached |= {limit for limits in policy.subject_limits.values() for limit in limits}
+    reached |= {limit for endpoint in policy.endpoints for limit in endpoint.limits}
+    assert reached <= set(policy.limits())
+    assert len(set(policy.limits())) == len(policy.limits())
+
+
 def test_identity(policy: Policy) -> None:
     assert policy.api_keys == ApiKeys("x-api-key", Path("/etc/tidegate/secrets/keys.yaml"))
     corp, lab = policy.issuers

@@ -236,6 +236,12 @@ class Policy:
         """The limits of a caller, whatever it calls. KeyError for a tenant or tier that the policy does not have."""
         return self.subject_limits.get((tenant, tier, subject)) or self.caller_limits[tenant, tier]
 
+    def limits(self) -> tuple[Limit, ...]:
+        """Every limit of the document: of the floor, the tiers, the tenants and their subjects, and the endpoints."""
+        tenants = [limits for one in self.tenants.values() for limits in (one.limits, *one.subjects.values())]
+        holders = (*[one.limits for one in self.tiers.values()], *tenants, *[one.limits for one in self.endpoints])
+        return (*self.floor_limits, *[limit for limits in holders for limit in limits])
+
 
 def _override(limits: tuple[Limit, ...], own: tuple[Limit, ...]) -> tuple[Limit, ...]:
     names = {limit.name for limit in own}
