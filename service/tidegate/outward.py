@@ -44,7 +44,7 @@ _QUOTA_UNITS: dict[Unit, str] = {
     "money": ';tidegate-unit="micro-{currency}"',
 }
 _TOKENS: frozenset[Unit] = frozenset({"tokens", "prompt_tokens", "completion_tokens"})
-_MAX_KNOWN = 4096
+_MAX_KNOWN = 100_000
 _known_policies: dict[int, tuple[Limit, str]] = {}
 
 

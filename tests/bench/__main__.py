@@ -1,4 +1,7 @@
-"""`make bench`: each figure beside its goal, measured in one run; the last line is JSON. Exit 1 on a missed goal."""
+"""`make bench`: each figure beside its goal, measured in one run; the last line is JSON. Exit 1 on a missed goal.
+
+`python -m tests.bench CASE ...` runs some cases only.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, patterns, race, sse
+from tests.bench import check, exhausted, overspend, patterns, peer, scale, sse
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
@@ -18,7 +21,18 @@ GOALS: dict[str, tuple[str, float]] = {
     "patterns_mb_s": (">=", 20.0),
     "patterns_times_presidio": (">=", 200.0),
     "sse_first_text_added_ms": ("<", 5.0),
-    "race_overspend": ("==", 1.0),
+    "check_redis_five_ratio": (">=", 0.5),
+    "check_half_of_saturation": (">=", 0.45),
+    "check_half_p99_ms": ("<", 5.0),
+    "check_half_p99_ratio": ("<=", 3.0),
+    "ledger_times_limits_package": (">=", 2.0),
+    "exhausted_times": (">=", 3.0),
+    **{f"overspend_{kind}_requests": ("==", 1.0) for kind in overspend.KINDS},
+    **{f"overspend_{kind}_tokens": ("<=", 1.0) for kind in overspend.KINDS},
+    "scale_memory_bytes_a_key_ratio": ("<=", 1.25),
+    "scale_redis_bytes_a_key_ratio": ("<=", 1.25),
+    "scale_redis_operations_ratio": ("<=", 1.05),
+    "scale_redis_calls": ("==", 1.0),
 }
 
 
@@ -27,7 +41,7 @@ def met(figure: str, value: float) -> bool | None:
     if figure not in GOALS:
         return None
     sign, goal = GOALS[figure]
-    return {">=": value >= goal, "<": value < goal, "==": value == goal}[sign]
+    return {">=": value >= goal, "<": value < goal, "<=": value <= goal, "==": value == goal}[sign]
 
 
 def main() -> int:
@@ -36,9 +50,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
         for name, case in (
-            ("check", lambda: check.measure(base)),
+            ("check", lambda: check.measure(base / "check")),
             ("patterns", patterns.measure),
-            ("race", lambda: race.measure(base / "race")),
+            ("overspend", lambda: overspend.measure(base / "overspend")),
+            ("peer", lambda: peer.measure(base / "peer")),
+            ("exhausted", lambda: exhausted.measure(base / "exhausted")),
+            ("scale", lambda: scale.measure(base / "scale")),
             ("sse", lambda: sse.measure(base / "sse")),
         ):
             if len(sys.argv) == 1 or name in sys.argv[1:]:

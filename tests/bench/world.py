@@ -1,4 +1,4 @@
-"""What the benchmarks run against: a policy with three limits that never refuse, one key, and the servers."""
+"""What the benchmarks run against: policies with limits that never refuse, one key, and the servers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from tidegate.demo.stack import Process, adjacent_ports, free_ports, running, serving
 from tidegate.identity.api_key import mint_key
 
+CHECK = "/envoy.service.auth.v3.Authorization/Check"
 PEPPER = b"bench pepper, not a secret at all"
 
 POLICY = """\
@@ -43,6 +44,13 @@ endpoints:
     classification: restricted
 """
 
+_MORE = """,
+    {name: hourly, algorithm: sliding_window_counter, limit: 1000000000, window: 1h, per: [subject, model]},
+    {name: monthly, algorithm: quota, limit: 1000000000, period: month, per: [tenant]}]}
+"""
+FIVE = POLICY.replace("per: [subject]}]}\n", f"per: [subject]}}{_MORE}")
+"""The same with five limits, of all the algorithms that only count."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -51,20 +59,21 @@ class World:
     directory: Path
     key: str
 
-    def check_request(self) -> bytes:
-        """The Check call that Envoy sends for one chat request."""
+    def check_request(self, path: str = "/v1/chat/completions", body: bytes = b"") -> bytes:
+        """The Check call that Envoy sends for one request; without `body`, where the policy needs none."""
         call = external_auth_pb2.CheckRequest()
         http = call.attributes.request.http
-        http.id, http.method, http.path, http.host = "bench", "POST", "/v1/chat/completions", "models.example.com"
+        http.id, http.method, http.path, http.host = "bench", "POST", path, "models.example.com"
+        http.raw_body = body
         call.attributes.source.address.socket_address.address = "192.0.2.1"
         headers = {
             ":authority": "models.example.com",
-            ":path": "/v1/chat/completions",
+            ":path": path,
             ":method": "POST",
             ":scheme": "http",
             "authorization": f"Bearer {self.key}",
             "content-type": "application/json",
-            "content-length": "120",
+            "content-length": str(len(body) or 120),
             "user-agent": "bench/1.0",
             "accept": "*/*",
             "x-model": "small",
@@ -114,12 +123,10 @@ def noop(world: World) -> Iterator[str]:
         yield address
 
 
-def load(target: str, payload: bytes, *, calls: int, concurrency: int = 64) -> dict[str, float]:
-    """Run the load generator to its end."""
-    command = [sys.executable, "-m", "tests.bench.load", target, "/envoy.service.auth.v3.Authorization/Check"]
-    done = subprocess.run(
-        [*command, str(calls), str(concurrency)], input=payload, capture_output=True, check=True, env=dict(os.environ)
-    )
+def load(target: str, payload: bytes, *, calls: int, concurrency: int = 64, rate: float = 0.0) -> dict[str, float]:
+    """Run the load generator to its end: `concurrency` callers, or, with a `rate`, that many calls a second."""
+    command = [sys.executable, "-m", "tests.bench.load", target, CHECK, str(calls), str(concurrency), str(rate)]
+    done = subprocess.run(command, input=payload, capture_output=True, check=True, env=dict(os.environ))
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
@@ -130,4 +137,4 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-__all__ = ["PEPPER", "Process", "World", "build", "cpu_seconds", "load", "noop", "tidegate"]
+__all__ = ["CHECK", "FIVE", "PEPPER", "Process", "World", "build", "cpu_seconds", "load", "noop", "tidegate"]

@@ -26,7 +26,7 @@ from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
-_PLANS = 10_000
+_PLANS = 100_000
 _LOOK = 2
 _LOOK_WHEN_FULL = 64
 # Plan, key, cost, counter, mark, and the cost that was charged in places that are gone.

@@ -48,7 +48,7 @@ OnOutage = Literal["share", "deny", "allow"]
 _ENTRY = 64
 _KEEP = 3600.0
 _MAX_OWED = 100_000
-_SHARES = 10_000
+_SHARES = 100_000
 
 
 class OutageLedger:

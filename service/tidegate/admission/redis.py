@@ -41,7 +41,7 @@ _SETTLE = load_script("limit.lua", "sums.lua", "leases.lua", "settle.lua")
 _EXTEND = load_script("limit.lua", "sums.lua", "leases.lua", "extend.lua")
 _EXTENSIONS: dict[int, Extension] = {1: "extended", 0: "refused", -1: "gone"}
 _HEARTBEAT = load_script("heartbeat.lua")
-_PLANS = 10_000
+_PLANS = 100_000
 _MAX_HOLD_MS = 10 * 365 * 86_400_000
 
 

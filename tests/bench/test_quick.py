@@ -1,0 +1,51 @@
+"""The benchmarks run, at a size at which no speed means anything; what does not depend on speed holds even so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as table
+from tests.bench import check, exhausted, overspend, peer, scale
+
+
+def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
+    figures = overspend.measure(tmp_path, quick=True)
+    assert len(figures) == 8
+    assert [figure for figure, value in figures.items() if table.met(figure, value) is not True] == []
+
+
+def test_keys_and_decisions_cost_the_same_however_many_tenants(tmp_path: Path) -> None:
+    figures = scale.measure(tmp_path, quick=True)
+    flat = [figure for figure in table.GOALS if figure.startswith("scale_")]
+    assert [figure for figure in flat if table.met(figure, figures[figure]) is not True] == []
+
+
+def test_a_key_that_is_over_spares_the_store(tmp_path: Path) -> None:
+    assert exhausted.measure(tmp_path, quick=True)["exhausted_store_calls_per_1000"] < 100
+
+
+def test_the_other_package_decides_on_the_same_redis(tmp_path: Path) -> None:
+    assert all(value > 0 for value in peer.measure(tmp_path, quick=True).values())
+
+
+def test_every_server_of_the_check_bench_does_its_full_work(tmp_path: Path) -> None:
+    assert all(value > 0 for value in check.measure(tmp_path, quick=True).values())
+
+
+@pytest.mark.parametrize(
+    ("sign", "value", "good"),
+    [
+        (">=", 1.0, True),
+        (">=", 0.9, False),
+        ("<=", 1.1, False),
+        ("<", 1.0, False),
+        ("==", 1.0, True),
+        ("==", 0.9, False),
+    ],
+)
+def test_a_goal_is_met_or_missed(sign: str, value: float, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(table.GOALS, "figure", (sign, 1.0))
+    assert table.met("figure", value) is good
+    assert table.met("another", value) is None
