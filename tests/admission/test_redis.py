@@ -55,6 +55,30 @@ async def test_one_turn_of_the_loop_is_one_script_call(ledger: RedisLedger, clie
     assert [admission.states[0].remaining for admission in admissions] == list(range(99, -1, -1))
 
 
+async def test_calls_that_keep_coming_travel_together(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    await ledger.reserve([Charge(FEW, "warm")])
+    before = await _evaluations(client)
+    callers = []
+    for _ in range(10):
+        callers.append(asyncio.create_task(ledger.reserve([Charge(FEW, "k")])))
+        for _ in range(4):
+            await asyncio.sleep(0)
+    await asyncio.gather(*callers)
+    assert await _evaluations(client) <= before + 2
+
+
+async def test_calls_that_never_stop_coming_hold_nobody_up(redis_url: str) -> None:
+    ledger = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=5.0, max_batch=10**6)
+    first = asyncio.create_task(ledger.reserve([Charge(FEW, "k")]))
+    others = []
+    while not first.done():
+        others.append(asyncio.create_task(ledger.reserve([Charge(FEW, "other", 0)])))
+        await asyncio.sleep(0)
+        assert len(others) < 20_000
+    await asyncio.gather(*others)
+    await ledger.close()
+
+
 async def test_a_key_that_is_over_asks_redis_once_a_second(redis_url: str, client: redis.asyncio.Redis) -> None:
     spared = []
     ledger = await open_ledger(redis_url, clock=SystemClock(), timeout=5.0, on_spared=lambda: spared.append(1))

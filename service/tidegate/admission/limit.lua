@@ -50,15 +50,15 @@ local function wait(tokens, back, p, r)
   return min(MAX_WAIT, turns * p + whole)
 end
 
+local PLAN = '^(%a)(%a)(.) (%d+) (%-?%d+) (%-?%d+) ?(%-?%d*) ?(%-?%d*);?(.*)$'
 local plans = {}
 local function plan_of(text)
   local plan = plans[text]
   if not plan then
-    local kind, unit, shadow, capacity, rest, calendar = string.match(text, '^(%a)(%a)(.) (%d+) ([^;]*);?(.*)$')
-    local numbers = {}
-    for number in string.gmatch(rest, '%-?%d+') do numbers[#numbers + 1] = tonumber(number) end
+    local kind, unit, shadow, capacity, a, b, c, d, calendar = string.match(text, PLAN)
+    a, b = tonumber(a), tonumber(b)
     plan = { kind = kind, unit = unit, shadow = shadow == 's', capacity = tonumber(capacity),
-      a = numbers[1], b = numbers[2], numbers = numbers, calendar = calendar, text = text }
+      a = a, b = b, numbers = { a, b, tonumber(c), tonumber(d) }, calendar = calendar, text = text }
     plans[text] = plan
   end
   return plan
