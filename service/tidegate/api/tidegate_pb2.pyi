@@ -500,7 +500,9 @@ class ConsumeResponse(message.Message):
     enforcement: Enforcement.ValueType
     @builtins.property
     def states(self) -> containers.RepeatedCompositeFieldContainer[LimitState]:
-        """Every limit that binds. Nothing was charged when `admitted` is false."""
+        """Every limit that binds; of a refusal that is repeated without asking the store, those that are known to refuse.
+        Nothing was charged when `admitted` is false.
+        """
 
     @builtins.property
     def refused(self) -> LimitState:
