@@ -176,7 +176,7 @@ class Admission:
     """The answer of a ledger. `refused` is None when every charge was taken; nothing is charged otherwise.
 
     `states` are the limits that bind, in the order of the charges; of a refusal that is repeated without asking the
-    store, only those that are known to refuse, and no `shadowed`. `shadowed` are the shadow limits that would have
+    store, only those that are known to refuse. `shadowed` are the shadow limits that would have
     refused, and so were not charged; whether they would have has no bearing on anything else.
     `reservation` names the charge for a later `settle`; "" when the caller asked for none. `enforcement` says who
     counted: "exact", or "share" while each replica enforces its part because the store is out, or "none".

@@ -210,6 +210,22 @@ async def test_a_shadow_limit_denies_nobody_and_is_not_denied() -> None:
     assert front.asked == asked + 2
 
 
+async def test_a_shadow_limit_that_would_have_refused_is_named_beside_a_repeated_refusal() -> None:
+    front = Front()
+    shadow = replace(MINUTE, name="trial", capacity=4, shadow=True)
+    for _ in range(10):
+        assert (await front.take(Charge(shadow, "k"), Charge(MINUTE, "k"))).refused is None
+    admissions = [await front.take(Charge(shadow, "k"), Charge(MINUTE, "k")) for _ in range(3)]
+    assert front.spared == 2
+    for admission in admissions:
+        assert admission.refused is not None
+        assert [state.limit for state in admission.states] == [MINUTE]
+        assert [state.limit for state in admission.shadowed] == [shadow]
+    asked = front.asked
+    assert (await front.take(Charge(shadow, "k"))).refused is None
+    assert front.asked == asked + 1
+
+
 async def test_charges_that_were_judged_on_top_of_each_other_are_not_kept() -> None:
     front = Front()
     assert (await front.take(Charge(MINUTE, "k", 6), Charge(MINUTE, "k", 6))).refused is not None

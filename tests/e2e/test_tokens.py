@@ -61,7 +61,8 @@ def test_a_running_request_holds_its_reservation(priced: Gate, model: str) -> No
         hold.open()
         answer.read()
     settles_at(priced, model, 18)
-    assert ask(priced, json_answer(NOTHING), model, max_tokens=6000).status_code == 200
+    # A replica may repeat for a moment that there was no room.
+    until(lambda: ask(priced, json_answer(NOTHING), model, max_tokens=6000).status_code == 200, timeout=2.0)
 
 
 def test_what_is_left_decreases_from_call_to_call(priced: Gate, model: str) -> None:

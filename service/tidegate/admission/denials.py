@@ -7,8 +7,8 @@ on), one key, and every cost that is not lower. It holds until the refused cost 
 - 100 ms where it counts what is settled: a settlement, here or in another replica, makes room at any time.
 
 So a decision is at most that old, and only ever a refusal: nothing is admitted that the store would not admit. A limit
-that gives back whenever an exchange ends is always asked, and shadow limits refuse nothing, so nothing is kept of them.
-Refusals that another one pushed out, there being too many, are asked again.
+that gives back whenever an exchange ends is always asked. Shadow limits refuse nothing here either; those that would
+have are still named beside a refusal. What was pushed out, there being too many, is asked again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Denials:
         denials = self._denials
         if not denials:
             return None
-        states = []
+        states: list[LimitState] = []
+        shadowed: list[LimitState] = []
         for charge in charges:
             denial = denials.get((id(charge.limit), charge.key))
             if denial is None:
@@ -71,21 +72,21 @@ class Denials:
             if now >= denial.until:
                 del denials[id(charge.limit), charge.key]
             elif charge.cost >= denial.cost:
-                states.append(_later(denial.state, now - denial.told))
+                (shadowed if charge.limit.shadow else states).append(_later(denial.state, now - denial.told))
         if not states:
             return None
         self._on_spared()
-        return Admission(tuple(states), max(states, key=_longest))
+        return Admission(tuple(states), max(states, key=_longest), shadowed=tuple(shadowed))
 
     def remember(self, charges: Sequence[Charge], admission: Admission, asked: float) -> None:
         """Keep what `admission`, an exact answer to `charges` that were sent at `asked`, refused."""
-        binding = [charge for charge in charges if not charge.limit.shadow]
-        if len({(id(charge.limit), charge.key) for charge in binding}) < len(binding):
-            return  # a second charge on one key was judged on top of the first
+        if len({id(charge.limit) for charge in charges}) < len(charges):
+            return  # of two charges on one limit, the second was judged on top of the first
         told = self._monotonic()
-        for charge, state in zip(binding, admission.states, strict=True):
-            life = min(state.retry_after, _max_age(charge.limit))
-            if life > 0:
+        states = {id(state.limit): state for state in (*admission.states, *admission.shadowed)}
+        for charge in charges:
+            state = states.get(id(charge.limit))
+            if state is not None and (life := min(state.retry_after, _max_age(charge.limit))) > 0:
                 self._keep((id(charge.limit), charge.key), _Denial(state, charge.cost, told, asked + life), told)
 
     def _keep(self, name: tuple[int, str], denial: _Denial, now: float) -> None:
