@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 from tidegate.admission.charges import charges_for
 from tidegate.admission.live import Live, LiveLimits
+from tidegate.admission.open import open_ledger
 from tidegate.admission.redis import RedisLedger
 from tidegate.clock import SystemClock
 from tidegate.errors import StoreUnavailable
@@ -171,6 +172,17 @@ async def test_values_that_are_no_words_are_shown_as_they_are_kept(desk: Desk) -
     assert await desk.reset(one) == 1
 
 
+async def test_other_keys_with_the_tag_of_a_tenant_are_left_alone(desk: Desk) -> None:
+    await desk.ledger.reserve(desk.charges(1, KINDS[:1], tenant="endpoint:chat"))
+    async with redis.asyncio.Redis.from_url(desk.url) as client:
+        other = f"{desk.prefix}|{{endpoint:chat}}|line"
+        await client.zadd(other, {"a-ticket": 1})
+        live = await desk.live("endpoint:chat")
+        assert [one.used for one in live] == [1]
+        await desk.reset(*live)
+        assert await client.exists(other)
+
+
 async def test_it_asks_nothing_that_stops_redis(desk: Desk) -> None:
     await desk.ledger.reserve(desk.charges(1), hold=600)
     async with redis.asyncio.Redis.from_url(desk.url) as client:
@@ -181,7 +193,28 @@ async def test_it_asks_nothing_that_stops_redis(desk: Desk) -> None:
     assert "cmdstat_keys" not in after
 
 
-async def test_a_store_that_is_not_there_is_said() -> None:
-    async with LiveLimits("redis://127.0.0.1:1", LIMITS, clock=SystemClock()) as made:
+async def test_in_a_cluster(cluster_url: str) -> None:
+    ledger = await open_ledger(cluster_url, clock=SystemClock(), timeout=5.0)
+    tenants = [f"{secrets.token_hex(6)}-{number}" for number in range(6)]
+    for tenant in tenants:
+        caller = {"tenant": tenant, "subject": "ada", "model": "small", "client_ip": "192.0.2.1"}
+        admission = await ledger.reserve(charges_for((SHARED, *KINDS, PLACES), caller, 1), hold=600)
+        assert admission.refused is None
+    unknown = cluster_url.replace("://", "://127.0.0.1:1,")
+    async with LiveLimits(unknown, LIMITS, clock=SystemClock()) as made:
+        for number, tenant in enumerate(tenants):
+            live = await made.of_tenant(tenant)
+            assert [(one.limit, one.used, one.held, len(one.reservations)) for one in live] == [
+                (one, 1, 1, 1) for one in (*KINDS, PLACES)
+            ]
+            assert await made.reset(live) == len(live)
+            assert await made.of_tenant(tenant) == []
+            assert all([len(await made.of_tenant(other)) == len(live) for other in tenants[number + 1 :]])
+    await ledger.close()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1"])
+async def test_a_store_that_is_not_there_is_said(url: str) -> None:
+    async with LiveLimits(url, LIMITS, clock=SystemClock()) as made:
         with pytest.raises(StoreUnavailable, match="the limit store failed: "):
             await made.of_tenant("acme")

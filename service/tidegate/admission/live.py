@@ -17,13 +17,17 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
+from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.keys import LimitKey, parse, tenant_pattern
+from tidegate.admission.open import CLUSTER
 from tidegate.admission.redis import RedisLedger
+from tidegate.admission.slots import ClusterUrl
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Charge, Limit
@@ -66,10 +70,19 @@ class LiveLimits:
             (limit.scope, limit.name, limit.algorithm, limit.cost): (place, limit) for place, limit in enumerate(limits)
         }
         self._prefix = prefix
-        self._ledger = RedisLedger(url, prefix=prefix, timeout=_TIMEOUT, clock=clock)
-        self._client = Redis.from_url(
-            url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=Retry(NoBackoff(), 0)
-        )
+        self._client: Redis | RedisCluster
+        if url.startswith(CLUSTER):
+            cluster = ClusterUrl(url)
+            self._ledger = RedisLedger(ClusterRunner(cluster, timeout=_TIMEOUT), prefix=prefix, clock=clock)
+            seeds = [ClusterNode(host, int(port)) for host, _, port in (seed.rpartition(":") for seed in cluster.seeds)]
+            self._client = RedisCluster.from_url(
+                cluster.node(cluster.seeds[0]), startup_nodes=seeds, socket_timeout=_TIMEOUT
+            )
+        else:
+            self._ledger = RedisLedger(url, prefix=prefix, timeout=_TIMEOUT, clock=clock)
+            self._client = Redis.from_url(
+                url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=Retry(NoBackoff(), 0)
+            )
         self._held = self._client.register_script(files(__package__).joinpath("held.lua").read_text())
         self._forget = self._client.register_script(files(__package__).joinpath("forget.lua").read_text())
 
@@ -89,7 +102,8 @@ class LiveLimits:
                 key = name.decode("utf-8", "surrogatepass")
                 read = parse(self._prefix, key)
                 if read is None:
-                    reservations.append(key)
+                    if "}|hold|" in key:
+                        reservations.append(key)
                 elif read[:4] in self._limits:
                     place, limit = self._limits[read[:4]]
                     with suppress(ValueError):  # the limit counts by something else now: nobody looks here any more
@@ -134,5 +148,5 @@ def _pieces(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def _unavailable() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise StoreUnavailable(f"the limit store failed: {error}") from error

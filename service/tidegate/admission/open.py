@@ -27,7 +27,7 @@ from tidegate.clock import Clock
 
 MEMORY: Final = "memory://"
 _REDIS: Final = ("redis://", "rediss://", "unix://")
-_CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
+CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
 _MAX_BATCH: Final = 128
 
 
@@ -35,9 +35,9 @@ def check_url(url: str) -> None:
     """Raises ValueError, with words for who wrote it, when no ledger can be at `url`. Connects to nothing."""
     if url == MEMORY:
         return
-    if not url.startswith((*_REDIS, *_CLUSTER)):
-        raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *_CLUSTER))}")
-    clustered = url.startswith(_CLUSTER)
+    if not url.startswith((*_REDIS, *CLUSTER)):
+        raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *CLUSTER))}")
+    clustered = url.startswith(CLUSTER)
     if clustered:
         cluster = ClusterUrl(url)
         url = cluster.node(cluster.seeds[0])
@@ -67,13 +67,13 @@ async def open_ledger(
     A Redis need not be there yet: until it is, an outage is what there is. `timeout` is how long a decision waits for
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
-    ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that is
-    repeated without asking a Redis; a cluster is always asked.
+    ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that
+    is repeated without asking a Redis; a cluster is always asked.
     """
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
-    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(_CLUSTER) else None
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(CLUSTER) else None
     store = RedisLedger(runner or url, timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     if not await heartbeats.beat():
@@ -114,7 +114,7 @@ def open_queue(
     local = FairQueue(MemoryPlaces(clock, here), clock, where=here, observer=observer)
     if not isinstance(ledger, OutageLedger | SpanningLedger):  # memory://
         return local
-    clustered = url.startswith(_CLUSTER)
+    clustered = url.startswith(CLUSTER)
     runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if clustered else _runner(url, timeout)
     return OutageQueue(
         FairQueue(RedisPlaces(runner), clock, where="r", observer=observer),

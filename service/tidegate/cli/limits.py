@@ -27,7 +27,10 @@ app = typer.Typer(help="What a tenant has used of its limits in Redis.", no_args
 _Answer = TypeVar("_Answer")
 _Policy = Annotated[Path, typer.Option(envvar="TIDEGATE_POLICY", help="Policy document (YAML), the service's.")]
 _Store = Annotated[
-    str, typer.Option(envvar="TIDEGATE_STORE", help="Where the service counts: redis://, rediss://, unix://")
+    str,
+    typer.Option(
+        envvar="TIDEGATE_STORE", help="Where the service counts: redis://, rediss://, unix://, redis+cluster://"
+    ),
 ]
 _Tenant = Annotated[str, typer.Option(help="Whose limits. What tenants share is nobody's, and not among them.")]
 _Subject = Annotated[str, typer.Option(help="Only what is counted by subject, and only for this one.")]
