@@ -23,7 +23,8 @@ POLICY = parse_policy(DATA["policy"], base=FOLDER)
 def identity(name: str) -> Identity:
     given_ = DATA["identities"][name]
     roles, scopes = frozenset(given_["roles"]), frozenset(given_.get("scopes", ()))
-    return Identity(name, given_["tenant"], given_["tier"], "test", roles=roles, scopes=scopes)
+    audiences = frozenset(given_["audiences"]) if "audiences" in given_ else None
+    return Identity(name, given_["tenant"], given_["tier"], "test", roles=roles, scopes=scopes, audiences=audiences)
 
 
 def request(**changes: Any) -> Request:

@@ -52,6 +52,7 @@ class Identity:
     `client_id` names the application that calls (RFC 9068 `client_id`, OpenID Connect `azp`; an API key's id), "" where
     the credential does not say.
     `expires_at` is Unix seconds, or None when the credential does not expire.
+    `audiences` is whom a token was made for, None for a credential that is not made for anybody.
     """
 
     subject: str
@@ -64,6 +65,7 @@ class Identity:
     credential: str = ""
     expires_at: float | None = None
     client_id: str = ""
+    audiences: frozenset[str] | None = None
 
 
 class Reason(StrEnum):

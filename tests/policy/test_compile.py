@@ -36,7 +36,7 @@ def test_good_documents_compile(case: dict[str, Any]) -> None:
 
 def test_identity(policy: Policy) -> None:
     assert policy.api_keys == ApiKeys("x-api-key", Path("/etc/tidegate/secrets/keys.yaml"))
-    corp, lab = policy.issuers
+    corp, lab, cloud = policy.issuers
     assert corp == Issuer(
         name="corp",
         issuer="https://id.example.com/",
@@ -64,6 +64,16 @@ def test_identity(policy: Policy) -> None:
         algorithms=("RS256", "ES256"),
         jwks_uri="http://127.0.0.1:8080/jwks",
         claims=ClaimMap(default_tenant="globex", default_tier="gold"),
+    )
+    assert cloud == Issuer(
+        name="cloud",
+        issuer="https://login.example.com/tenant-1",
+        audiences=("models", "chat"),
+        algorithms=("RS256", "ES256"),
+        discover=True,
+        claims=ClaimMap(
+            client=("client_id",), roles=("realm_access", "roles"), default_tenant="globex", default_tier="gold"
+        ),
     )
 
 
@@ -121,6 +131,7 @@ def test_endpoints(policy: Policy) -> None:
         methods=frozenset({"POST"}),
         model=ModelRule("body", ("model",), {"free": frozenset({"small"}), "gold": frozenset({"*"})}),
         scopes=frozenset({"models.read"}),
+        audiences=frozenset({"chat"}),
         shared_with=frozenset({"globex"}),
         classification="restricted",
         rulesets=("secrets", "pii", "cards"),

@@ -55,7 +55,7 @@ def check(token: Token, issuer: Issuer, *, now: float) -> float:
         raise TokenRejected("iss")
     if not _audiences(claims) & set(issuer.audiences):
         raise TokenRejected("aud")
-    if not is_name(claims.get("sub")):
+    if not is_name(claims.get("sub")) and not _is_clients(claims, issuer.claims):
         raise TokenRejected("sub")
     leeway = min(max(issuer.leeway, 0.0), _MAX_LEEWAY)
     expires = _moment(claims, "exp")
@@ -80,7 +80,7 @@ def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -
     claims, where = token.claims, issuer.claims
     jti = claims.get("jti")
     return Identity(
-        subject=_name(claims, where.subject, "", "subject"),
+        subject=_name(claims, where.client if _is_clients(claims, where) else where.subject, "", "subject"),
         tenant=_name(claims, where.tenant, where.default_tenant, "tenant"),
         tier=_name(claims, where.tier, where.default_tier, "tier"),
         method="jwt",
@@ -90,6 +90,7 @@ def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -
         credential=jti if is_name(jti) else key_id,
         expires_at=expires,
         client_id=_client(claims),
+        audiences=frozenset(_audiences(claims)),
     )
 
 
@@ -106,6 +107,11 @@ def _audiences(claims: Mapping[str, Any]) -> set[str]:
     if not all(isinstance(value, str) and value for value in values):
         raise TokenRejected("aud")
     return set(values)
+
+
+def _is_clients(claims: Mapping[str, Any], where: ClaimMap) -> bool:
+    """Whether a client got the token for itself (RFC 6749 section 4.4), at a provider that then names no `sub`."""
+    return "sub" not in claims and is_name(_at(claims, where.client))
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:

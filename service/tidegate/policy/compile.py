@@ -14,7 +14,7 @@ from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, limits, prices, schema
+from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
 
@@ -94,7 +94,7 @@ def _price(price: prices.ModelPrice) -> Price:
     return Price(price.prompt, price.completion, read, write, price.request)
 
 
-def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
+def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
     claims, defaults = issuer.claims, issuer.claims.defaults
     return compiled.Issuer(
         name=issuer.name,
@@ -103,11 +103,13 @@ def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Is
         algorithms=tuple(issuer.algorithms),
         jwks_uri=issuer.jwks_uri or "",
         jwks=keysets[issuer.jwks_file].keys if issuer.jwks_file is not None else (),
+        discover=issuer.discover,
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
         claims=compiled.ClaimMap(
             subject=claims.subject,
+            client=claims.client or (),
             tenant=claims.tenant or (),
             tier=claims.tier or (),
             roles=claims.roles or (),
@@ -157,6 +159,7 @@ def _endpoint(
         methods=frozenset(match.methods),
         model=None if endpoint.model is None else _model(endpoint.model),
         scopes=frozenset(endpoint.scopes),
+        audiences=frozenset(endpoint.audiences),
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),

@@ -24,9 +24,13 @@ class ApiKeys:
 
 @dataclass(frozen=True, slots=True)
 class ClaimMap:
-    """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped."""
+    """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped.
+
+    `client` names who calls where a token has no `sub`: a client that got it with its own credentials.
+    """
 
     subject: tuple[str, ...] = ("sub",)
+    client: tuple[str, ...] = ()
     tenant: tuple[str, ...] = ()
     tier: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
@@ -38,7 +42,7 @@ class ClaimMap:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A trusted token issuer. Exactly one of `jwks_uri` and `jwks` (the static JWK set's keys) is given.
+    """A trusted token issuer. Its keys are at `jwks_uri`, or in `jwks` (a static JWK set), or `discover`ed.
 
     `leeway` and `max_lifetime` are seconds; `types` are the accepted `typ` header values, lower-case, without the
     "application/" prefix, "" meaning that `typ` may be absent.
@@ -50,6 +54,7 @@ class Issuer:
     algorithms: tuple[str, ...]
     jwks_uri: str = ""
     jwks: tuple[Mapping[str, Any], ...] = ()
+    discover: bool = False
     leeway: float = 30.0
     max_lifetime: float = 86_400.0
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
@@ -116,9 +121,10 @@ class Endpoint:
     """A model-serving endpoint under policy.
 
     `hosts` are exact lower-case names, or {"*"}; `path` is an exact path, or a template: `{name}` matches one
-    segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it.
-    `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy order. `request_body` is true when a decision
-    needs the body. `errors` is the shape of error bodies. `max_response` caps what must be held whole, bytes.
+    segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it. A token must
+    be for one of `audiences`, if there are any. `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy
+    order. `request_body` is true when a decision needs the body. `errors` is the shape of error bodies. `max_response`
+    caps what must be held whole, bytes.
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs.
@@ -131,6 +137,7 @@ class Endpoint:
     methods: frozenset[str]
     model: ModelRule | None = None
     scopes: frozenset[str] = frozenset()
+    audiences: frozenset[str] = frozenset()
     shared_with: frozenset[str] = frozenset()
     classification: str = ""
     rulesets: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ def check(document: Document, report: Report) -> None:
     )
     floor = {limit.name for limit in document.platform.floor.limits}
     unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
+    accepted = {audience for issuer in document.platform.identity.issuers for audience in issuer.audiences}
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -54,6 +55,7 @@ def check(document: Document, report: Report) -> None:
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
+        _refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
         if endpoint.unscannable == "pass" and not unread:
             message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "unscannable"), message)

@@ -150,6 +150,16 @@ def _jwks_uri(value: str) -> str:
     return value
 
 
+def discoverable(issuer: str) -> None:
+    """Raises ValueError for an issuer that is not the URL of its own metadata."""
+    try:
+        _jwks_uri(issuer)
+    except ValueError as error:
+        raise ValueError(f"without jwks_uri or jwks_file its keys are discovered, but issuer {error}") from None
+    if "?" in issuer:
+        raise ValueError("without jwks_uri or jwks_file its keys are discovered, but issuer has a query")
+
+
 def _claim(value: object) -> tuple[str, ...]:
     parts = value.split(".") if isinstance(value, str) else value
     if not isinstance(parts, list) or not parts or not all(isinstance(part, str) and part for part in parts):
