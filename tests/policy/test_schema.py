@@ -29,6 +29,7 @@ BEYOND = {
     "limits of one name",
     "issuers that could be mistaken for each other, or give no tenant",
     "an issuer whose tokens could never be used",
+    "shared secrets that could be mistaken for each other, or are not there",
     "an endpoint for an audience that no token can have",
     "duplicate keys",
     "an endpoint that would let responses pass the floor unread",

@@ -12,14 +12,17 @@ from typing import Any, Final, TypeGuard
 
 from tidegate.identity.token import Token, TokenRejected
 from tidegate.model import Identity
-from tidegate.policy.compiled import ClaimMap, Issuer
+from tidegate.policy.compiled import ClaimMap, Issuer, SharedSecret
 
 _MAX_LEEWAY: Final = 60.0
 _MAX_NAME: Final = 255  # characters: RFC 9068 and OpenID Connect Core section 2 bound `sub` so
 _MAX_LIST: Final = 256
 _LATEST: Final = 253_402_300_799.0  # the last second of the year 9999
 _ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash"})
+_TOKEN_USES: Final = ("type", "token_type")  # Flask-JWT-Extended, djangorestframework-simplejwt
 _ABSENT: Final = object()
+
+TokenIssuer = Issuer | SharedSecret
 
 
 class ClaimsUnmapped(Exception):
@@ -30,18 +33,21 @@ class ClaimsUnmapped(Exception):
         self.reason = reason
 
 
-def issuer_of(token: Token, issuers: tuple[Issuer, ...]) -> Issuer:
-    """The configured issuer that the token names, exactly. Unverified: it only chooses whose keys are tried."""
-    named = token.claims.get("iss")
-    if not isinstance(named, str) or not named:
+def issuer_of(token: Token, issuers: tuple[TokenIssuer, ...]) -> TokenIssuer:
+    """The configured issuer that the token names, exactly. Unverified: it only chooses whose keys are tried.
+
+    A token that names none belongs to the shared secret whose tokens do not, where there is one.
+    """
+    named = token.claims.get("iss", "")
+    if not isinstance(named, str) or (not named and "iss" in token.claims):
         raise TokenRejected("iss")
     for issuer in issuers:
         if issuer.issuer == named:
             return issuer
-    raise TokenRejected("issuer_unknown")
+    raise TokenRejected("issuer_unknown" if named else "iss")
 
 
-def check(token: Token, issuer: Issuer, *, now: float) -> float:
+def check(token: Token, issuer: TokenIssuer, *, now: float) -> float:
     """Judge the registered claims at `now` (Unix seconds) and return `exp` (Unix seconds).
 
     The token is good while now < exp + leeway. Raises TokenRejected.
@@ -51,9 +57,11 @@ def check(token: Token, issuer: Issuer, *, now: float) -> float:
         raise TokenRejected("typ")
     if token.typ != "at+jwt" and _ID_TOKEN_CLAIMS & claims.keys():
         raise TokenRejected("id_token")
-    if claims.get("iss") != issuer.issuer:
+    if isinstance(issuer, SharedSecret) and any(claims.get(use, "access") != "access" for use in _TOKEN_USES):
+        raise TokenRejected("token_use")  # one secret signs refresh tokens as well
+    if claims.get("iss", "") != issuer.issuer:
         raise TokenRejected("iss")
-    if not _audiences(claims) & set(issuer.audiences):
+    if ("aud" in claims or issuer.audiences) and not _audiences(claims) & set(issuer.audiences):
         raise TokenRejected("aud")
     if not is_name(claims.get("sub")) and not _is_clients(claims, issuer.claims):
         raise TokenRejected("sub")
@@ -72,7 +80,7 @@ def check(token: Token, issuer: Issuer, *, now: float) -> float:
     return expires
 
 
-def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -> Identity:
+def map_identity(token: Token, issuer: TokenIssuer, *, key_id: str, expires: float) -> Identity:
     """The identity that the claims describe by the issuer's claim map. Raises ClaimsUnmapped.
 
     A claim that is absent gives way to the map's default; one that is there with a wrong type never does.
@@ -90,7 +98,7 @@ def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -
         credential=jti if is_name(jti) else key_id,
         expires_at=expires,
         client_id=_client(claims),
-        audiences=frozenset(_audiences(claims)),
+        audiences=frozenset(_audiences(claims) if "aud" in claims else ()),
     )
 
 

@@ -30,7 +30,7 @@ class Identifier:
         key = token = ""
         if key_header and key_header != _AUTHORIZATION:
             key = request.headers.get(key_header, "").strip(" \t")
-        if policy.issuers or key_header == _AUTHORIZATION:
+        if policy.token_issuers or key_header == _AUTHORIZATION:
             authorization = request.headers.get(_AUTHORIZATION, "")
             if "," in authorization:
                 return refusals.malformed("authorization_repeated")
@@ -43,14 +43,14 @@ class Identifier:
             return self.keys.prove(key, now=self._clock.now())
         if not token:
             return refusals.MISSING
-        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.issuers):
+        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.token_issuers):
             return self.keys.prove(token, now=self._clock.now())
-        return await self._verifier.verify(token, policy.issuers, policy_version=policy.version)
+        return await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
 
     def credential_headers(self, policy: Policy) -> tuple[str, ...]:
         """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""
         own = () if policy.api_keys is None else (policy.api_keys.header,)
-        bearer = (_AUTHORIZATION,) if policy.issuers else ()
+        bearer = (_AUTHORIZATION,) if policy.token_issuers else ()
         return tuple(dict.fromkeys((*bearer, *own)))
 
 

@@ -21,8 +21,13 @@ from tidegate.policy.words import chosen
 VERSION_LENGTH = 12
 
 
-def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, KeySet], base: Path) -> compiled.Policy:
-    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`."""
+def compile_policy(
+    document: schema.Document, data: Any, keysets: Mapping[str, KeySet], secrets: Mapping[str, bytes], base: Path
+) -> compiled.Policy:
+    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer.
+
+    Secrets are no part of the version, which is published.
+    """
     platform = document.platform
     keys = platform.identity.api_keys
     classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
@@ -51,6 +56,7 @@ def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, K
         prices=compiled.Prices() if document.prices is None else _prices(document.prices),
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
+        shared_secrets=tuple(_shared(issuer, secrets) for issuer in platform.identity.shared_secrets),
     )
 
 
@@ -95,7 +101,6 @@ def _price(price: prices.ModelPrice) -> Price:
 
 
 def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
-    claims, defaults = issuer.claims, issuer.claims.defaults
     return compiled.Issuer(
         name=issuer.name,
         issuer=issuer.issuer,
@@ -107,17 +112,34 @@ def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compil
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
-        claims=compiled.ClaimMap(
-            subject=claims.subject,
-            client=claims.client or (),
-            tenant=claims.tenant or (),
-            tier=claims.tier or (),
-            roles=claims.roles or (),
-            scopes=claims.scopes,
-            default_tenant=defaults.tenant or "",
-            default_tier=defaults.tier or "",
-            default_roles=frozenset(defaults.roles),
-        ),
+        claims=_claims(issuer.claims),
+    )
+
+
+def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> compiled.SharedSecret:
+    return compiled.SharedSecret(
+        name=issuer.name,
+        secret=secrets[issuer.name],
+        issuer=issuer.issuer or "",
+        audiences=tuple(issuer.audiences),
+        algorithm=issuer.algorithm,
+        leeway=issuer.leeway,
+        max_lifetime=issuer.max_lifetime,
+        claims=_claims(issuer.claims),
+    )
+
+
+def _claims(claims: credentials.Claims) -> compiled.ClaimMap:
+    return compiled.ClaimMap(
+        subject=claims.subject,
+        client=claims.client or (),
+        tenant=claims.tenant or (),
+        tier=claims.tier or (),
+        roles=claims.roles or (),
+        scopes=claims.scopes,
+        default_tenant=claims.defaults.tenant or "",
+        default_tier=claims.defaults.tier or "",
+        default_roles=frozenset(claims.defaults.roles),
     )
 
 

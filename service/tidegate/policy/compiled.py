@@ -62,6 +62,24 @@ class Issuer:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """A trusted issuer that signs with a secret which it shares with us: whoever holds it can make tokens.
+
+    `issuer` "" means that its tokens have no `iss`, and no `audiences` that they have no `aud`.
+    """
+
+    name: str
+    secret: bytes = field(repr=False)
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    algorithm: str = "HS256"
+    leeway: float = 30.0
+    max_lifetime: float = 86_400.0
+    types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
+    claims: ClaimMap = ClaimMap()
+
+
+@dataclass(frozen=True, slots=True)
 class Tier:
     """A service tier: its class and its share under pressure, and the limits of everyone in it."""
 
@@ -182,10 +200,11 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    The last four fields are derived from the others when the policy is made, so that a decision only looks up:
-    `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪
-    the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits` those
-    of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier and tenant, subject.
+    The last five fields are derived from the others when the policy is made, so that a decision only looks up:
+    `token_issuers` are those of signed tokens; `routes` indexes the endpoints; `passes` gives the rulesets of
+    (endpoint, tier): floor ∪ classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits of
+    (tenant, tier): floor, tier, tenant; `subject_limits` those of (tenant, tier, subject) for the subjects that have
+    their own: floor, what is left of tier and tenant, subject.
     """
 
     version: str
@@ -203,6 +222,8 @@ class Policy:
     prices: Prices = Prices()
     tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    shared_secrets: tuple[SharedSecret, ...] = ()
+    token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -234,6 +255,7 @@ class Policy:
             for subject, own in tenant.subjects.items()
             for tier in self.tiers.values()
         }
+        object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.admission.periods import time_zones
+from tidegate.policy.credentials import Claims, Issuer, SharedSecret
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.pricing import check_prices, limits_of_tenant
@@ -38,7 +39,9 @@ def check(document: Document, report: Report) -> None:
     )
     floor = {limit.name for limit in document.platform.floor.limits}
     unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
-    accepted = {audience for issuer in document.platform.identity.issuers for audience in issuer.audiences}
+    identity = document.platform.identity
+    trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
+    accepted = {audience for issuer in trusted for audience in issuer.audiences}
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -96,26 +99,34 @@ def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[
 
 
 def _check_platform(document: Document, names: _Names, report: Report) -> None:
-    floor, issuers = document.platform.floor, document.platform.identity.issuers
+    floor, identity = document.platform.floor, document.platform.identity
     _refer("ruleset", floor.rulesets, names.rulesets, ("platform", "floor", "rulesets"), report)
     _check_limits(floor.limits, ("platform", "floor", "limits"), report)
-    seen: dict[str, set[str]] = {"name": set(), "issuer": set()}
-    for index, issuer in enumerate(issuers):
-        path: Path = ("platform", "identity", "issuers", index)
-        for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
-            if value in seen[key]:
-                report.at((*path, key), f"a second entry for the issuer {value!r}")
-            seen[key].add(value)
-        defaults = issuer.claims.defaults
-        if defaults.tenant is not None:
-            _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
-        if defaults.tier is not None:
-            _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
-        for key in ("tenant", "tier"):
-            if report.whole and getattr(issuer.claims, key) is None and getattr(defaults, key) is None:
-                report.at(
-                    (*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}"
-                )
+    seen: dict[str, set[str | None]] = {"name": set(), "issuer": set()}
+    sections: dict[str, Sequence[Issuer | SharedSecret]] = {
+        "issuers": identity.issuers,
+        "shared_secrets": identity.shared_secrets,
+    }
+    for section, listed in sections.items():
+        for index, issuer in enumerate(listed):
+            path: Path = ("platform", "identity", section, index)
+            for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
+                if value in seen[key]:
+                    whose = "without an issuer" if value is None else f"for the issuer {value!r}"
+                    report.at(path if value is None else (*path, key), f"a second entry {whose}")
+                seen[key].add(value)
+            _check_claims(issuer.claims, path, names, report)
+
+
+def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:
+    defaults = claims.defaults
+    if defaults.tenant is not None:
+        _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
+    if defaults.tier is not None:
+        _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
+    for key in ("tenant", "tier"):
+        if report.whole and getattr(claims, key) is None and getattr(defaults, key) is None:
+            report.at((*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}")
 
 
 def _check_grant(tenant: str, grant: Grant, path: Path, document: Document, names: _Names, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -83,8 +83,47 @@ class Issuer(Strict):
         return self
 
 
+class SharedSecret(Strict):
+    """An issuer that signs its tokens with a secret that it shares with tidegate, as Flask-JWT-Extended does.
+
+    Whoever holds the secret can make tokens, so prefer `issuers` where there is a choice.
+    """
+
+    name: words.Name = Field(description="What the issuer is called in logs and metrics.")
+    issuer: words.Text | None = Field(
+        default=None,
+        description="The exact `iss` of its tokens. Without it, they must have none; one such issuer only.",
+    )
+    audiences: words.Set[words.Text] = Field(
+        default=[], description="A token must carry one of these in `aud`. Without any, tokens must have no `aud`."
+    )
+    algorithm: Literal["HS256", "HS384", "HS512"] = Field(
+        default="HS256", description="The one signature algorithm; the secret must be as long as its hash."
+    )
+    secret_file: words.FileName | None = Field(
+        default=None, description="The file with the secret, relative to the policy file. Or give `secret_env`."
+    )
+    secret_env: words.EnvName | None = Field(
+        default=None, description="The environment variable with the secret, read when the policy is loaded."
+    )
+    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    max_lifetime: words.Lifetime = Field(
+        default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
+    )
+    claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.secret_file is None) == (self.secret_env is None):
+            raise ValueError("give exactly one of secret_file and secret_env")
+        return self
+
+
 class IdentityMethods(Strict):
     """How callers prove who they are. A method that is not here is not accepted."""
 
     api_keys: ApiKeys | None = Field(default=None, description="Accept API keys.")
     issuers: list[Issuer] = Field(default=[], description="Accept the tokens of these issuers.")
+    shared_secrets: list[SharedSecret] = Field(
+        default=[], description="Accept the tokens of these issuers, which sign with a shared secret."
+    )

@@ -12,7 +12,10 @@ from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.keysets import KeySet, read_keys
 from tidegate.policy.schema import Document
+from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
+
+SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518 section 3.2: as long as the hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,11 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
         return _failed(*report.problems)
     check(document, report)
     keysets = _read_keysets(document, base, report)
+    secrets = _read_secrets(document, base, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, base), (), files)
+    return Outcome(compile_policy(document, tree.data, keysets, secrets, base), (), files)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
@@ -85,9 +89,23 @@ def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, K
     return keysets
 
 
+def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, bytes]:
+    """Secrets by the name of their issuer."""
+    secrets: dict[str, bytes] = {}
+    for index, issuer in enumerate(document.platform.identity.shared_secrets):
+        file = None if issuer.secret_file is None else base / issuer.secret_file
+        try:
+            secrets[issuer.name] = read_secret(file, issuer.secret_env, at_least=SECRET_BYTES[issuer.algorithm])
+        except ValueError as error:
+            key = "secret_env" if file is None else "secret_file"
+            report.at(("platform", "identity", "shared_secrets", index, key), str(error))
+    return secrets
+
+
 def _files(document: Document, base: Path) -> tuple[Path, ...]:
     identity = document.platform.identity
     names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
+    names += [issuer.secret_file for issuer in identity.shared_secrets if issuer.secret_file is not None]
     if identity.api_keys is not None:
         names.append(identity.api_keys.file)
     return tuple(base / name for name in dict.fromkeys(names))

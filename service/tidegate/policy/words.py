@@ -42,12 +42,14 @@ ENTITY_PATTERN = r"^[A-Z][A-Z0-9_]*$"
 SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PATTERNS = {
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
     ENTITY_PATTERN: "a kind of value is in capitals, such as EMAIL",
     SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
     HEADER_PATTERN: "a header name is letters, digits and '-'",
     CURRENCY_PATTERN: "a currency is its code of ISO 4217, such as USD",
+    ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
 }
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -219,6 +221,7 @@ Entity = Annotated[
 ]
 Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, max_length=64, to_lower=True)]
+EnvName = Annotated[str, StringConstraints(pattern=ENV_PATTERN, max_length=128)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
