@@ -31,7 +31,7 @@ from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.hash_key import check_hash_key, hash_key
-from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
 from tidegate.listening import bind, serve_metrics, server_credentials
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource, load_policy
@@ -78,9 +78,11 @@ class Worker:
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
+        self._introspector = Introspector(clock=self._clock)
         self._identifier = Identifier(
             keys=KeyStore({}, pepper=settings.pepper),
             verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
+            introspector=self._introspector,
         )
         self.source = PolicySource(
             settings.policy,
@@ -122,6 +124,7 @@ class Worker:
             await queue.close()
             await ledger.close()
             await self._key_sets.aclose()
+            await self._introspector.aclose()
         self.telemetry.flush()
         self.telemetry.log.info("stopped")
 

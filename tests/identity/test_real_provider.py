@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tidegate.identity import BearerVerifier, KeySets
+from tidegate.identity import BearerVerifier, Introspector, KeySets
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import ClaimMap, Issuer
+from tidegate.policy.compiled import ClaimMap, Introspection, Issuer
 
+from tests.idp.__main__ import CLIENT, SECRET
 from tests.idp.provider import IdentityProvider, running_provider
 
 
@@ -183,3 +185,56 @@ async def test_a_lying_provider_is_not_believed(
     await asyncio.to_thread(provider.lie, "")
     stepped.steady += 10
     assert isinstance(await verify(real, provider, token), Identity)
+
+
+def endpoint_of(provider: IdentityProvider) -> Introspection:
+    return Introspection(
+        "canaille",
+        f"{provider.issuer}/oauth/introspect",
+        CLIENT,
+        SECRET,
+        issuer=provider.issuer,
+        audiences=("models",),
+        claims=ClaimMap(client=("client_id",), default_tenant="acme", default_tier="free"),
+    )
+
+
+async def test_a_client_with_its_own_credentials_is_the_caller(
+    provider: IdentityProvider, stepped: SteppedClock
+) -> None:
+    introspector = Introspector(clock=stepped)
+    token = await asyncio.to_thread(provider.client_token)
+    identity = await introspector.introspect(token, endpoint_of(provider), policy_version="v")
+    assert isinstance(identity, Identity)
+    assert (identity.subject, identity.method, identity.audiences) == ("models", "introspection", {"models"})
+    assert "profile" in identity.scopes
+    await introspector.aclose()
+
+
+async def test_a_token_that_is_revoked_there_is_refused_here_two_seconds_later(
+    provider: IdentityProvider, stepped: SteppedClock
+) -> None:
+    introspector = Introspector(clock=stepped)
+    token = await asyncio.to_thread(provider.client_token)
+    assert isinstance(await introspector.introspect(token, endpoint_of(provider), policy_version="v"), Identity)
+    await asyncio.to_thread(provider.revoke, token)
+    stepped.steady += 2
+    verdict = await introspector.introspect(token, endpoint_of(provider), policy_version="v")
+    assert isinstance(verdict, Deny)
+    assert (verdict.status, verdict.detail) == (401, "inactive")
+    await introspector.aclose()
+
+
+async def test_an_unknown_token_a_wrong_secret_and_a_broken_endpoint(
+    provider: IdentityProvider, stepped: SteppedClock
+) -> None:
+    introspector = Introspector(clock=stepped)
+    endpoint = endpoint_of(provider)
+    verdict = await introspector.introspect("never-issued", endpoint, policy_version="v")
+    assert isinstance(verdict, Deny)
+    assert (verdict.status, verdict.detail) == (401, "inactive")
+    wrong = replace(endpoint, client_secret="another-secret")
+    assert "status 401" in unavailable(await introspector.introspect("t1", wrong, policy_version="v"))
+    await asyncio.to_thread(provider.lie, "broken")
+    assert "status 500" in unavailable(await introspector.introspect("t2", endpoint, policy_version="v"))
+    await introspector.aclose()

@@ -30,6 +30,8 @@ BEYOND = {
     "issuers that could be mistaken for each other, or give no tenant",
     "an issuer whose tokens could never be used",
     "shared secrets that could be mistaken for each other, or are not there",
+    "introspection whose answers could never be used",
+    "introspection with two secrets, or none",
     "an endpoint for an audience that no token can have",
     "duplicate keys",
     "an endpoint that would let responses pass the floor unread",

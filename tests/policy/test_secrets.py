@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tidegate.errors import PolicyError
 from tidegate.policy import Policy, PolicySource, load_policy
+from tidegate.policy.compiled import ClaimMap, Introspection
 from tidegate.policy.secrets import read_secret
 
 SECRET = "a-shared-secret-of-the-tests-that-is-64-bytes-long-0123456789-abc"
@@ -87,6 +88,48 @@ def test_bounds_and_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read_secret(None, "EMPTY")
     (tmp_path / "spaces").write_bytes(b"  kept  \r\n")
     assert read_secret(tmp_path / "spaces", None) == b"  kept  "
+
+
+INTROSPECTION = """
+version: 1
+platform:
+  identity:
+    introspection:
+      name: opaque
+      url: https://id.example.com/introspect
+      client_id: tidegate
+      client_secret_file: client.secret
+      client_auth: post
+      issuer: https://id.example.com
+      audiences: [models]
+      cache: 10s
+      claims: {client: client_id, defaults: {tenant: acme, tier: free}}
+tiers: {free: {}}
+tenants: {acme: {}}
+"""
+
+
+def test_the_secret_of_a_client(tmp_path: Path) -> None:
+    secret = tmp_path / "client.secret"
+    (tmp_path / "policy.yaml").write_text(INTROSPECTION)
+    secret.write_text("hunter2-hunter2\n")
+    policy = load_policy(tmp_path / "policy.yaml")
+    assert policy.introspection == Introspection(
+        name="opaque",
+        url="https://id.example.com/introspect",
+        client_id="tidegate",
+        client_secret="hunter2-hunter2",
+        client_auth="post",
+        issuer="https://id.example.com",
+        audiences=("models",),
+        cache=10.0,
+        claims=ClaimMap(client=("client_id",), default_tenant="acme", default_tier="free"),
+    )
+    assert "hunter2" not in repr(policy)
+    for bad, message in ((b"", "has 0 bytes"), ("gehe\u00efm".encode(), "visible ASCII"), (b"a\tb", "visible ASCII")):
+        secret.write_bytes(bad)
+        with pytest.raises(PolicyError, match=message):
+            load_policy(tmp_path / "policy.yaml")
 
 
 def test_a_changed_secret_comes_into_force_with_a_reload(policy_file: Path) -> None:

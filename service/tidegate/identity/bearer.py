@@ -23,7 +23,7 @@ from jose.backends.base import Key
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity import claims, refusals
-from tidegate.identity.claims import TokenIssuer
+from tidegate.identity.claims import SignedBy
 from tidegate.identity.jwks import KeySets
 from tidegate.identity.keyset import ALGORITHMS, KeySet, PublicKey
 from tidegate.identity.token import MAX_LENGTH, Token, TokenRejected, parse
@@ -42,7 +42,7 @@ class _Verified:
     """
 
     identity: Identity
-    issuer: TokenIssuer
+    issuer: SignedBy
     keys: KeySet | None
     expires: float  # Unix seconds
 
@@ -60,7 +60,7 @@ class BearerVerifier:
         self._cache_size = cache_size
         self._verified: OrderedDict[tuple[bytes, str], _Verified] = OrderedDict()
 
-    async def verify(self, token: str, issuers: tuple[TokenIssuer, ...], *, policy_version: str) -> Identity | Deny:
+    async def verify(self, token: str, issuers: tuple[SignedBy, ...], *, policy_version: str) -> Identity | Deny:
         """The identity that `token` proves to one of `issuers`, or the refusal.
 
         401 for a bad or expired token, 403 for a good one whose claims give no tenant or tier, 503 when its issuer's
@@ -90,7 +90,7 @@ class BearerVerifier:
             # Rule 10: the bytes are a stranger's and the library below is permissive; whatever breaks, it is a refusal.
             return refusals.invalid(f"unexpected_{type(failure).__name__}")
 
-    async def _stands(self, verified: _Verified, issuers: tuple[TokenIssuer, ...]) -> bool:
+    async def _stands(self, verified: _Verified, issuers: tuple[SignedBy, ...]) -> bool:
         """Whether a remembered token is as good as on the day it was verified."""
         issuer = verified.issuer
         if isinstance(issuer, SharedSecret):
@@ -102,7 +102,7 @@ class BearerVerifier:
             current = keys is verified.keys
         return current and self._clock.now() < verified.expires
 
-    async def _verify(self, token: Token, issuers: tuple[TokenIssuer, ...]) -> _Verified:
+    async def _verify(self, token: Token, issuers: tuple[SignedBy, ...]) -> _Verified:
         issuer = claims.issuer_of(token, issuers)
         if isinstance(issuer, SharedSecret):
             return self._verify_shared(token, issuer)
@@ -113,7 +113,7 @@ class BearerVerifier:
             raise TokenRejected("signature")
         # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
         expires = claims.check(token, issuer, now=self._clock.now())
-        identity = claims.map_identity(token, issuer, key_id=key.kid, expires=expires)
+        identity = _mapped(token, issuer, key.kid, expires)
         return _Verified(identity, issuer, keys, expires)
 
     def _verify_shared(self, token: Token, issuer: SharedSecret) -> _Verified:
@@ -122,7 +122,7 @@ class BearerVerifier:
         if not hmac.compare_digest(hmac.digest(issuer.secret, token.signed, _MACS[token.alg]), token.signature):
             raise TokenRejected("signature")
         expires = claims.check(token, issuer, now=self._clock.now())
-        identity = claims.map_identity(token, issuer, key_id=issuer.name, expires=expires)
+        identity = _mapped(token, issuer, issuer.name, expires)
         return _Verified(identity, issuer, None, expires)
 
     async def _key(self, token: Token, issuer: Issuer) -> tuple[KeySet, PublicKey]:
@@ -141,6 +141,10 @@ class BearerVerifier:
             self._verified[digest] = verified
             while len(self._verified) > self._cache_size:
                 self._verified.popitem(last=False)
+
+
+def _mapped(token: Token, issuer: SignedBy, key_id: str, expires: float) -> Identity:
+    return claims.map_identity(token.claims, issuer.claims, method="jwt", credential=key_id, expires=expires)
 
 
 class _PssKey(Key):  # type: ignore[misc]  # jose ships no types

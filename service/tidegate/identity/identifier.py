@@ -6,6 +6,7 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.identity import refusals
 from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
+from tidegate.identity.introspection import Introspector
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy.compiled import Policy
 
@@ -15,9 +16,12 @@ _AUTHORIZATION = "authorization"
 class Identifier:
     """The identify phase. `keys` may be replaced at any time: one attribute, read once a request."""
 
-    def __init__(self, *, keys: KeyStore, verifier: BearerVerifier, clock: Clock | None = None) -> None:
+    def __init__(
+        self, *, keys: KeyStore, verifier: BearerVerifier, introspector: Introspector, clock: Clock | None = None
+    ) -> None:
         self.keys = keys
         self._verifier = verifier
+        self._introspector = introspector
         self._clock = clock or SystemClock()
 
     async def identify(self, policy: Policy, request: Request) -> Identity | Deny:
@@ -30,7 +34,7 @@ class Identifier:
         key = token = ""
         if key_header and key_header != _AUTHORIZATION:
             key = request.headers.get(key_header, "").strip(" \t")
-        if policy.token_issuers or key_header == _AUTHORIZATION:
+        if policy.accepts_tokens or key_header == _AUTHORIZATION:
             authorization = request.headers.get(_AUTHORIZATION, "")
             if "," in authorization:
                 return refusals.malformed("authorization_repeated")
@@ -43,14 +47,16 @@ class Identifier:
             return self.keys.prove(key, now=self._clock.now())
         if not token:
             return refusals.MISSING
-        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.token_issuers):
+        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.accepts_tokens):
             return self.keys.prove(token, now=self._clock.now())
+        if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):
+            return await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
         return await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
 
     def credential_headers(self, policy: Policy) -> tuple[str, ...]:
         """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""
         own = () if policy.api_keys is None else (policy.api_keys.header,)
-        bearer = (_AUTHORIZATION,) if policy.token_issuers else ()
+        bearer = (_AUTHORIZATION,) if policy.accepts_tokens else ()
         return tuple(dict.fromkeys((*bearer, *own)))
 
 
@@ -59,3 +65,8 @@ def _bearer(authorization: str) -> str:
     if authorization[:7].lower() != "bearer ":
         return ""
     return authorization[7:].strip(" ")
+
+
+def _is_signed(token: str) -> bool:
+    """Whether a token is a JWS: three parts, the first a JSON object in base64url (RFC 7515 section 3.1)."""
+    return token.startswith("eyJ") and token.count(".") == 2

@@ -29,7 +29,7 @@ def compile_policy(
     Secrets are no part of the version, which is published.
     """
     platform = document.platform
-    keys = platform.identity.api_keys
+    keys, opaque = platform.identity.api_keys, platform.identity.introspection
     classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
@@ -57,6 +57,7 @@ def compile_policy(
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
         shared_secrets=tuple(_shared(issuer, secrets) for issuer in platform.identity.shared_secrets),
+        introspection=None if opaque is None else _introspection(opaque, secrets),
     )
 
 
@@ -126,6 +127,21 @@ def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> c
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         claims=_claims(issuer.claims),
+    )
+
+
+def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, bytes]) -> compiled.Introspection:
+    return compiled.Introspection(
+        name=endpoint.name,
+        url=endpoint.url,
+        client_id=endpoint.client_id,
+        client_secret=secrets[endpoint.name].decode("ascii"),
+        client_auth=endpoint.client_auth,
+        issuer=endpoint.issuer or "",
+        audiences=tuple(endpoint.audiences),
+        cache=endpoint.cache,
+        leeway=endpoint.leeway,
+        claims=_claims(endpoint.claims),
     )
 
 

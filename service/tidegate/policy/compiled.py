@@ -80,6 +80,25 @@ class SharedSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Introspection:
+    """An endpoint that says what an opaque token is worth (RFC 7662), and how we prove to it who asks.
+
+    `cache` is how long an answer is used, seconds. `issuer` and `audiences` are as of SharedSecret.
+    """
+
+    name: str
+    url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    client_auth: Literal["basic", "post"] = "basic"
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    cache: float = 2.0
+    leeway: float = 30.0
+    claims: ClaimMap = ClaimMap()
+
+
+@dataclass(frozen=True, slots=True)
 class Tier:
     """A service tier: its class and its share under pressure, and the limits of everyone in it."""
 
@@ -200,11 +219,12 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    The last five fields are derived from the others when the policy is made, so that a decision only looks up:
-    `token_issuers` are those of signed tokens; `routes` indexes the endpoints; `passes` gives the rulesets of
-    (endpoint, tier): floor ∪ classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits of
-    (tenant, tier): floor, tier, tenant; `subject_limits` those of (tenant, tier, subject) for the subjects that have
-    their own: floor, what is left of tier and tenant, subject.
+    The last six fields are derived from the others when the policy is made, so that a decision only looks up:
+    `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
+    included; `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪
+    tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
+    `subject_limits` those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier
+    and tenant, subject.
     """
 
     version: str
@@ -223,7 +243,9 @@ class Policy:
     tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     shared_secrets: tuple[SharedSecret, ...] = ()
+    introspection: Introspection | None = None
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
+    accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -256,6 +278,7 @@ class Policy:
             for tier in self.tiers.values()
         }
         object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
+        object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))

@@ -42,6 +42,7 @@ def check(document: Document, report: Report) -> None:
     identity = document.platform.identity
     trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
     accepted = {audience for issuer in trusted for audience in issuer.audiences}
+    accepted.update(identity.introspection.audiences if identity.introspection else ())
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -116,6 +117,11 @@ def _check_platform(document: Document, names: _Names, report: Report) -> None:
                     report.at(path if value is None else (*path, key), f"a second entry {whose}")
                 seen[key].add(value)
             _check_claims(issuer.claims, path, names, report)
+    if identity.introspection is not None:
+        path = ("platform", "identity", "introspection")
+        if identity.introspection.name in seen["name"]:
+            report.at((*path, "name"), f"a second entry for the issuer {identity.introspection.name!r}")
+        _check_claims(identity.introspection.claims, path, names, report)
 
 
 def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:

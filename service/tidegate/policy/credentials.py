@@ -119,6 +119,44 @@ class SharedSecret(Strict):
         return self
 
 
+class Introspection(Strict):
+    """An endpoint that is asked what an opaque token is worth (RFC 7662): a bearer token that is no JWT and no API key.
+
+    Where there are no `issuers` and no `shared_secrets`, it is asked about JWTs, too.
+    """
+
+    name: words.Name = Field(description="What the endpoint is called in logs and metrics.")
+    url: words.JwksUri = Field(description="The introspection endpoint; https, or http on loopback.")
+    client_id: words.Text = Field(description="Who tidegate is to the endpoint.")
+    client_secret_file: words.FileName | None = Field(
+        default=None, description="The file with tidegate's secret, relative to the policy file."
+    )
+    client_secret_env: words.EnvName | None = Field(
+        default=None, description="The environment variable with tidegate's secret. Give this or `client_secret_file`."
+    )
+    client_auth: Literal["basic", "post"] = Field(
+        default="basic", description="How the two are sent: client_secret_basic or client_secret_post (RFC 6749)."
+    )
+    issuer: words.Text | None = Field(
+        default=None, description="The exact `iss` of its answers. Without it, they must have none."
+    )
+    audiences: words.Set[words.Text] = Field(
+        default=[], description="An answer must have one of these in `aud`. Without any, answers must have no `aud`."
+    )
+    cache: words.CacheTime = Field(
+        default=2.0,
+        description="How long an answer is used, and so how long a revoked token may still pass; 0s to 5m.",
+    )
+    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    claims: Claims = Field(default_factory=Claims, description="How the members of an answer become an identity.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.client_secret_file is None) == (self.client_secret_env is None):
+            raise ValueError("give exactly one of client_secret_file and client_secret_env")
+        return self
+
+
 class IdentityMethods(Strict):
     """How callers prove who they are. A method that is not here is not accepted."""
 
@@ -126,4 +164,7 @@ class IdentityMethods(Strict):
     issuers: list[Issuer] = Field(default=[], description="Accept the tokens of these issuers.")
     shared_secrets: list[SharedSecret] = Field(
         default=[], description="Accept the tokens of these issuers, which sign with a shared secret."
+    )
+    introspection: Introspection | None = Field(
+        default=None, description="Accept opaque tokens that this endpoint knows."
     )

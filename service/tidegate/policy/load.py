@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tidegate.errors import PolicyError, Problem
 from tidegate.policy.compile import compile_policy
@@ -90,15 +91,23 @@ def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, K
 
 
 def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, bytes]:
-    """Secrets by the name of their issuer."""
+    """Secrets by the name of their issuer or endpoint."""
     secrets: dict[str, bytes] = {}
-    for index, issuer in enumerate(document.platform.identity.shared_secrets):
-        file = None if issuer.secret_file is None else base / issuer.secret_file
+
+    def read(name: str, path: tuple[str | int, ...], prefix: str, part: Any, *, at_least: int = 1) -> None:
+        file, env = getattr(part, f"{prefix}_file"), getattr(part, f"{prefix}_env")
         try:
-            secrets[issuer.name] = read_secret(file, issuer.secret_env, at_least=SECRET_BYTES[issuer.algorithm])
+            place = None if file is None else base / file
+            secrets[name] = read_secret(place, env, at_least=at_least, text=prefix == "client_secret")
         except ValueError as error:
-            key = "secret_env" if file is None else "secret_file"
-            report.at(("platform", "identity", "shared_secrets", index, key), str(error))
+            key = f"{prefix}_env" if file is None else f"{prefix}_file"
+            report.at(("platform", "identity", *path, key), str(error))
+
+    identity = document.platform.identity
+    for index, issuer in enumerate(identity.shared_secrets):
+        read(issuer.name, ("shared_secrets", index), "secret", issuer, at_least=SECRET_BYTES[issuer.algorithm])
+    if identity.introspection is not None:
+        read(identity.introspection.name, ("introspection",), "client_secret", identity.introspection)
     return secrets
 
 
@@ -106,6 +115,8 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
     identity = document.platform.identity
     names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
     names += [issuer.secret_file for issuer in identity.shared_secrets if issuer.secret_file is not None]
+    if identity.introspection is not None and identity.introspection.client_secret_file is not None:
+        names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None:
         names.append(identity.api_keys.file)
     return tuple(base / name for name in dict.fromkeys(names))

@@ -9,9 +9,10 @@ _MAX_BYTES = 4096
 _PUBLIC = (b"-----BEGIN", b"ssh-", b"ecdsa-", b"sk-ssh-", b"{")  # keys and certificates, which others may know
 
 
-def read_secret(file: Path | None, env: str | None, *, at_least: int = 1) -> bytes:
+def read_secret(file: Path | None, env: str | None, *, at_least: int = 1, text: bool = False) -> bytes:
     """The secret in `file`, without the line end that editors add, or in the environment variable `env`.
 
+    `text` is for a client's secret, which is visible ASCII (RFC 6749 appendix A.2).
     ValueError says in one sentence what is wrong, and nothing of what the secret is.
     """
     secret = _of_env(env) if file is None else _of_file(file)
@@ -22,6 +23,8 @@ def read_secret(file: Path | None, env: str | None, *, at_least: int = 1) -> byt
         raise ValueError(f"{where} has {len(secret)} bytes; it needs {at_least} or more")
     if len(secret) > _MAX_BYTES:
         raise ValueError(f"{where} is longer than {_MAX_BYTES} bytes")
+    if text and not all(0x20 <= byte < 0x7F for byte in secret):
+        raise ValueError(f"{where} must be visible ASCII characters")
     return secret
 
 

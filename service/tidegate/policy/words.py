@@ -193,6 +193,10 @@ def _queue_wait(value: object) -> float:
     return bounded(parse_duration(value), 0.001, MAX_WAIT, "1ms to 1s, half of what Envoy gives a decision")
 
 
+def _cache_time(value: object) -> float:
+    return bounded(parse_duration(value), 0, 300, "0s to 5m")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -247,6 +251,7 @@ Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s
 QueueWait = Annotated[float, BeforeValidator(_queue_wait), _text(DURATION_PATTERN, "150ms")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
+CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
