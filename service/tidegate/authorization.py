@@ -1,8 +1,8 @@
 """May this identity make this request? Pure: it reads a policy, an identity and a request, and nothing else.
 
 Nothing is allowed that a policy does not say. A request needs an endpoint that answers it, a tenant that owns the
-endpoint or was lent it, one grant of the caller's role that covers endpoint, method and model together, a token that
-was made for the endpoint, every scope of the endpoint, and a model that the caller's tier may use.
+endpoint or was lent it, one grant of the caller's role that covers endpoint, method and model together, a credential
+that is for the endpoint, every scope of the endpoint, and a model that the caller's tier may use.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
     ]
     if not grants:
         return _no_access(f"no grant covers {request.method} on endpoint {endpoint.name!r}")
+    if identity.endpoints is not None and endpoint.name not in identity.endpoints:
+        return _no_access(f"the credential is not for endpoint {endpoint.name!r}")
     if endpoint.audiences and identity.audiences is not None and not endpoint.audiences & identity.audiences:
         return _no_access(f"the token is not for endpoint {endpoint.name!r}")
     if not endpoint.scopes <= identity.scopes:

@@ -50,9 +50,9 @@ class Identity:
 
     `credential` is the public id of the credential (an API key's id, a token's `jti` or key id), never a secret.
     `client_id` names the application that calls (RFC 9068 `client_id`, OpenID Connect `azp`; an API key's id), "" where
-    the credential does not say.
-    `expires_at` is Unix seconds, or None when the credential does not expire.
-    `audiences` is whom a token was made for, None for a credential that is not made for anybody.
+    the credential does not say. `expires_at` is Unix seconds, or None when the credential does not expire. `audiences`
+    is whom a token was made for, None for a credential that is not made for anybody; `endpoints` are the only ones that
+    the credential opens, None for any.
     """
 
     subject: str
@@ -66,6 +66,7 @@ class Identity:
     expires_at: float | None = None
     client_id: str = ""
     audiences: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
 
 
 class Reason(StrEnum):

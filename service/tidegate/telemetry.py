@@ -71,6 +71,8 @@ class Telemetry:
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
+        self._keys = self._new(Gauge, "keys_current", "0 while the store of the API keys is out", ())
+        self._keys.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         line = ("endpoint", "priority")
@@ -194,6 +196,14 @@ class Telemetry:
             self.log.info("the limit store counts again")
         else:
             self.log.warning("the limit store is out, the policy's on_outage holds")
+
+    def keys(self, state: str) -> None:
+        """What is known of the API keys in the store: "current", "old" while it is out, or "none"."""
+        self._keys.set(state == "current")
+        if state == "current":
+            self.log.info("the API keys are those of the store")
+        else:
+            self.log.warning("the key store does not answer", keys=state)
 
     def store_silent(self, reason: str) -> None:
         """The limit store does not answer when the process starts."""

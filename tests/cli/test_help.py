@@ -20,6 +20,10 @@ COMMANDS = [
     ["policy", "schema"],
     ["keys"],
     ["keys", "create"],
+    ["keys", "list"],
+    ["keys", "rotate"],
+    ["keys", "revoke"],
+    ["keys", "expire"],
 ]
 HEAVY = ("grpc", "pydantic", "redis", "re2", "uvloop", "structlog", "phonenumbers", "httpx")
 

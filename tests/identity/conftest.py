@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tidegate.demo.redis_server import running_redis
 from tidegate.identity import BearerVerifier, KeySets
 
 from tests.identity.forge import FakeClock
@@ -23,3 +24,9 @@ async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
 @pytest.fixture
 def verifier(clock: FakeClock, key_sets: KeySets) -> BearerVerifier:
     return BearerVerifier(clock=clock, key_sets=key_sets)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_redis(directory=tmp_path_factory.mktemp("redis")) as url:
+        yield url

@@ -11,6 +11,7 @@ from tidegate.admission.memory import MemoryLedger
 from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
+from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
 from tidegate.pipeline import Pipeline
@@ -25,6 +26,9 @@ class InProcess:
     def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
         compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
         check_hash_key(compiled, key_pepper)
+        if compiled.api_keys is not None and compiled.api_keys.file is None:
+            message = "no file: the keys are in a store, which a policy in this process does not have"
+            raise PolicyError((Problem("the policy", 0, "platform.identity.api_keys", message),))
         clock = SystemClock()
         self._key_sets = KeySets(clock=clock)
         self._ledger = MemoryLedger(clock)

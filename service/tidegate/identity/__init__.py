@@ -5,5 +5,18 @@ from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.identifier import Identifier
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.jwks import KeySets
+from tidegate.identity.key_feed import KeyFeed, KeyUses
+from tidegate.identity.key_store import RedisKeys
 
-__all__ = ["BearerVerifier", "Identifier", "Introspector", "KeyRecord", "KeySets", "KeyStore", "mint_key"]
+__all__ = [
+    "BearerVerifier",
+    "Identifier",
+    "Introspector",
+    "KeyFeed",
+    "KeyRecord",
+    "KeySets",
+    "KeyStore",
+    "KeyUses",
+    "RedisKeys",
+    "mint_key",
+]

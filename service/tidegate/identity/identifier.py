@@ -7,6 +7,7 @@ from tidegate.identity import refusals
 from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.introspection import Introspector
+from tidegate.identity.key_feed import KeyUses
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy.compiled import Policy
 
@@ -14,12 +15,22 @@ _AUTHORIZATION = "authorization"
 
 
 class Identifier:
-    """The identify phase. `keys` may be replaced at any time: one attribute, read once a request."""
+    """The identify phase. `keys` may be replaced at any time: one attribute, read once a request.
+
+    `uses` counts the API keys that were proved.
+    """
 
     def __init__(
-        self, *, keys: KeyStore, verifier: BearerVerifier, introspector: Introspector, clock: Clock | None = None
+        self,
+        *,
+        keys: KeyStore,
+        verifier: BearerVerifier,
+        introspector: Introspector,
+        uses: KeyUses | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.keys = keys
+        self._uses = uses
         self._verifier = verifier
         self._introspector = introspector
         self._clock = clock or SystemClock()
@@ -44,14 +55,20 @@ class Identifier:
                 return refusals.malformed("several_credentials")
             if "," in key:
                 return refusals.malformed("key_repeated")
-            return self.keys.prove(key, now=self._clock.now())
+            return self._prove(key)
         if not token:
             return refusals.MISSING
         if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.accepts_tokens):
-            return self.keys.prove(token, now=self._clock.now())
+            return self._prove(token)
         if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):
             return await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
         return await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
+
+    def _prove(self, key: str) -> Identity | Deny:
+        verdict = self.keys.prove(key, now=self._clock.now())
+        if self._uses is not None and isinstance(verdict, Identity):
+            self._uses.note(verdict.credential)
+        return verdict
 
     def credential_headers(self, policy: Policy) -> tuple[str, ...]:
         """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""

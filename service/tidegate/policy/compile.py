@@ -35,7 +35,7 @@ def compile_policy(
     currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
         version=_version(data, keysets),
-        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file),
+        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
         issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
         floor_limits=_limits("platform", platform.floor.limits, currency),

@@ -16,10 +16,13 @@ from tidegate.policy.routes import Routes
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file with them."""
+    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file with them.
+
+    Without a file they are in the store.
+    """
 
     header: str
-    file: Path
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ class ApiKeys(Strict):
     header: words.HeaderName = Field(
         default="authorization", description='The header that carries the key; "authorization" means `Bearer <key>`.'
     )
-    file: words.FileName = Field(description="The file of API keys, relative to the policy file.")
+    file: words.FileName | None = Field(
+        default=None,
+        description="The file of API keys, relative to the policy file. Without it, they are in the Redis of "
+        "`--store`, which then has to keep them on disk.",
+    )
 
 
 class ClaimDefaults(Strict):

@@ -117,7 +117,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
     names += [issuer.secret_file for issuer in identity.shared_secrets if issuer.secret_file is not None]
     if identity.introspection is not None and identity.introspection.client_secret_file is not None:
         names.append(identity.introspection.client_secret_file)
-    if identity.api_keys is not None:
+    if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
     return tuple(base / name for name in dict.fromkeys(names))
 
