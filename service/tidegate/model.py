@@ -29,7 +29,8 @@ class Request:
     """One HTTP request as the edge saw it, already canonical: the edge refuses what cannot be made so.
 
     `host` is lower-case without port; `path` is decoded once, has no query and no dot segments; header names are
-    lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "".
+    lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "",
+    `peer_certificate` its certificate, which Envoy verified: PEM, percent-encoded, "" where Envoy does not send it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=_empty, repr=False)
     client_ip: str = ""
     peer: str = ""
+    peer_certificate: str = field(default="", repr=False)
     body: bytes = field(default=b"", repr=False)
     body_state: BodyState = BodyState.ABSENT
 

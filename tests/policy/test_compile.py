@@ -13,6 +13,7 @@ from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
 from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
+from tidegate.policy.workloads import Workload, Workloads
 
 from tests.policy.cases import cases, valid
 
@@ -75,6 +76,23 @@ def test_identity(policy: Policy) -> None:
             client=("client_id",), roles=("realm_access", "roles"), default_tenant="globex", default_tier="gold"
         ),
     )
+
+
+def test_workloads(policy: Policy) -> None:
+    assert policy.workloads == Workloads(
+        (
+            Workload("spiffe://prod.example.com/ns/ml/sa/batch", "acme", "gold", roles=frozenset({"analyst"})),
+            Workload(
+                "spiffe://prod.example.com/**",
+                "acme",
+                "free",
+                subject="mesh",
+                scopes=frozenset({"models.read"}),
+                endpoints=frozenset({"chat"}),
+            ),
+        )
+    )
+    assert policy.xfcc_from == {"spiffe://prod.example.com/ns/edge/sa/proxy"}
 
 
 def test_platform(policy: Policy) -> None:

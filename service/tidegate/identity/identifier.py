@@ -6,8 +6,10 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.identity import refusals
 from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
+from tidegate.identity.confirmation import confirmed
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.key_feed import KeyUses
+from tidegate.identity.workload import XFCC, workload_of
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy.compiled import Policy
 
@@ -57,12 +59,15 @@ class Identifier:
                 return refusals.malformed("key_repeated")
             return self._prove(key)
         if not token:
-            return refusals.MISSING
+            workload = workload_of(policy, request) if policy.workloads else None
+            return refusals.MISSING if workload is None else workload
         if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.accepts_tokens):
             return self._prove(token)
         if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):
-            return await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
-        return await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
+            verdict = await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
+        else:
+            verdict = await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
+        return confirmed(verdict, request) if isinstance(verdict, Identity) else verdict
 
     def _prove(self, key: str) -> Identity | Deny:
         verdict = self.keys.prove(key, now=self._clock.now())
@@ -74,7 +79,8 @@ class Identifier:
         """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""
         own = () if policy.api_keys is None else (policy.api_keys.header,)
         bearer = (_AUTHORIZATION,) if policy.accepts_tokens else ()
-        return tuple(dict.fromkeys((*bearer, *own)))
+        forwarded = (XFCC,) if policy.workloads else ()
+        return tuple(dict.fromkeys((*bearer, *own, *forwarded)))
 
 
 def _bearer(authorization: str) -> str:

@@ -17,6 +17,7 @@ from tidegate.model import Limit, Price
 from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
+from tidegate.policy.workloads import Workload, Workloads
 
 VERSION_LENGTH = 12
 
@@ -58,6 +59,8 @@ def compile_policy(
         classifications=MappingProxyType(classifications),
         shared_secrets=tuple(_shared(issuer, secrets) for issuer in platform.identity.shared_secrets),
         introspection=None if opaque is None else _introspection(opaque, secrets),
+        workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
+        xfcc_from=frozenset(platform.identity.xfcc_from),
     )
 
 
@@ -142,6 +145,18 @@ def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, by
         cache=endpoint.cache,
         leeway=endpoint.leeway,
         claims=_claims(endpoint.claims),
+    )
+
+
+def _workload(workload: credentials.Workload) -> Workload:
+    return Workload(
+        id=workload.id,
+        tenant=workload.tenant,
+        tier=workload.tier,
+        subject=workload.subject or "",
+        roles=frozenset(workload.roles),
+        scopes=frozenset(workload.scopes),
+        endpoints=None if workload.endpoints is None else frozenset(workload.endpoints),
     )
 
 

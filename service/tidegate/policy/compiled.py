@@ -12,6 +12,7 @@ from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.model import Limit, Price
 from tidegate.policy.routes import Routes
+from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,8 @@ class Policy:
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     shared_secrets: tuple[SharedSecret, ...] = ()
     introspection: Introspection | None = None
+    workloads: Workloads = NO_WORKLOADS
+    xfcc_from: frozenset[str] = frozenset()
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)

@@ -122,6 +122,17 @@ def _check_platform(document: Document, names: _Names, report: Report) -> None:
         if identity.introspection.name in seen["name"]:
             report.at((*path, "name"), f"a second entry for the issuer {identity.introspection.name!r}")
         _check_claims(identity.introspection.claims, path, names, report)
+    ids: set[str] = set()
+    for index, workload in enumerate(identity.workloads):
+        path = ("platform", "identity", "workloads", index)
+        if workload.id in ids:
+            report.at((*path, "id"), f"a second entry for {workload.id!r}")
+        ids.add(workload.id)
+        _refer_one("tenant", workload.tenant, names.tenants, (*path, "tenant"), report)
+        _refer_one("tier", workload.tier, names.tiers, (*path, "tier"), report)
+        _refer("endpoint", workload.endpoints or (), names.endpoints, (*path, "endpoints"), report)
+    if identity.xfcc_from and not identity.workloads:
+        report.at(("platform", "identity", "xfcc_from"), "there are no workloads that they could name")
 
 
 def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:

@@ -161,6 +161,22 @@ class Introspection(Strict):
         return self
 
 
+class Workload(Strict):
+    """A workload that proves itself by its client certificate (mTLS), and who it is."""
+
+    id: words.SpiffeIds = Field(
+        description="Its SPIFFE ID, exactly, or with a final `/**` every ID below; the longest that matches counts."
+    )
+    subject: words.Text | None = Field(default=None, description="What it is called; by default its SPIFFE ID.")
+    tenant: words.Name = Field(description="The tenant that it belongs to.")
+    tier: words.Name = Field(description="The service tier that it calls in.")
+    roles: words.Set[words.Role] = Field(default=[], description="Its roles in the tenant.")
+    scopes: words.Set[words.Scope] = Field(default=[], description="Its scopes.")
+    endpoints: words.Some[words.Name] | None = Field(
+        default=None, description="The endpoints that it may call; by default all that its roles are granted."
+    )
+
+
 class IdentityMethods(Strict):
     """How callers prove who they are. A method that is not here is not accepted."""
 
@@ -171,4 +187,12 @@ class IdentityMethods(Strict):
     )
     introspection: Introspection | None = Field(
         default=None, description="Accept opaque tokens that this endpoint knows."
+    )
+    workloads: list[Workload] = Field(
+        default=[], description="Accept the client certificates of these workloads, where no other credential comes."
+    )
+    xfcc_from: words.Set[words.SpiffeId] = Field(
+        default=[],
+        description="Proxies before Envoy, by SPIFFE ID, that are believed in X-Forwarded-Client-Cert: the workload is "
+        "the one that they name.",
     )

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tidegate.admission.queue.terms import MAX_WAIT
+from tidegate.policy import spiffe
 from tidegate.policy.durations import (
     DAY,
     DURATION_PATTERN,
@@ -193,6 +194,18 @@ def _queue_wait(value: object) -> float:
     return bounded(parse_duration(value), 0.001, MAX_WAIT, "1ms to 1s, half of what Envoy gives a decision")
 
 
+def _spiffe_id(value: str) -> str:
+    if spiffe.parse(value) is None:
+        raise ValueError(f"{shown(value)} is not a SPIFFE ID: spiffe://trust.domain/path, exactly")
+    return value
+
+
+def _spiffe_ids(value: str) -> str:
+    if spiffe.parse(f"{value[:-2]}x" if value.endswith("/**") else value) is None:
+        raise ValueError(f"{shown(value)} is not a SPIFFE ID, or one with a final /**: spiffe://trust.domain/path")
+    return value
+
+
 def _cache_time(value: object) -> float:
     return bounded(parse_duration(value), 0, 300, "0s to 5m")
 
@@ -251,6 +264,8 @@ Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s
 QueueWait = Annotated[float, BeforeValidator(_queue_wait), _text(DURATION_PATTERN, "150ms")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
+SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/sa/batch")]
+SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,
