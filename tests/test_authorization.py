@@ -29,7 +29,7 @@ def identity(name: str) -> Identity:
         name,
         given_["tenant"],
         given_["tier"],
-        "test",
+        given_.get("method", "test"),
         roles=roles,
         scopes=scopes,
         audiences=audiences,

@@ -71,6 +71,10 @@ class Identity:
     endpoints: frozenset[str] | None = None
 
 
+ANONYMOUS = "anonymous"
+"""The method, and the subject, of a caller who shows no credential where none is needed."""
+
+
 class Reason(StrEnum):
     """Why a request was refused. Stable: these are metric labels, log fields and the `code` of error bodies."""
 

@@ -55,7 +55,7 @@ class Telemetry:
         self._waiting: list[tuple[tuple[str, ...], _Line]] = []
         self.log = logger(level, self._stream)
         self._decisions = self._new(
-            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement")
+            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement", "method")
         )
         self._exceeded = self._new(
             Counter, "limits_exceeded", "Requests that a limit had no room for", ("scope", "limit", "shadow")
@@ -68,6 +68,7 @@ class Telemetry:
         self._streams = self._new(Gauge, "streams", "Process streams open now", ())
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
         self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
+        self._anonymous = self._new(Gauge, "anonymous_endpoints", "Endpoints that need no credential", ())
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
@@ -101,7 +102,7 @@ class Telemetry:
         endpoint = decision.endpoint
         tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
-        labels = (outcome, reason, endpoint, tier, enforcement)
+        labels = (outcome, reason, endpoint, tier, enforcement, identity.method if identity else "")
         limits: tuple[Limit, ...] = ()
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
@@ -121,7 +122,7 @@ class Telemetry:
             for limit in limits:
                 self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
             if self._verbose:
-                outcome, reason, endpoint, _, _ = labels
+                outcome, reason, endpoint, _, _, method = labels
                 line = {
                     "event": "decision",
                     "request_id": request_id,
@@ -130,6 +131,7 @@ class Telemetry:
                     "detail": detail,
                     "tenant": identity.tenant if identity else "",
                     "subject": identity.subject if identity else "",
+                    "method": method,
                     "credential": identity.credential if identity else "",
                     "endpoint": endpoint,
                     "model": model,
@@ -222,7 +224,9 @@ class Telemetry:
         """A policy came into force."""
         self._policy_info.clear()
         self._policy_info.labels(policy.version).set(1)
-        self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints))
+        anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]
+        self._anonymous.set(len(anonymous))
+        self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints), anonymous=anonymous)
 
     def policy_refused(self, error: PolicyError) -> None:
         """A reload was refused; the old policy stays."""

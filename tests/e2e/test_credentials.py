@@ -49,6 +49,11 @@ endpoints:
   predict:
     owner: acme
     match: {{hosts: ["*"], path: "/predict/**", methods: [GET]}}
+  open:
+    owner: acme
+    match: {{hosts: ["*"], path: "/open/**", methods: [GET]}}
+    anonymous: {{tier: free}}
+    limits: [{{name: address, algorithm: sliding_window, limit: 3, window: 1h, per: [client_ip]}}]
   batch:
     owner: acme
     match: {{hosts: ["*"], path: "/batch/**", methods: [GET]}}
@@ -135,6 +140,20 @@ def test_a_revoked_token_is_refused_within_two_seconds(tokens: Gate, provider: I
     since = time.monotonic()
     until(lambda: call(tokens, token)[0].status_code == 401)
     assert time.monotonic() - since < 3  # two, and what the machine takes
+
+
+def test_an_open_endpoint_needs_no_credential_is_limited_by_address_and_told_of(tokens: Gate) -> None:
+    name = tokens.script(json_answer(chat("hello")))
+    answers = [tokens.get(name, "/open/x", key=None) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert {tuple(seen.values("x-tidegate-subject")) for seen in tokens.seen(name)} == {("anonymous",)}
+    assert call(tokens, "never-issued", "/open/x")[0].status_code == 401  # bad is not none
+    assert tokens.get(name, "/predict/x", key=None).status_code == 401
+    until(lambda: tokens.metric("tidegate_decisions_total", method="anonymous", outcome="allow") == 3)
+    assert tokens.metric("tidegate_anonymous_endpoints") == 1
+    log = [json.loads(line) for line in tokens.workers[0].log.read_text().splitlines() if line.startswith("{")]
+    assert [line["anonymous"] for line in log if line["event"] == "policy in force"] == [["open"]]
+    assert [line["outcome"] for line in log if line.get("method") == "anonymous"] == ["allow"] * 3 + ["deny"]
 
 
 def test_no_token_and_no_secret_is_in_a_log(tokens: Gate, provider: IdentityProvider) -> None:

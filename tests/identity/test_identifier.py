@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyStore, mint_key, refusals
 from tidegate.model import Deny, Identity, Reason, Request
-from tidegate.policy.compiled import ApiKeys, Introspection, Issuer, Policy
+from tidegate.policy.compiled import ApiKeys, Endpoint, Introspection, Issuer, Policy
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock
@@ -195,3 +195,38 @@ async def test_keys_are_swapped_at_once(identifier: Identifier) -> None:
 )
 def test_headers_to_strip(under: Policy, headers: tuple[str, ...], identifier: Identifier) -> None:
     assert identifier.credential_headers(under) == headers
+
+
+OPEN = replace(
+    BOTH,
+    endpoints=(
+        Endpoint("open", "acme", frozenset({"*"}), "/open", frozenset({"GET"}), anonymous="free"),
+        Endpoint("write", "acme", frozenset({"*"}), "/open", frozenset({"POST"})),
+        Endpoint("closed", "acme", frozenset({"*"}), "/closed", frozenset({"GET"})),
+    ),
+)
+
+
+async def visit(
+    identifier: Identifier, path: str = "/open", method: str = "GET", ip: str = "192.0.2.1", **headers: str
+) -> Any:
+    return await identifier.identify(OPEN, Request("id", method, "host", path, headers=headers, client_ip=ip))
+
+
+async def test_no_credential_is_enough_where_the_policy_says_so_and_nowhere_else(identifier: Identifier) -> None:
+    identity = await visit(identifier)
+    assert identity == Identity("anonymous", "acme", "free", "anonymous", endpoints=frozenset({"open"}))
+    assert (await visit(identifier, authorization=BASIC)).method == "anonymous"
+    for verdict in (
+        await visit(identifier, "/closed"),
+        await visit(identifier, "/open/x"),
+        await visit(identifier, method="POST"),
+        await visit(identifier, ip=""),
+    ):
+        assert verdict.reason is Reason.CREDENTIAL_MISSING
+
+
+async def test_a_bad_credential_is_refused_where_none_is_needed(identifier: Identifier) -> None:
+    assert (await visit(identifier, authorization=f"Bearer {KEY}")).method == "api_key"
+    for bad in ("Bearer x.y.z", f"Bearer {KEY[:-2]}AA", "Bearer tg_", f"Bearer {KEY}, Bearer {KEY}"):
+        assert isinstance(await visit(identifier, authorization=bad), Deny)

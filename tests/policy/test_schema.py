@@ -35,6 +35,7 @@ BEYOND = {
     "workloads",
     "workloads that lead nowhere",
     "proxies that are believed about nobody",
+    "endpoints that anybody may call without limit",
     "an endpoint for an audience that no token can have",
     "duplicate keys",
     "an endpoint that would let responses pass the floor unread",

@@ -16,7 +16,6 @@ from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
-    from tidegate.identity.key_file import KeyEntry
     from tidegate.identity.key_register import KeyRegister
     from tidegate.identity.key_store import Use
 
@@ -83,14 +82,13 @@ def list_keys(
 
     Uses are counted in the store. With both flags the keys are the file's, and their uses the store's.
     """
+    from tidegate.cli.key_rows import row, table
+
     with _told(file):
         entries = _with_register(file, store, lambda register: register.entries())
         uses = asyncio.run(_uses(store)) if store else {}
-        rows = [_row(entry, uses.get(entry.id), datetime.now(UTC)) for entry in entries]
-    for row in rows if as_json else ():
-        typer.echo(json.dumps(row))
-    if not as_json:
-        typer.echo(_table(rows))
+        rows = [row(entry, uses.get(entry.id), datetime.now(UTC)) for entry in entries]
+    typer.echo("\n".join(map(json.dumps, rows)) if as_json else table(rows), nl=bool(rows) or not as_json)
 
 
 @app.command()
@@ -211,37 +209,6 @@ async def _uses(store: str) -> dict[str, Use]:
         return await kept.uses()
     finally:
         await kept.close()
-
-
-def _row(entry: KeyEntry, use: Use | None, now: datetime) -> dict[str, Any]:
-    record = entry.record()
-    secrets = len(record.pop("hashes", (1,)))
-    record.pop("hash", None)
-    if entry.overlap_until is not None and entry.overlap_until <= now:
-        secrets = 1
-    state = "live"
-    if entry.revoked is not None:
-        state = "revoked"
-    elif entry.expires is not None and entry.expires <= now:
-        state = "expired"
-    elif secrets == 2:
-        state = "rotating"
-    last = "" if use is None else datetime.fromtimestamp(use.last, UTC).isoformat()
-    return record | {"state": state, "uses": use.times if use else 0, "last_used": last}
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    names = ("id", "state", "subject", "tenant", "tier", "roles", "scopes", "endpoints", "expires", "uses", "last_used")
-    cells = [[_cell(row.get(name, "")) for name in names] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (names, *cells)
-    )
-
-
-def _cell(value: Any) -> str:
-    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def _show(key: str, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tidegate.clock import Clock, SystemClock
 from tidegate.identity import refusals
+from tidegate.identity.anonymous import anonymous_at
 from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.confirmation import confirmed
@@ -60,7 +61,7 @@ class Identifier:
             return self._prove(key)
         if not token:
             workload = workload_of(policy, request) if policy.workloads else None
-            return refusals.MISSING if workload is None else workload
+            return workload or anonymous_at(policy, request) or refusals.MISSING
         if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.accepts_tokens):
             return self._prove(token)
         if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):

@@ -211,6 +211,7 @@ def _endpoint(
         path=match.path,
         methods=frozenset(match.methods),
         model=None if endpoint.model is None else _model(endpoint.model),
+        anonymous=endpoint.anonymous.tier if endpoint.anonymous else "",
         scopes=frozenset(endpoint.scopes),
         audiences=frozenset(endpoint.audiences),
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),

@@ -165,7 +165,7 @@ class Endpoint:
     segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it. A token must
     be for one of `audiences`, if there are any. `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy
     order. `request_body` is true when a decision needs the body. `errors` is the shape of error bodies. `max_response`
-    caps what must be held whole, bytes.
+    caps what must be held whole, bytes. `anonymous` is the tier of callers without a credential, "" for none of them.
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs.
@@ -186,7 +186,7 @@ class Endpoint:
     errors: Literal["openai", "problem"] = "problem"
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
-    public: bool = False
+    anonymous: str = ""
     capacity: Capacity | None = None
     scope: str = field(init=False, repr=False, compare=False)
 

@@ -60,6 +60,8 @@ def check(document: Document, report: Report) -> None:
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
         _refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
+        if endpoint.anonymous is not None:
+            _check_anonymous(endpoint, endpoint.anonymous.tier, ("endpoints", name), document, names, report)
         if endpoint.unscannable == "pass" and not unread:
             message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "unscannable"), message)
@@ -188,6 +190,19 @@ def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report
         if kind == "path":
             known = variables(endpoint.match.path)
             _refer_one("variable of the path", rest, known, (*path, "model", "from"), report)
+
+
+def _check_anonymous(
+    endpoint: Endpoint, tier: str, path: Path, document: Document, names: _Names, report: Report
+) -> None:
+    """What lets everybody in is at least counted by address, and asks for nothing that nobody without a token has."""
+    _refer_one("tier", tier, names.tiers, (*path, "anonymous", "tier"), report)
+    for key in ("scopes", "audiences"):
+        if getattr(endpoint, key):
+            report.at((*path, key), "nobody without a credential has any: leave it out, or anonymous", key=True)
+    limits = [*document.platform.floor.limits, *endpoint.limits]
+    if report.whole and not any("client_ip" in limit.per and not limit.shadow for limit in limits):
+        report.at((*path, "anonymous"), "no limit per client_ip: give one in the endpoint's limits or in the floor's")
 
 
 def _check_overlap(document: Document, report: Report) -> None:

@@ -141,6 +141,12 @@ class ModelRule(Strict):
     )
 
 
+class Anonymous(Strict):
+    """Callers without a credential, as subject `anonymous` of the endpoint's owner. No grant is needed."""
+
+    tier: words.Name = Field(description="The tier that they are in.")
+
+
 class Endpoint(Strict):
     """A model-serving endpoint under policy."""
 
@@ -150,6 +156,10 @@ class Endpoint(Strict):
     )
     match: Match = Field(description="The requests that belong to it.")
     model: ModelRule | None = Field(default=None, description="Leave out where requests name no model.")
+    anonymous: Anonymous | None = Field(
+        default=None,
+        description="Let callers in who show no credential. The endpoint or the floor must limit them per `client_ip`.",
+    )
     scopes: words.Set[words.Scope] = Field(default=[], description="OAuth scopes that a caller needs, all of them.")
     audiences: words.Set[words.Text] = Field(
         default=[], description="A token must carry one of these in `aud` too. API keys have no audience."
