@@ -6,7 +6,9 @@ import pytest
 from tidegate.demo.redis_server import running_redis
 from tidegate.identity import BearerVerifier, KeySets
 
+from tests.identity import forge
 from tests.identity.forge import FakeClock
+from tests.identity.key_server import KeyServer
 
 
 @pytest.fixture
@@ -24,6 +26,16 @@ async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
 @pytest.fixture
 def verifier(clock: FakeClock, key_sets: KeySets) -> BearerVerifier:
     return BearerVerifier(clock=clock, key_sets=key_sets)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[KeyServer]:
+    """A provider that publishes the key `rsa`."""
+    made = KeyServer()
+    await made.start()
+    made.keys = [forge.jwk_of("rsa", "rsa")]
+    yield made
+    await made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -21,15 +21,6 @@ OPENID, OAUTH = "/tenant/.well-known/openid-configuration", "/.well-known/oauth-
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[KeyServer]:
-    made = KeyServer()
-    await made.start()
-    made.keys = [forge.jwk_of("rsa", "rsa")]
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 def remote(server: KeyServer) -> Issuer:
     made = forge.issuer(issuer=server.url.removesuffix("/jwks") + "/tenant", jwks=(), discover=True)
     server.pages[OPENID] = metadata(server, made)

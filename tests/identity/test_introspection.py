@@ -35,13 +35,9 @@ ACTIVE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[KeyServer]:
-    made = KeyServer()
-    await made.start()
-    answer(made, **ACTIVE)
-    yield made
-    await made.stop()
+@pytest.fixture(autouse=True)
+def honest(server: KeyServer) -> None:
+    answer(server, **ACTIVE)
 
 
 @pytest.fixture
