@@ -128,6 +128,7 @@ class Worker:
             adopt=adopt,
             wanted=lambda: _keys_are_stored(self.source.current),
             on_state=self.telemetry.keys,
+            on_error=self.telemetry.error,
         )
 
     def _policy(self) -> Policy:

@@ -145,9 +145,12 @@ class Flaky:
     def __init__(self, keys: RedisKeys) -> None:
         self.keys = keys
         self.out = False
+        self.broken = False
         self.counted: list[dict[str, int]] = []
 
     async def since(self, number: int) -> Changes:
+        if self.broken:
+            raise RuntimeError("a bug")
         if self.out:
             raise StoreUnavailable("out")
         return await self.keys.since(number)
@@ -164,10 +167,17 @@ class Flaky:
 class Replica:
     def __init__(self, store: Flaky, clock: FakeClock) -> None:
         self.states: list[str] = []
+        self.errors: list[Exception] = []
         self.uses = KeyUses()
         self.keys: KeyStore | None = None
         self.feed = KeyFeed(
-            store, pepper=PEPPER, clock=clock, uses=self.uses, adopt=self._adopt, on_state=self.states.append
+            store,
+            pepper=PEPPER,
+            clock=clock,
+            uses=self.uses,
+            adopt=self._adopt,
+            on_state=self.states.append,
+            on_error=self.errors.append,
         )
 
     def _adopt(self, keys: KeyStore) -> None:
@@ -237,6 +247,25 @@ async def test_before_the_first_answer_and_an_hour_after_the_last_every_key_is_5
     await replica.feed.refresh()
     assert replica.prove(key) == ""
     assert replica.states == ["none", "current", "old", "none", "current"]
+
+
+async def test_what_should_not_happen_is_told_of_and_is_no_answer(
+    flaky: Flaky, keys: RedisKeys, clock: FakeClock
+) -> None:
+    key, record = minted(1)
+    await keys.add(record)
+    replica = Replica(flaky, clock)
+    await replica.feed.refresh()
+    flaky.broken = True
+    await replica.feed.refresh()
+    assert [type(error) for error in replica.errors] == [RuntimeError]
+    assert (replica.prove(key), replica.states) == ("", ["current", "old"])
+    clock.advance(3601)
+    await replica.feed.refresh()
+    assert replica.prove(key).startswith("503 ")
+    flaky.broken = False
+    await replica.feed.refresh()
+    assert replica.prove(key) == ""
 
 
 async def test_a_key_whose_record_becomes_unreadable_is_no_key(

@@ -58,7 +58,8 @@ class KeyFeed:
 
     `adopt` is handed every new set of keys. While the store does not answer, the known keys are good for `max_age`
     seconds; after that, and before the first answer, there are none and every key is answered 503. `wanted` says
-    whether the keys are asked for at all. Uses are told every `flush_interval` seconds. `on_state` is told of changes.
+    whether the keys are asked for at all. Uses are told every `flush_interval` seconds. `on_state` is told of changes,
+    `on_error` of what should not happen: that, too, is no answer.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class KeyFeed:
         adopt: Callable[[KeyStore], None],
         wanted: Callable[[], bool] = lambda: True,
         on_state: Callable[[State], None] = lambda _: None,
+        on_error: Callable[[Exception], None] = lambda _: None,
         interval: float = 0.5,
         flush_interval: float = 5.0,
         max_age: float = 3600.0,
@@ -83,6 +85,7 @@ class KeyFeed:
         self._adopt = adopt
         self._wanted = wanted
         self._on_state = on_state
+        self._on_error = on_error
         self._interval = interval
         self._flush_interval = flush_interval
         self._max_age = max_age
@@ -99,11 +102,11 @@ class KeyFeed:
         try:
             changes = await self._store.since(self._number)
         except StoreUnavailable:
-            old = self._clock.monotonic() - self._answered <= self._max_age
-            if not old and self._number:
-                self._number = 0
-                self._take(no_keys(self._pepper))
-            self._tell("old" if old else "none")
+            self._age()
+            return
+        except Exception as failure:  # noqa: BLE001 - or nobody would ask again, and no key could be revoked
+            self._on_error(failure)
+            self._age()
             return
         self._answered = self._clock.monotonic()
         self._number = changes.number
@@ -136,6 +139,13 @@ class KeyFeed:
             if self._clock.monotonic() - self._flushed >= self._flush_interval:
                 self._flushed = self._clock.monotonic()
                 await self._uses.flush(self._store, now=self._clock.now())
+
+    def _age(self) -> None:
+        old = self._clock.monotonic() - self._answered <= self._max_age
+        if not old and self._number:
+            self._number = 0
+            self._take(no_keys(self._pepper))
+        self._tell("old" if old else "none")
 
     def _take(self, keys: KeyStore) -> None:
         self.keys = keys
