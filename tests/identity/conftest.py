@@ -6,6 +6,7 @@ import pytest
 from tidegate.demo.redis_server import running_redis
 from tidegate.identity import BearerVerifier, KeySets
 
+from tests.admission.redis_cluster import running_cluster
 from tests.identity import forge
 from tests.identity.forge import FakeClock
 from tests.identity.key_server import KeyServer
@@ -42,3 +43,9 @@ async def server() -> AsyncIterator[KeyServer]:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_redis(directory=tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster.url

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from redis.asyncio import Redis
 from tidegate.errors import StoreUnavailable
 from tidegate.identity import KeyFeed, KeyStore, KeyUses, RedisKeys, key_store, mint_key
 from tidegate.identity.key_changes import KeyChangeRefused, expiring, revoked, rotated
@@ -26,18 +25,18 @@ def minted(number: int) -> tuple[str, dict[str, Any]]:
     return key, {"id": key_id, "hash": digest, "subject": f"s{number}", "tenant": "acme", "tier": "free"}
 
 
-@pytest.fixture
-async def keys(redis_url: str) -> AsyncIterator[RedisKeys]:
-    made = RedisKeys(redis_url, prefix=f"tgk-{secrets.token_hex(4)}")
+@pytest.fixture(params=["redis", "cluster"])
+async def keys(request: pytest.FixtureRequest) -> AsyncIterator[RedisKeys]:
+    url = request.getfixturevalue(f"{request.param}_url")
+    made = RedisKeys(url, prefix=f"tgk-{secrets.token_hex(4)}")
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
+def redis(keys: RedisKeys) -> Any:
+    """The store as somebody else might write to it."""
+    return keys._redis
 
 
 async def ids(keys: RedisKeys, since: int) -> tuple[int, list[str]]:
@@ -131,10 +130,11 @@ async def test_uses_add_up_over_replicas(keys: RedisKeys) -> None:
     assert (uses["stored000002"].times, uses["stored000002"].last) == (1, NOW)
 
 
-async def test_a_store_that_is_not_there() -> None:
-    keys = RedisKeys("redis://127.0.0.1:9", timeout=0.5)
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:9", "redis+cluster://127.0.0.1:9,127.0.0.1:19"])
+async def test_a_store_that_is_not_there(url: str) -> None:
+    keys = RedisKeys(url, timeout=0.5)
     for call in (keys.since(0), keys.add(minted(1)[1]), keys.count({"a": 1}, now=NOW), keys.uses()):
-        with pytest.raises(StoreUnavailable, match="the key store: ConnectionError"):
+        with pytest.raises(StoreUnavailable, match="the key store: "):
             await call
     await keys.close()
 

@@ -26,7 +26,7 @@ from tidegate.clock import Clock
 
 MEMORY: Final = "memory://"
 _REDIS: Final = ("redis://", "rediss://", "unix://")
-_CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
+CLUSTER: Final = ("redis+cluster://", "rediss+cluster://")
 _MAX_BATCH: Final = 128
 
 
@@ -34,9 +34,9 @@ def check_url(url: str) -> None:
     """Raises ValueError, with words for who wrote it, when no ledger can be at `url`. Connects to nothing."""
     if url == MEMORY:
         return
-    if not url.startswith((*_REDIS, *_CLUSTER)):
-        raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *_CLUSTER))}")
-    clustered = url.startswith(_CLUSTER)
+    if not url.startswith((*_REDIS, *CLUSTER)):
+        raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *CLUSTER))}")
+    clustered = url.startswith(CLUSTER)
     if clustered:
         cluster = ClusterUrl(url)
         url = cluster.node(cluster.seeds[0])
@@ -70,7 +70,7 @@ async def open_ledger(
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
-    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(_CLUSTER) else None
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(CLUSTER) else None
     store = RedisLedger(runner or url, timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     if not await heartbeats.beat():
@@ -104,7 +104,7 @@ def open_queue(
     local = FairQueue(MemoryPlaces(clock, here), clock, where=here, observer=observer)
     if not isinstance(ledger, OutageLedger | SpanningLedger):  # memory://
         return local
-    clustered = url.startswith(_CLUSTER)
+    clustered = url.startswith(CLUSTER)
     runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if clustered else _runner(url, timeout)
     return OutageQueue(
         FairQueue(RedisPlaces(runner), clock, where="r", observer=observer),

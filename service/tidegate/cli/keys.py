@@ -23,7 +23,7 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True)
 
 FileOption = Annotated[Path | None, typer.Option(help="Key file (YAML); made with mode 0600 when there is none.")]
-StoreOption = Annotated[str, typer.Option(help="Or the store that has the keys: redis://, rediss://, unix://.")]
+StoreOption = Annotated[str, typer.Option(help="Or the store that has the keys, as for `tidegate serve`.")]
 PepperFile = Annotated[
     Path | None, typer.Option(envvar="TIDEGATE_KEY_PEPPER_FILE", help="The pepper of the service that reads them.")
 ]

@@ -1,4 +1,4 @@
-"""API keys in Redis, for all replicas at once: their records, the order of their changes, and how they are used.
+"""API keys in a Redis or a Redis Cluster, for all replicas: their records, the order of their changes, their uses.
 
     tgk|{keys}|sequence    the number of the last change
     tgk|{keys}|changes     id by the number of its last change
@@ -6,7 +6,8 @@
     tgk|{keys}|uses        id → how often it was proved
     tgk|{keys}|used        id → when it last was, Unix seconds, some seconds late
 
-A replica asks for the changes after the last one that it knows. Writers compare before they write, in a script.
+A replica asks for the changes after the last one that it knows. Writers compare before they write, in a script. All of
+it lies in one slot of a cluster.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import RedisClusterException, RedisError
 
+from tidegate.admission.open import CLUSTER
+from tidegate.admission.slots import ClusterUrl
 from tidegate.errors import StoreUnavailable
 from tidegate.identity.key_changes import KeyChangeRefused
 from tidegate.identity.key_file import KeyEntry
@@ -54,7 +58,7 @@ class RedisKeys:
     """The keys in the Redis at `url`. Everything raises StoreUnavailable, within about `timeout` seconds."""
 
     def __init__(self, url: str, *, timeout: float = 1.0, prefix: str = "tgk") -> None:
-        self._redis: Any = Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+        self._redis = _client(url, timeout)
         self._lists = [f"{prefix}|{{keys}}|{name}" for name in ("sequence", "changes", "entries")]
         self._entries = self._lists[2]
         self._uses, self._used = (f"{prefix}|{{keys}}|{name}" for name in ("uses", "used"))
@@ -127,6 +131,16 @@ class RedisKeys:
         return bool(written)
 
 
+def _client(url: str, timeout: float) -> Any:
+    limits: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    if url.startswith(CLUSTER):
+        cluster = ClusterUrl(url)
+        seeds = [seed.rpartition(":") for seed in cluster.seeds]
+        nodes = [ClusterNode(host.strip("[]"), int(port)) for host, _, port in seeds]
+        return RedisCluster.from_url(cluster.node(cluster.seeds[0]), startup_nodes=nodes, **limits)
+    return Redis.from_url(url, **limits)
+
+
 def _entry(key_id: bytes, text: bytes) -> KeyEntry | None:
     """The entry in a record; None for one that is none, or another key's."""
     try:
@@ -140,5 +154,5 @@ def _entry(key_id: bytes, text: bytes) -> KeyEntry | None:
 def _naming_failures() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError) as failure:
+    except (RedisError, RedisClusterException, OSError) as failure:
         raise StoreUnavailable(f"the key store: {type(failure).__name__}") from failure
