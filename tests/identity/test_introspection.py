@@ -342,7 +342,24 @@ async def test_a_provider_that_hangs_holds_nobody_longer_than_its_time(
     async with asyncio.timeout(10):
         verdicts = await asyncio.gather(*(ask(introspector, endpoint, f"t{number}") for number in range(200)))
     assert {verdict.status for verdict in verdicts if isinstance(verdict, Deny)} == {503}
-    assert server.requests <= 64
+    await introspector.aclose()
+
+
+async def test_a_provider_is_asked_so_many_questions_at_once_and_no_more(
+    clock: FakeClock, server: KeyServer, endpoint: Introspection
+) -> None:
+    introspector = Introspector(clock=clock, timeout=30.0, at_once=4)
+    server.gate.clear()
+    waiting = [asyncio.create_task(ask(introspector, endpoint, f"t{number}")) for number in range(20)]
+    async with asyncio.timeout(20):
+        while server.requests < 4:
+            await server.arrived.wait()
+            server.arrived.clear()
+    assert server.requests == 4
+    assert len(introspector._questions) == 20
+    server.gate.set()
+    assert all(isinstance(verdict, Identity) for verdict in await asyncio.gather(*waiting))
+    assert server.requests == 20
     await introspector.aclose()
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.identity import KeyStore, mint_key
 from tidegate.identity.key_changes import KeyChangeRefused, expiring, revoked, rotated
@@ -91,6 +91,7 @@ def test_a_key_for_some_endpoints_says_so() -> None:
     assert proves(entry(1), 1).endpoints is None  # type: ignore[union-attr]
 
 
+@settings(deadline=None)
 @given(
     steps=st.lists(st.sampled_from(["rotate", "rotate_now", "revoke", "expire", "never"]), max_size=8),
     more=st.fixed_dictionaries({}, optional={"roles": st.just(["a"]), "endpoints": st.just(["chat"])}),

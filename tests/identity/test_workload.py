@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyStore, xfcc
 from tidegate.identity.workload import workload_of
@@ -167,6 +167,7 @@ NAMES = st.sampled_from(["URI", "By", "Hash", "Subject", "DNS"])
 VALUES = st.text(alphabet='ab,;="\\ /:', max_size=8)
 
 
+@settings(deadline=None)
 @given(elements=st.lists(st.lists(st.tuples(NAMES, VALUES), min_size=1, max_size=4), min_size=1, max_size=4))
 def test_whatever_is_written_by_the_rules_is_read_so(elements: list[list[tuple[str, str]]]) -> None:
     def written(value: str) -> str:
@@ -176,6 +177,7 @@ def test_whatever_is_written_by_the_rules_is_read_so(elements: list[list[tuple[s
     assert xfcc.last_uris(header) == tuple(value for name, value in elements[-1] if name == "URI")
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet='URIurHash=",;\\ ab', max_size=60))
 def test_no_header_raises(text: str) -> None:
     assert xfcc.last_uris(text) is None or "=" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.policy import spiffe
 from tidegate.policy.workloads import Workload, Workloads
@@ -53,6 +53,7 @@ def test_what_is_no_id(text: str) -> None:
     assert spiffe.parse(text) is None
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet="spife:/.a-Z_0%\n", max_size=40) | st.from_regex(r"spiffe://[a-z.]+(/[a-z.]+)+"))
 def test_what_is_read_is_all_of_the_text(text: str) -> None:
     found = spiffe.parse(text)
