@@ -67,9 +67,11 @@ def place(
     redis.start()
     policy = POLICY if request.param == "file" else POLICY.replace(", file: keys.yaml", "")
     flags = ["--file", str(directory / "keys.yaml")] if request.param == "file" else ["--store", redis.url]
-    with running_gate(directory, upstream, policy=policy, workers=2, flags={"store": redis.url}) as gate:
-        yield Place(gate, flags, redis, directory / "pepper")
-    redis.stop(kill=True)
+    try:
+        with running_gate(directory, upstream, policy=policy, workers=2, flags={"store": redis.url}) as gate:
+            yield Place(gate, flags, redis, directory / "pepper")
+    finally:
+        redis.stop(kill=True)
 
 
 def test_a_revoked_key_is_refused_by_every_replica_within_two_seconds(place: Place) -> None:
@@ -120,11 +122,17 @@ def test_uses_are_counted(place: Place) -> None:
     until(lambda: uses() >= 10, timeout=30)
 
 
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop(kill=True)
+
+
 def test_known_keys_are_good_while_the_store_is_out_and_a_new_replica_says_503(
-    tmp_path: Path, upstream: Upstream
+    redis: RedisServer, tmp_path: Path, upstream: Upstream
 ) -> None:
-    redis = RedisServer(tmp_path / "redis")
-    redis.start()
     policy = POLICY.replace(", file: keys.yaml", "")
     with running_gate(tmp_path, upstream, policy=policy, flags={"store": redis.url}) as gate:
         place = Place(gate, ["--store", redis.url], redis, tmp_path / "pepper")
@@ -142,7 +150,6 @@ def test_known_keys_are_good_while_the_store_is_out_and_a_new_replica_says_503(
         redis.start()
         place.soon(key, 401)  # this Redis keeps nothing on disk: the key is gone, and gone is refused
         place.soon(place.keys("create", *CALLER), 200)
-        redis.stop(kill=True)
 
 
 def test_keys_in_the_store_need_a_store(tmp_path: Path) -> None:
