@@ -23,7 +23,18 @@ POLICY = parse_policy(DATA["policy"], base=FOLDER)
 def identity(name: str) -> Identity:
     given_ = DATA["identities"][name]
     roles, scopes = frozenset(given_["roles"]), frozenset(given_.get("scopes", ()))
-    return Identity(name, given_["tenant"], given_["tier"], "test", roles=roles, scopes=scopes)
+    endpoints = frozenset(given_["endpoints"]) if "endpoints" in given_ else None
+    audiences = frozenset(given_["audiences"]) if "audiences" in given_ else None
+    return Identity(
+        name,
+        given_["tenant"],
+        given_["tier"],
+        given_.get("method", "test"),
+        roles=roles,
+        scopes=scopes,
+        audiences=audiences,
+        endpoints=endpoints,
+    )
 
 
 def request(**changes: Any) -> Request:

@@ -1,8 +1,9 @@
 """May this identity make this request? Pure: it reads a policy, an identity and a request, and nothing else.
 
 Nothing is allowed that a policy does not say. A request needs an endpoint that answers it, a tenant that owns the
-endpoint or was lent it, one grant of the caller's role that covers endpoint, method and model together, every scope of
-the endpoint, and a model that the caller's tier may use.
+endpoint or was lent it, one grant of the caller's role that covers endpoint, method and model together, a credential
+that is for the endpoint, every scope of the endpoint, and a model that the caller's tier may use. An endpoint that lets
+callers without a credential in asks no grant of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tidegate.model import Deny, Identity, Limit, Reason, Request
+from tidegate.model import ANONYMOUS, Deny, Identity, Limit, Reason, Request
 from tidegate.policy.compiled import Endpoint, ModelRule, Policy
 from tidegate.policy.routes import bind
 from tidegate.requested_model import requested_model
@@ -72,8 +73,15 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         if (grant.endpoints is None or endpoint.name in grant.endpoints)
         and (grant.methods is None or request.method in grant.methods)
     ]
-    if not grants:
+    anonymous = identity.method == ANONYMOUS
+    if anonymous and not endpoint.anonymous:
+        return _no_access(f"endpoint {endpoint.name!r} needs a credential")
+    if not grants and not anonymous:
         return _no_access(f"no grant covers {request.method} on endpoint {endpoint.name!r}")
+    if identity.endpoints is not None and endpoint.name not in identity.endpoints:
+        return _no_access(f"the credential is not for endpoint {endpoint.name!r}")
+    if endpoint.audiences and identity.audiences is not None and not endpoint.audiences & identity.audiences:
+        return _no_access(f"the token is not for endpoint {endpoint.name!r}")
     if not endpoint.scopes <= identity.scopes:
         return _scope_insufficient(endpoint)
 
@@ -86,7 +94,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         if not _tier_allows(endpoint.model, identity.tier, model):
             message = f"Model {model!r} is not available to tier {identity.tier!r}."
             return Deny(403, Reason.MODEL_NOT_ALLOWED, message)
-    if not [grant for grant in grants if grant.models is None or model in grant.models]:
+    if not anonymous and not [grant for grant in grants if grant.models is None or model in grant.models]:
         return _no_access(f"no grant covers model {model!r} on endpoint {endpoint.name!r}")
 
     return Access(

@@ -54,6 +54,7 @@ def canonical(
     headers: Sequence[tuple[str, str]],
     client_ip: str = "",
     peer: str = "",
+    peer_certificate: str = "",
     body: bytes = b"",
     body_state: BodyState = BodyState.ABSENT,
     trusted_hops: int = 0,
@@ -91,6 +92,7 @@ def canonical(
         headers=fields,
         client_ip=client_ip,
         peer=peer,
+        peer_certificate=peer_certificate,
         body=body,
         body_state=body_state,
     )

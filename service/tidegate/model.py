@@ -29,7 +29,8 @@ class Request:
     """One HTTP request as the edge saw it, already canonical: the edge refuses what cannot be made so.
 
     `host` is lower-case without port; `path` is decoded once, has no query and no dot segments; header names are
-    lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "".
+    lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "",
+    `peer_certificate` its certificate, which Envoy verified: PEM, percent-encoded, "" where Envoy does not send it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=_empty, repr=False)
     client_ip: str = ""
     peer: str = ""
+    peer_certificate: str = field(default="", repr=False)
     body: bytes = field(default=b"", repr=False)
     body_state: BodyState = BodyState.ABSENT
 
@@ -50,8 +52,9 @@ class Identity:
 
     `credential` is the public id of the credential (an API key's id, a token's `jti` or key id), never a secret.
     `client_id` names the application that calls (RFC 9068 `client_id`, OpenID Connect `azp`; an API key's id), "" where
-    the credential does not say.
-    `expires_at` is Unix seconds, or None when the credential does not expire.
+    the credential does not say. `expires_at` is Unix seconds, or None when the credential does not expire. `audiences`
+    is whom a token was made for, None for a credential that is not made for anybody; `endpoints` are the only ones that
+    the credential opens, None for any.
     """
 
     subject: str
@@ -64,6 +67,12 @@ class Identity:
     credential: str = ""
     expires_at: float | None = None
     client_id: str = ""
+    audiences: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
+
+
+ANONYMOUS = "anonymous"
+"""The method, and the subject, of a caller who shows no credential where none is needed."""
 
 
 class Reason(StrEnum):

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tidegate.admission.ledger import Ledger
-from tidegate.admission.open import check_url, open_ledger, open_queue
+from tidegate.admission.open import MEMORY, check_url, open_ledger, open_queue
 from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api.servicer import SERVICE as API_SERVICE
 from tidegate.api.servicer import ApiServicer
@@ -31,7 +31,7 @@ from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.hash_key import check_hash_key, hash_key
-from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
 from tidegate.listening import bind, serve_metrics, server_credentials
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource, load_policy
@@ -78,9 +78,14 @@ class Worker:
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
+        self._introspector = Introspector(clock=self._clock)
+        self._uses = KeyUses()
+        self._feed = self._open_feed()
         self._identifier = Identifier(
             keys=KeyStore({}, pepper=settings.pepper),
+            uses=self._uses if self._feed else None,
             verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
+            introspector=self._introspector,
         )
         self.source = PolicySource(
             settings.policy,
@@ -94,13 +99,37 @@ class Worker:
 
     def _read_keys(self, policy: Policy) -> Callable[[], None]:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
-        _check_pepper(policy, self._settings.pepper)
+        _check_keys(policy, self._settings)
+        stored = _keys_are_stored(policy)
         keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
 
         def adopt() -> None:
-            self._identifier.keys = keys
+            self._identifier.keys = self._feed.keys if stored and self._feed else keys
 
         return adopt
+
+    def _open_feed(self) -> KeyFeed | None:
+        """The store's keys and uses, where the store is a Redis."""
+        settings = self._settings
+        if settings.store == MEMORY:
+            return None
+        with _naming_the_store():
+            check_url(settings.store)
+
+        def adopt(keys: KeyStore) -> None:
+            if _keys_are_stored(self.source.current):
+                self._identifier.keys = keys
+
+        return KeyFeed(
+            RedisKeys(settings.store),
+            pepper=settings.pepper,
+            clock=self._clock,
+            uses=self._uses,
+            adopt=adopt,
+            wanted=lambda: _keys_are_stored(self.source.current),
+            on_state=self.telemetry.keys,
+            on_error=self.telemetry.error,
+        )
 
     def _policy(self) -> Policy:
         return self.source.current
@@ -116,12 +145,19 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
         ledger = await self._open_ledger()
         queue = self._open_queue(ledger)
+        if self._feed is not None:
+            if _keys_are_stored(self.source.current):
+                await self._feed.refresh()
+            self._feed.start()
         try:
             await self._serve(ledger, queue)
         finally:
+            if self._feed is not None:
+                await self._feed.close()
             await queue.close()
             await ledger.close()
             await self._key_sets.aclose()
+            await self._introspector.aclose()
         self.telemetry.flush()
         self.telemetry.log.info("stopped")
 
@@ -222,11 +258,18 @@ class Worker:
         return server
 
 
-def _check_pepper(policy: Policy, pepper: bytes) -> None:
-    if policy.api_keys and not pepper:
+def _keys_are_stored(policy: Policy) -> bool:
+    return policy.api_keys is not None and policy.api_keys.file is None
+
+
+def _check_keys(policy: Policy, settings: Settings) -> None:
+    if _keys_are_stored(policy) and settings.store == MEMORY:
+        message = "no file: the keys are in the store, so --store must be a Redis"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.identity.api_keys", message),))
+    if policy.api_keys and not settings.pepper:
         message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
-        raise PolicyError((Problem(str(policy.api_keys.file), 0, "", message),))
-    check_hash_key(policy, pepper)
+        raise PolicyError((Problem(str(policy.api_keys.file or "the key store"), 0, "", message),))
+    check_hash_key(policy, settings.pepper)
 
 
 @contextlib.contextmanager
@@ -239,7 +282,7 @@ def _naming_the_store() -> Iterator[None]:
 
 def check_settings(settings: Settings) -> None:
     """Raises `PolicyError` or `SettingsError` for what no worker could start with: said once, not by each of them."""
-    _check_pepper(load_policy(settings.policy), settings.pepper)
+    _check_keys(load_policy(settings.policy), settings)
     with _naming_the_store():
         check_url(settings.store)
     if settings.tls:

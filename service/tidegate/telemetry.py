@@ -55,7 +55,7 @@ class Telemetry:
         self._waiting: list[tuple[tuple[str, ...], _Line]] = []
         self.log = logger(level, self._stream)
         self._decisions = self._new(
-            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement")
+            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement", "method")
         )
         self._exceeded = self._new(
             Counter, "limits_exceeded", "Requests that a limit had no room for", ("scope", "limit", "shadow")
@@ -68,10 +68,13 @@ class Telemetry:
         self._streams = self._new(Gauge, "streams", "Process streams open now", ())
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
         self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
+        self._anonymous = self._new(Gauge, "anonymous_endpoints", "Endpoints that need no credential", ())
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
         self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
         self._store.set(1)
         self._spared = self._new(Counter, "store_calls_spared", "Refusals repeated without asking the store", ())
+        self._keys = self._new(Gauge, "keys_current", "0 while the store of the API keys is out", ())
+        self._keys.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         line = ("endpoint", "priority")
@@ -100,7 +103,7 @@ class Telemetry:
         endpoint = decision.endpoint
         tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
-        labels = (outcome, reason, endpoint, tier, enforcement)
+        labels = (outcome, reason, endpoint, tier, enforcement, identity.method if identity else "")
         limits: tuple[Limit, ...] = ()
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
@@ -120,7 +123,7 @@ class Telemetry:
             for limit in limits:
                 self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
             if self._verbose:
-                outcome, reason, endpoint, _, _ = labels
+                outcome, reason, endpoint, _, _, method = labels
                 line = {
                     "event": "decision",
                     "request_id": request_id,
@@ -129,6 +132,7 @@ class Telemetry:
                     "detail": detail,
                     "tenant": identity.tenant if identity else "",
                     "subject": identity.subject if identity else "",
+                    "method": method,
                     "credential": identity.credential if identity else "",
                     "endpoint": endpoint,
                     "model": model,
@@ -196,6 +200,14 @@ class Telemetry:
         else:
             self.log.warning("the limit store is out, the policy's on_outage holds")
 
+    def keys(self, state: str) -> None:
+        """What is known of the API keys in the store: "current", "old" while it is out, or "none"."""
+        self._keys.set(state == "current")
+        if state == "current":
+            self.log.info("the API keys are those of the store")
+        else:
+            self.log.warning("the key store does not answer", keys=state)
+
     def store_silent(self, reason: str) -> None:
         """The limit store does not answer when the process starts."""
         self.log.warning("the limit store does not answer yet", reason=reason)
@@ -217,7 +229,9 @@ class Telemetry:
         """A policy came into force."""
         self._policy_info.clear()
         self._policy_info.labels(policy.version).set(1)
-        self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints))
+        anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]
+        self._anonymous.set(len(anonymous))
+        self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints), anonymous=anonymous)
 
     def policy_refused(self, error: PolicyError) -> None:
         """A reload was refused; the old policy stays."""

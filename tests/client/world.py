@@ -16,7 +16,7 @@ from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
-from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore, mint_key
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore, mint_key
 from tidegate.model import Admission, Charge
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
@@ -135,6 +135,7 @@ def make_servicer(
     identifier = Identifier(
         keys=KeyStore.load(world.policy.api_keys.file if world.policy.api_keys else None, pepper=PEPPER),
         verifier=BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)),
+        introspector=Introspector(clock=clock),
     )
     ledger = ledger or MemoryLedger(clock)
     pipeline = Pipeline(policy=lambda: world.policy, identifier=identifier, ledger=ledger, queue=queue)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tidegate.demo.redis_server import running_redis
 from tidegate.identity import BearerVerifier, KeySets
 
+from tests.admission.redis_cluster import running_cluster
+from tests.identity import forge
 from tests.identity.forge import FakeClock
+from tests.identity.key_server import KeyServer
 
 
 @pytest.fixture
@@ -23,3 +27,25 @@ async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
 @pytest.fixture
 def verifier(clock: FakeClock, key_sets: KeySets) -> BearerVerifier:
     return BearerVerifier(clock=clock, key_sets=key_sets)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[KeyServer]:
+    """A provider that publishes the key `rsa`."""
+    made = KeyServer()
+    await made.start()
+    made.keys = [forge.jwk_of("rsa", "rsa")]
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_redis(directory=tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster.url

@@ -103,3 +103,48 @@ async def test_another_claim_for_the_subject(verifier: BearerVerifier) -> None:
     answer = await verifier.verify(forge.token(), (forge.issuer(claims=where),), policy_version="v")
     assert isinstance(answer, Deny)
     assert answer.detail == "subject_unmapped"
+
+
+async def test_a_client_that_got_a_token_for_itself_is_the_caller_where_the_policy_says_so(
+    verifier: BearerVerifier,
+) -> None:
+    body = {name: value for name, value in good_client().items() if name != "sub"}
+    where = replace(MAP, client=("client_id",))
+    answer = await verifier.verify(forge.token(body), (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Identity)
+    assert (answer.subject, answer.tenant) == ("batch-job", "acme")
+    answer = await verifier.verify(forge.token(body), (forge.issuer(),), policy_version="w")
+    assert isinstance(answer, Deny)
+    assert answer.detail == "sub"
+
+
+@pytest.mark.parametrize("sub", [None, "", 7, ["batch-job"]])
+async def test_a_bad_sub_does_not_give_way_to_the_client(sub: Any, verifier: BearerVerifier) -> None:
+    where = replace(MAP, client=("client_id",))
+    token = forge.token(good_client() | {"sub": sub})
+    answer = await verifier.verify(token, (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Deny)
+    assert answer.detail == "sub"
+
+
+@pytest.mark.parametrize("client", [None, "", 7, "a\nb", {"id": "x"}])
+async def test_a_bad_client_is_nobody(client: Any, verifier: BearerVerifier) -> None:
+    body = {name: value for name, value in good_client().items() if name != "sub"} | {"client_id": client}
+    where = replace(MAP, client=("client_id",))
+    answer = await verifier.verify(forge.token(body), (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Deny)
+    assert answer.detail == "sub"
+
+
+async def test_a_user_stays_the_caller_whatever_client_she_uses(verifier: BearerVerifier) -> None:
+    identity = await identify(verifier, replace(MAP, client=("client_id",)), client_id="web-app")
+    assert identity.subject == "user-1"
+
+
+async def test_the_audiences_of_a_token_are_kept(verifier: BearerVerifier) -> None:
+    assert (await identify(verifier, aud=["models", "other"])).audiences == {"models", "other"}
+    assert (await identify(verifier, aud="models-eu")).audiences == {"models-eu"}
+
+
+def good_client() -> dict[str, Any]:
+    return forge.good_claims() | {"client_id": "batch-job"}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tidegate.identity import BearerVerifier, Identifier, KeyStore, mint_key
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyStore, mint_key, refusals
 from tidegate.model import Deny, Identity, Reason, Request
-from tidegate.policy.compiled import ApiKeys, Issuer, Policy
+from tidegate.policy.compiled import ApiKeys, Endpoint, Introspection, Issuer, Policy
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock
@@ -36,6 +37,9 @@ KEYS_ONLY = policy("authorization")
 HEADER_ONLY = policy("x-api-key")
 TOKENS_ONLY = policy("", (forge.issuer(),))
 NOTHING = policy()
+OPAQUE = Introspection("opaque", "http://127.0.0.1:9/introspect", "tidegate", "secret-of-the-tests")
+OPAQUE_ONLY = replace(policy("authorization"), introspection=OPAQUE)
+ALL = replace(BOTH, introspection=OPAQUE)
 
 # One for all test processes, whose names for tests must agree.
 KEY, KEY_ID, DIGEST = mint_key(PEPPER, rng=b"\x5a".__mul__)
@@ -44,7 +48,7 @@ KEY, KEY_ID, DIGEST = mint_key(PEPPER, rng=b"\x5a".__mul__)
 @pytest.fixture
 def identifier(tmp_path: Path, verifier: BearerVerifier, clock: FakeClock) -> Identifier:
     store = KeyStore.load(write(tmp_path / "keys.yaml", record(KEY_ID, DIGEST)), pepper=PEPPER)
-    return Identifier(keys=store, verifier=verifier, clock=clock)
+    return Identifier(keys=store, verifier=verifier, introspector=Introspector(clock=clock), clock=clock)
 
 
 async def ask(identifier: Identifier, under: Policy, **headers: str) -> Any:
@@ -69,7 +73,40 @@ async def test_tokens(under: Policy, identifier: Identifier) -> None:
     assert (await ask(identifier, under, authorization="Bearer " + forge.token())).method == "jwt"
 
 
-@pytest.mark.parametrize("under", [BOTH, SPLIT, KEYS_ONLY, HEADER_ONLY, TOKENS_ONLY, NOTHING])
+@pytest.mark.parametrize(
+    ("under", "text", "method"),
+    [
+        (ALL, KEY, "key"),
+        (OPAQUE_ONLY, KEY, "key"),
+        (ALL, "tg_opaque", "key"),
+        (ALL, "eyJ.eyJ.x", "jwt"),
+        (ALL, "2YotnFZFEjr1zCsicMWpAA", "introspection"),
+        (ALL, "ab29.c0AfH6SMBx", "introspection"),
+        (ALL, "v4.public.payload", "introspection"),
+        (ALL, "eyJ.a.b.c", "introspection"),
+        (OPAQUE_ONLY, "eyJ.eyJ.x", "introspection"),
+    ],
+)
+async def test_one_method_recognises_a_credential_and_decides(
+    under: Policy, text: str, method: str, identifier: Identifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def stand_in(name: str) -> Any:
+        async def decide(*_: Any, **__: Any) -> Deny:
+            asked.append(name)
+            return refusals.invalid(name)
+
+        return decide
+
+    monkeypatch.setattr(identifier._verifier, "verify", stand_in("jwt"))
+    monkeypatch.setattr(identifier._introspector, "introspect", stand_in("introspection"))
+    verdict = await ask(identifier, under, authorization=f"Bearer {text}")
+    assert asked == ([] if method == "key" else [method])
+    assert isinstance(verdict, Identity) is (text == KEY)
+
+
+@pytest.mark.parametrize("under", [BOTH, SPLIT, KEYS_ONLY, HEADER_ONLY, TOKENS_ONLY, OPAQUE_ONLY, ALL, NOTHING])
 @pytest.mark.parametrize(
     "headers", [{}, {"authorization": ""}, {"authorization": "Bearer"}, {"authorization": "Bearer "}]
 )
@@ -151,8 +188,45 @@ async def test_keys_are_swapped_at_once(identifier: Identifier) -> None:
         (KEYS_ONLY, ("authorization",)),
         (HEADER_ONLY, ("x-api-key",)),
         (TOKENS_ONLY, ("authorization",)),
+        (OPAQUE_ONLY, ("authorization",)),
+        (replace(HEADER_ONLY, introspection=OPAQUE), ("authorization", "x-api-key")),
         (NOTHING, ()),
     ],
 )
 def test_headers_to_strip(under: Policy, headers: tuple[str, ...], identifier: Identifier) -> None:
     assert identifier.credential_headers(under) == headers
+
+
+OPEN = replace(
+    BOTH,
+    endpoints=(
+        Endpoint("open", "acme", frozenset({"*"}), "/open", frozenset({"GET"}), anonymous="free"),
+        Endpoint("write", "acme", frozenset({"*"}), "/open", frozenset({"POST"})),
+        Endpoint("closed", "acme", frozenset({"*"}), "/closed", frozenset({"GET"})),
+    ),
+)
+
+
+async def visit(
+    identifier: Identifier, path: str = "/open", method: str = "GET", ip: str = "192.0.2.1", **headers: str
+) -> Any:
+    return await identifier.identify(OPEN, Request("id", method, "host", path, headers=headers, client_ip=ip))
+
+
+async def test_no_credential_is_enough_where_the_policy_says_so_and_nowhere_else(identifier: Identifier) -> None:
+    identity = await visit(identifier)
+    assert identity == Identity("anonymous", "acme", "free", "anonymous", endpoints=frozenset({"open"}))
+    assert (await visit(identifier, authorization=BASIC)).method == "anonymous"
+    for verdict in (
+        await visit(identifier, "/closed"),
+        await visit(identifier, "/open/x"),
+        await visit(identifier, method="POST"),
+        await visit(identifier, ip=""),
+    ):
+        assert verdict.reason is Reason.CREDENTIAL_MISSING
+
+
+async def test_a_bad_credential_is_refused_where_none_is_needed(identifier: Identifier) -> None:
+    assert (await visit(identifier, authorization=f"Bearer {KEY}")).method == "api_key"
+    for bad in ("Bearer x.y.z", f"Bearer {KEY[:-2]}AA", "Bearer tg_", f"Bearer {KEY}, Bearer {KEY}"):
+        assert isinstance(await visit(identifier, authorization=bad), Deny)

@@ -18,15 +18,6 @@ from tests.identity.key_server import KeyServer
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[KeyServer]:
-    made = KeyServer()
-    await made.start()
-    made.keys = [forge.jwk_of("rsa", "rsa")]
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
 def remote(server: KeyServer) -> Issuer:
     return forge.issuer(jwks=(), jwks_uri=server.url)
 

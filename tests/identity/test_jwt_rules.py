@@ -118,9 +118,10 @@ async def test_rule_07_no_keys_means_503_and_never_a_pass(clock: FakeClock) -> N
 
 
 @pytest.mark.parametrize("opaque", ["2YotnFZFEjr1zCsicMWpAA", "ab29.c0AfH6SMBx", "opaque_16C7e42F292c6912"])
-async def test_rule_08_opaque_tokens_are_refused_while_there_is_no_introspection(
+async def test_rule_08_opaque_tokens_are_refused_where_there_is_no_introspection(
     opaque: str, verifier: BearerVerifier
 ) -> None:
+    """Introspection itself is tested in test_introspection."""
     assert await detail(verifier, opaque) == "segments"
 
 

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import json
 import stat
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tidegate.cli.keys import app
+from tidegate.demo.redis_server import running_redis
 from tidegate.errors import PolicyError
-from tidegate.identity import KeyStore, mint_key
-from tidegate.identity.key_append import append, with_record
+from tidegate.identity import KeyStore, RedisKeys, mint_key
+from tidegate.identity.key_edit import append, with_record
+from tidegate.identity.key_file import KeyEntry
+from tidegate.identity.key_register import FileRegister, StoreRegister
 from tidegate.model import Identity
 from typer.testing import CliRunner
 
@@ -90,6 +98,129 @@ def test_a_bad_file_is_not_touched(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     code, out, err = create(tmp_path / "none" / "keys.yaml")
     assert (code, out, err) == (2, "", f"{tmp_path / 'none'}: No such file or directory\n")
+
+
+@pytest.fixture(params=["file", "store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
+    """The flag that says where the keys are: everything below holds for both places."""
+    if request.param == "file":
+        yield ["--file", str(tmp_path / "keys.yaml")]
+        return
+    with running_redis(directory=tmp_path) as url:
+        yield ["--store", url]
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(
+        app, list(arguments), env={"TIDEGATE_KEY_PEPPER": PEPPER, "TIDEGATE_KEY_PEPPER_FILE": ""}
+    )
+    assert result.exit_code == code, result.stderr
+    return result.stdout if code == 0 else result.stderr
+
+
+def listed(place: list[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run("list", "--json", *place).splitlines()]
+
+
+def proves(place: list[str], key: str) -> str:
+    """What the service would say to the key now."""
+    keys = asyncio.run(entries_at(place))
+    verdict = KeyStore.of(keys, pepper=PEPPER.encode()).prove(key, now=time.time())
+    return "" if isinstance(verdict, Identity) else verdict.detail
+
+
+async def entries_at(place: list[str]) -> tuple[KeyEntry, ...]:
+    flag, where = place
+    register = FileRegister(Path(where)) if flag == "--file" else StoreRegister(RedisKeys(where))
+    try:
+        return await register.entries()
+    finally:
+        await register.close()
+
+
+def test_a_key_from_its_creation_to_its_end(place: list[str]) -> None:
+    first = run("create", *place, *REQUIRED, "--role", "analyst", "--endpoint", "chat", "--endpoint", "embed").strip()
+    key_id = first.split("_")[1]
+    (row,) = listed(place)
+    assert row == {
+        "id": key_id,
+        "subject": "batch",
+        "tenant": "acme",
+        "tier": "premium",
+        "roles": ["analyst"],
+        "endpoints": ["chat", "embed"],
+        "state": "live",
+        "uses": 0,
+        "last_used": "",
+    }
+    second = run("rotate", key_id, *place).strip()
+    assert second.split("_")[1] == key_id
+    assert second != first
+    assert (proves(place, first), proves(place, second)) == ("", "")
+    assert listed(place)[0]["state"] == "rotating"
+    third = run("rotate", key_id, *place, "--overlap", "0s").strip()
+    assert [proves(place, key) for key in (first, second, third)] == ["key_secret", "key_secret", ""]
+    run("expire", key_id, *place, "--at", "2020-01-01T00:00:00Z")
+    assert proves(place, third) == "key_expired"
+    assert listed(place)[0]["state"] == "expired"
+    run("expire", key_id, *place, "--after", "1h")
+    assert proves(place, third) == ""
+    run("expire", key_id, *place, "--never")
+    assert "expires" not in listed(place)[0]
+    run("revoke", key_id, *place)
+    assert proves(place, third) == "key_revoked"
+    assert listed(place)[0]["state"] == "revoked"
+    assert "revoked, for good" in run("rotate", key_id, *place, code=2)
+
+
+def test_no_secret_and_no_hash_is_listed(place: list[str]) -> None:
+    key = run("create", *place, *REQUIRED).strip()
+    for text in (run("list", *place), run("list", "--json", *place)):
+        assert key.split("_")[1] in text
+        assert key.rpartition("_")[2] not in text
+        assert "blake2b" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["revoke", "unknown00000"], "unknown00000"),
+        (["rotate", "SHORT"], "a key id is 12 to 64"),
+        (["rotate", "unknown00000", "--overlap", "soon"], "--overlap: must be a duration"),
+        (["expire", "unknown00000"], "exactly one of --at, --after and --never"),
+        (["expire", "unknown00000", "--at", "2030-01-01"], "--at: '2030-01-01' is not ISO 8601 with a zone"),
+        (["expire", "unknown00000", "--never", "--after", "1h"], "exactly one of"),
+        (["create", *REQUIRED, "--role", "a\nb"], "roles"),
+    ],
+)
+def test_what_is_refused_says_why_in_a_line(arguments: list[str], message: str, place: list[str]) -> None:
+    run("create", *place, *REQUIRED)
+    before = listed(place)
+    assert message in run(*arguments, *place, code=2)
+    assert listed(place) == before
+
+
+def test_where_the_keys_are_has_to_be_said(tmp_path: Path) -> None:
+    assert run("list", code=2) == "where the keys are is needed: give --file or --store\n"
+    assert "keeps nothing" in run("list", "--store", "memory://", code=2)
+    assert "--store: must be" in run("list", "--store", "http://x", code=2)
+    assert run("list", "--store", "redis://127.0.0.1:9", code=2) == "the key store: ConnectionError\n"
+    assert "cannot be read" in run("list", "--file", str(tmp_path / "none"), code=2)
+
+
+def test_the_uses_of_a_files_keys_are_the_stores(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    key_id = create(file)[1].split("_")[1]
+
+    async def use(url: str) -> None:
+        keys = RedisKeys(url)
+        await keys.count({key_id: 3}, now=NOW)
+        await keys.close()
+
+    with running_redis(directory=tmp_path / "redis") as url:
+        asyncio.run(use(url))
+        (row,) = listed(["--file", str(file), "--store", url])
+    assert (row["uses"], row["last_used"]) == (3, "2023-11-14T22:13:20+00:00")
 
 
 def record(key_id: str) -> dict[str, str]:

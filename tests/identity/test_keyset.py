@@ -91,6 +91,14 @@ def test_sets_are_equal_when_their_keys_are() -> None:
     assert key_set([jwk_of("rsa", "a")]) != key_set([jwk_of("rsa", "b")])
 
 
+def test_one_key_that_is_listed_twice_is_one_key() -> None:
+    """So providers do for a moment while they rotate."""
+    keys = key_set([jwk_of("rsa", "k"), jwk_of("rsa", "k", extra=1)])
+    assert keys.select("k", "RS256") is keys.keys[0]
+    with pytest.raises(TokenRejected, match="key_ambiguous"):
+        key_set([jwk_of("rsa", "k"), jwk_of("other", "k")]).select("k", "RS256")
+
+
 def test_one_kid_may_name_an_rsa_and_an_ec_key() -> None:
     keys = key_set([jwk_of("rsa", "k"), jwk_of("ec", "k")])
     assert keys.select("k", "RS256") is keys.keys[0]

@@ -29,7 +29,7 @@ def test_good_files_are_summed_up(good: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(good)])
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{good}: ok (version ")
-    assert result.stdout.endswith(", 2 endpoints, 2 tenants, 2 tiers, 3 rulesets)\n")
+    assert result.stdout.endswith(", 3 endpoints, 2 tenants, 2 tiers, 3 rulesets, no credential needed at open)\n")
     assert result.stderr == ""
 
 

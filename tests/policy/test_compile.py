@@ -13,6 +13,7 @@ from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
 from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
+from tidegate.policy.workloads import Workload, Workloads
 
 from tests.policy.cases import cases, valid
 
@@ -46,7 +47,7 @@ def test_no_limit_is_left_out_of_the_list(case: dict[str, Any]) -> None:
 
 def test_identity(policy: Policy) -> None:
     assert policy.api_keys == ApiKeys("x-api-key", Path("/etc/tidegate/secrets/keys.yaml"))
-    corp, lab = policy.issuers
+    corp, lab, cloud = policy.issuers
     assert corp == Issuer(
         name="corp",
         issuer="https://id.example.com/",
@@ -75,6 +76,33 @@ def test_identity(policy: Policy) -> None:
         jwks_uri="http://127.0.0.1:8080/jwks",
         claims=ClaimMap(default_tenant="globex", default_tier="gold"),
     )
+    assert cloud == Issuer(
+        name="cloud",
+        issuer="https://login.example.com/tenant-1",
+        audiences=("models", "chat"),
+        algorithms=("RS256", "ES256"),
+        discover=True,
+        claims=ClaimMap(
+            client=("client_id",), roles=("realm_access", "roles"), default_tenant="globex", default_tier="gold"
+        ),
+    )
+
+
+def test_workloads(policy: Policy) -> None:
+    assert policy.workloads == Workloads(
+        (
+            Workload("spiffe://prod.example.com/ns/ml/sa/batch", "acme", "gold", roles=frozenset({"analyst"})),
+            Workload(
+                "spiffe://prod.example.com/**",
+                "acme",
+                "free",
+                subject="mesh",
+                scopes=frozenset({"models.read"}),
+                endpoints=frozenset({"chat"}),
+            ),
+        )
+    )
+    assert policy.xfcc_from == {"spiffe://prod.example.com/ns/edge/sa/proxy"}
 
 
 def test_platform(policy: Policy) -> None:
@@ -131,6 +159,7 @@ def test_endpoints(policy: Policy) -> None:
         methods=frozenset({"POST"}),
         model=ModelRule("body", ("model",), {"free": frozenset({"small"}), "gold": frozenset({"*"})}),
         scopes=frozenset({"models.read"}),
+        audiences=frozenset({"chat"}),
         shared_with=frozenset({"globex"}),
         classification="restricted",
         rulesets=("secrets", "pii", "cards"),

@@ -11,8 +11,9 @@ from tidegate.admission.memory import MemoryLedger
 from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
+from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
-from tidegate.identity import BearerVerifier, Identifier, KeySets, KeyStore
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
 
@@ -25,11 +26,16 @@ class InProcess:
     def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
         compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
         check_hash_key(compiled, key_pepper)
+        if compiled.api_keys is not None and compiled.api_keys.file is None:
+            message = "no file: the keys are in a store, which a policy in this process does not have"
+            raise PolicyError((Problem("the policy", 0, "platform.identity.api_keys", message),))
         clock = SystemClock()
         self._key_sets = KeySets(clock=clock)
         self._ledger = MemoryLedger(clock)
         keys = KeyStore.load(compiled.api_keys.file if compiled.api_keys else None, pepper=key_pepper)
-        identifier = Identifier(keys=keys, verifier=BearerVerifier(clock=clock, key_sets=self._key_sets), clock=clock)
+        self._introspector = Introspector(clock=clock)
+        verifier = BearerVerifier(clock=clock, key_sets=self._key_sets)
+        identifier = Identifier(keys=keys, verifier=verifier, introspector=self._introspector, clock=clock)
         pipeline = Pipeline(policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log)
         self._api = ApiServicer(
             pipeline=pipeline,
@@ -63,6 +69,7 @@ class InProcess:
         """Release background tasks and connections."""
         await self._ledger.close()
         await self._key_sets.aclose()
+        await self._introspector.aclose()
 
 
 def _log(failure: Exception) -> None:

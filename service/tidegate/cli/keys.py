@@ -1,67 +1,242 @@
-"""`tidegate keys create`."""
+"""`tidegate keys`: create, list, rotate, revoke and expire API keys, in a file or in the store."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError, read_pepper
 
+if TYPE_CHECKING:
+    from tidegate.identity.key_register import KeyRegister
+    from tidegate.identity.key_store import Use
+
+T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True)
+
+FileOption = Annotated[Path | None, typer.Option(help="Key file (YAML); made with mode 0600 when there is none.")]
+StoreOption = Annotated[str, typer.Option(help="Or the store that has the keys, as for `tidegate serve`.")]
+PepperFile = Annotated[
+    Path | None, typer.Option(envvar="TIDEGATE_KEY_PEPPER_FILE", help="The pepper of the service that reads them.")
+]
+Pepper = Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: what stands between tg_ and the next _.")]
 
 
 @app.callback()
 def keys() -> None:
-    """Make API keys. The key file holds keyed hashes only; a key itself is shown once."""
+    """Manage API keys, in a file or in the store. Both hold keyed hashes only; a key itself is shown once."""
 
 
 @app.command()
 def create(
-    file: Annotated[Path, typer.Option(help="Key file (YAML); made with mode 0600 when there is none.")],
     subject: Annotated[str, typer.Option(help="Who will call with this key.")],
     tenant: Annotated[str, typer.Option(help="The business unit or partner that the caller belongs to.")],
     tier: Annotated[str, typer.Option(help="The service tier of the caller.")],
+    file: FileOption = None,
+    store: StoreOption = "",
     role: Annotated[list[str] | None, typer.Option(help="A role in the tenant; may be repeated.")] = None,
     scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated.")] = None,
-    expires: Annotated[str, typer.Option(help="ISO 8601 with a zone, like 2030-01-01T00:00:00Z.")] = "",
-    pepper_file: Annotated[
-        Path | None, typer.Option(envvar="TIDEGATE_KEY_PEPPER_FILE", help="The pepper of the service that reads it.")
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="An endpoint that it opens; may be repeated. Without any, it may open all.")
     ] = None,
-    key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
+    expires: Annotated[str, typer.Option(help="ISO 8601 with a zone, like 2030-01-01T00:00:00Z.")] = "",
+    pepper_file: PepperFile = None,
+    key_pepper: Pepper = "",
 ) -> None:
-    """Add a key to the key file and print it.
+    """Add a key and print it.
 
     The hash is keyed with a pepper, the same as the service's: TIDEGATE_KEY_PEPPER, or a file of it.
     """
     from tidegate.identity.api_key import mint_key
-    from tidegate.identity.key_append import append
 
-    try:
-        pepper = read_pepper(pepper_file, key_pepper)
-        if not pepper:
-            raise SettingsError("a pepper is needed: give --pepper-file, or set TIDEGATE_KEY_PEPPER")
-        if expires and not _is_moment(expires):
-            raise SettingsError(f"--expires: '{expires}' is not ISO 8601 with a zone, like 2030-01-01T00:00:00Z")
+    with _told(file):
+        pepper = _pepper(pepper_file, key_pepper)
+        if expires:
+            _moment("--expires", expires)
         key, key_id, digest = mint_key(pepper)
         record: dict[str, Any] = {"id": key_id, "hash": digest, "subject": subject, "tenant": tenant, "tier": tier}
-        optional = {"roles": role, "scopes": scope, "expires": expires}
-        append(file, record | {name: value for name, value in optional.items() if value})
+        optional = {"roles": role, "scopes": scope, "endpoints": endpoint, "expires": expires}
+        record |= {name: value for name, value in optional.items() if value}
+        _with_register(file, store, lambda register: register.add(record))
+    _show(key, f"added key {key_id} to {file or 'the store'}")
+
+
+@app.command("list")
+def list_keys(
+    file: FileOption = None,
+    store: StoreOption = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, with everything but hashes.")
+    ] = False,
+) -> None:
+    """List keys, with how often and when they were used.
+
+    Uses are counted in the store. With both flags the keys are the file's, and their uses the store's.
+    """
+    from tidegate.cli.key_rows import row, table
+
+    with _told(file):
+        entries = _with_register(file, store, lambda register: register.entries())
+        uses = asyncio.run(_uses(store)) if store else {}
+        rows = [row(entry, uses.get(entry.id), datetime.now(UTC)) for entry in entries]
+    typer.echo("\n".join(map(json.dumps, rows)) if as_json else table(rows), nl=bool(rows) or not as_json)
+
+
+@app.command()
+def rotate(
+    key_id: KeyId,
+    file: FileOption = None,
+    store: StoreOption = "",
+    overlap: Annotated[str, typer.Option(help="How long the secret before stays good: 0s, 90m, 24h, 7d.")] = "24h",
+    pepper_file: PepperFile = None,
+    key_pepper: Pepper = "",
+) -> None:
+    """Give a key a new secret, and print it.
+
+    The secret before it stays good for a while, so that callers can change over.
+    """
+    from tidegate.identity.api_key import mint_key
+    from tidegate.identity.key_changes import rotated
+
+    with _told(file):
+        pepper = _pepper(pepper_file, key_pepper)
+        span = _span("--overlap", overlap)
+        key, _, digest = mint_key(pepper, key_id=key_id)
+        until = datetime.now(UTC).replace(microsecond=0) + span if span else None
+        _with_register(
+            file, store, lambda register: register.change(key_id, lambda e: rotated(e, digest, overlap_until=until))
+        )
+    _show(
+        key,
+        f"key {key_id} has a new secret; the one before {f'is good until {until.isoformat()}' if until else 'is dead'}",
+    )
+
+
+@app.command()
+def revoke(key_id: KeyId, file: FileOption = None, store: StoreOption = "") -> None:
+    """End a key for good. Every replica refuses it within 2 seconds."""
+    from tidegate.identity.key_changes import revoked
+
+    with _told(file):
+        now = datetime.now(UTC).timestamp()
+        _with_register(file, store, lambda register: register.change(key_id, lambda entry: revoked(entry, now=now)))
+    typer.echo(f"revoked key {key_id}", err=True)
+
+
+@app.command()
+def expire(
+    key_id: KeyId,
+    file: FileOption = None,
+    store: StoreOption = "",
+    at: Annotated[str, typer.Option(help="When: ISO 8601 with a zone, like 2030-01-01T00:00:00Z.")] = "",
+    after: Annotated[str, typer.Option(help="Or in how long: 90m, 24h, 30d.")] = "",
+    never: Annotated[bool, typer.Option("--never", help="Or not at all.")] = False,
+) -> None:
+    """Set when a key ends, or that it does not."""
+    from tidegate.identity.key_changes import expiring
+
+    with _told(file):
+        if sum((bool(at), bool(after), never)) != 1:
+            raise SettingsError("give exactly one of --at, --after and --never")
+        end = _moment("--at", at) if at else None
+        if after:
+            end = datetime.now(UTC).replace(microsecond=0) + _span("--after", after)
+        _with_register(file, store, lambda register: register.change(key_id, lambda entry: expiring(entry, end)))
+    typer.echo(f"key {key_id} {f'is good until {end.isoformat()}' if end else 'has no end'}", err=True)
+
+
+@contextmanager
+def _told(file: Path | None) -> Iterator[None]:
+    """What goes wrong in the block is said in one line a fault, with exit status 2."""
+    from pydantic import ValidationError
+
+    from tidegate.identity.key_changes import KeyChangeRefused
+
+    try:
+        yield
+    except ValidationError as failure:
+        faults = failure.errors(include_url=False, include_input=False, include_context=False)
+        text = "\n".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
     except OSError as failure:
-        typer.echo(f"{failure.filename or file}: {failure.strerror}", err=True)
-        raise typer.Exit(2) from None
-    except (TidegateError, UnicodeDecodeError) as failure:
-        typer.echo(str(failure), err=True)
-        raise typer.Exit(2) from None
-    typer.echo(f"added key {key_id} to {file}; the key below is not stored anywhere and is shown only now", err=True)
+        text = f"{failure.filename or file}: {failure.strerror}"
+    except (TidegateError, KeyChangeRefused, ValueError) as failure:
+        text = str(failure)
+    else:
+        return
+    typer.echo(text, err=True)
+    raise typer.Exit(2)
+
+
+def _with_register(file: Path | None, store: str, work: Callable[[KeyRegister], Awaitable[T]]) -> T:
+    from tidegate.admission.open import MEMORY, check_url
+    from tidegate.identity.key_register import FileRegister, StoreRegister
+    from tidegate.identity.key_store import RedisKeys
+
+    if file is None and not store:
+        raise SettingsError("where the keys are is needed: give --file or --store")
+    if store:
+        try:
+            check_url(store)
+        except ValueError as error:
+            raise SettingsError(f"--store: {error}") from None
+        if store == MEMORY:
+            raise SettingsError(f"--store: {MEMORY} keeps nothing that another process could read")
+
+    async def run() -> T:
+        register: KeyRegister = FileRegister(file) if file is not None else StoreRegister(RedisKeys(store))
+        try:
+            return await work(register)
+        finally:
+            await register.close()
+
+    return asyncio.run(run())
+
+
+async def _uses(store: str) -> dict[str, Use]:
+    from tidegate.identity.key_store import RedisKeys
+
+    kept = RedisKeys(store)
+    try:
+        return await kept.uses()
+    finally:
+        await kept.close()
+
+
+def _show(key: str, what: str) -> None:
+    typer.echo(f"{what}; the key below is not stored anywhere and is shown only now", err=True)
     typer.echo(key)
 
 
-def _is_moment(text: str) -> bool:
+def _pepper(file: Path | None, value: str) -> bytes:
+    pepper = read_pepper(file, value)
+    if not pepper:
+        raise SettingsError("a pepper is needed: give --pepper-file, or set TIDEGATE_KEY_PEPPER")
+    return pepper
+
+
+def _moment(flag: str, text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).tzinfo is not None
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        return False
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise SettingsError(f"{flag}: '{text}' is not ISO 8601 with a zone, like 2030-01-01T00:00:00Z")
+    return moment
+
+
+def _span(flag: str, text: str) -> timedelta:
+    from tidegate.policy.durations import parse_duration
+
+    try:
+        return timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{flag}: {error}") from None

@@ -53,7 +53,9 @@ def _summary(policy: Policy) -> str:
         _count(len(policy.tiers), "tier"),
         _count(len(policy.rulesets), "ruleset"),
     )
-    return f"version {policy.version}, {', '.join(counts)}"
+    anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]
+    said = f", no credential needed at {', '.join(anonymous)}" if anonymous else ""
+    return f"version {policy.version}, {', '.join(counts)}{said}"
 
 
 def _count(number: int, word: str) -> str:

@@ -35,6 +35,7 @@ class EnvoyConfig:
     `max_request_bytes` is how long a request body may be that a decision has to read; `priced` names the endpoints
     where it has to because a limit is priced in bytes, tokens or money, `settled` those where Process sees the request
     because a limit holds something until the exchange is over, and `asking` those of them where it may ask for usage.
+    `forwarded_certificates` lets X-Forwarded-Client-Cert in, for tidegate to judge.
     """
 
     listen: Address
@@ -50,6 +51,7 @@ class EnvoyConfig:
     max_request_bytes: int = 4 * 1024 * 1024
     identity_header_prefix: str = "x-tidegate-"
     trusted_hops: int = 0
+    forwarded_certificates: bool = False
     check_timeout: float = 2.0
     message_timeout: float = 1.0
     idle_timeout: float = 300.0
@@ -72,6 +74,7 @@ class EnvoyConfig:
             asking=frozenset(endpoint.name for endpoint in policy.endpoints if _asks(policy, endpoint)),
             identity_header_prefix=policy.identity_header_prefix,
             trusted_hops=policy.trusted_hops,
+            forwarded_certificates=bool(policy.xfcc_from),
             **settings,
         )
 
@@ -127,6 +130,8 @@ class EnvoyConfig:
         }
         return {
             "stat_prefix": "edge",
+            # X-Forwarded-Client-Cert: only of a client with a certificate of its own, and only where it is asked for.
+            "forward_client_cert_details": "FORWARD_ONLY" if self.forwarded_certificates else "SANITIZE",
             "use_remote_address": True,
             "xff_num_trusted_hops": self.trusted_hops,
             # One reading of a path, for Envoy, tidegate and the model.

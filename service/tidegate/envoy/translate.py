@@ -64,6 +64,7 @@ def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> t
         headers=headers,
         client_ip=source.address.socket_address.address,
         peer=source.principal,
+        peer_certificate=source.certificate,
         body=body,
         body_state=state,
         trusted_hops=trusted_hops,

@@ -1,8 +1,22 @@
-"""The identify phase: API keys and bearer tokens, one module a method."""
+"""The identify phase: API keys, signed tokens and opaque tokens, one module a method."""
 
 from tidegate.identity.api_key import KeyRecord, KeyStore, mint_key
 from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.identifier import Identifier
+from tidegate.identity.introspection import Introspector
 from tidegate.identity.jwks import KeySets
+from tidegate.identity.key_feed import KeyFeed, KeyUses
+from tidegate.identity.key_store import RedisKeys
 
-__all__ = ["BearerVerifier", "Identifier", "KeyRecord", "KeySets", "KeyStore", "mint_key"]
+__all__ = [
+    "BearerVerifier",
+    "Identifier",
+    "Introspector",
+    "KeyFeed",
+    "KeyRecord",
+    "KeySets",
+    "KeyStore",
+    "KeyUses",
+    "RedisKeys",
+    "mint_key",
+]

@@ -10,8 +10,8 @@ import base64
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
@@ -33,21 +33,28 @@ _CREDENTIAL = re.compile(rf"tg_({ID_PATTERN})_([A-Za-z0-9_-]{{43}})")
 class KeyRecord:
     """One key, ready to be proved. `identity` is what a caller who proves it becomes.
 
-    `digests` always has two members, the live hashes filled up with noise, so that every proof costs the same.
+    `digests` always has two members, the live hashes filled up with noise, so that every proof costs the same. Where a
+    rotation set a time for it, the first ends at `overlap_until` (Unix seconds).
     """
 
     identity: Identity
     digests: tuple[bytes, bytes] = field(repr=False)
     expires_at: float | None = None
+    overlap_until: float | None = None
+    revoked: bool = False
 
 
 class KeyStore:
-    """All keys of one key file at one time. Immutable: a reload makes a new store and swaps it in."""
+    """All keys at one time. Immutable: a change makes a new store and swaps it in.
 
-    def __init__(self, records: Mapping[str, KeyRecord], *, pepper: bytes) -> None:
+    With `unavailable`, the keys are elsewhere and cannot be had: it says why, and every key is answered 503.
+    """
+
+    def __init__(self, records: Mapping[str, KeyRecord], *, pepper: bytes, unavailable: str = "") -> None:
         self._records = MappingProxyType(dict(records))
         self._pepper = pepper
-        self._nobody = _record(Identity("", "", "", "api_key"), (), None)
+        self._unavailable = unavailable
+        self._nobody = _filled(Identity("", "", "", "api_key"), ())
 
     @classmethod
     def load(cls, path: Path | None, *, pepper: bytes) -> KeyStore:
@@ -62,6 +69,18 @@ class KeyStore:
         except ValueError as failure:
             raise PolicyError((Problem(str(path), 0, "", str(failure)),)) from None
         return cls({entry.id: _record_of(entry) for entry in key_file.read(path)}, pepper=pepper)
+
+    @classmethod
+    def of(cls, entries: Iterable[KeyEntry], *, pepper: bytes) -> KeyStore:
+        """The store of these entries."""
+        return cls({entry.id: _record_of(entry) for entry in entries}, pepper=pepper)
+
+    def with_changes(self, entries: Iterable[KeyEntry], gone: Collection[str] = ()) -> KeyStore:
+        """A new store in which these entries are new, or stand in the place of those with their ids."""
+        records = {**self._records, **{entry.id: _record_of(entry) for entry in entries}}
+        for key_id in gone:
+            records.pop(key_id, None)
+        return KeyStore(records, pepper=self._pepper)
 
     def with_file(self, path: Path | None) -> KeyStore:
         """A new store of the file as it is now, under the same pepper. Raises PolicyError; this store stays good."""
@@ -87,13 +106,17 @@ class KeyStore:
         record = self._nobody if known is None else known
         digest = keyed_hash(self._pepper, secret.encode("ascii"))
         first, second = record.digests
-        good = hmac.compare_digest(digest, first) | hmac.compare_digest(digest, second)
+        older, newer = hmac.compare_digest(digest, first), hmac.compare_digest(digest, second)
         if known is None:
-            return refusals.invalid("key_unknown")
-        if not good:
+            return refusals.unavailable(self._unavailable) if self._unavailable else refusals.invalid("key_unknown")
+        if not (older or newer):
             return refusals.invalid("key_secret")
+        if known.revoked:
+            return refusals.invalid("key_revoked")
         if known.expires_at is not None and now >= known.expires_at:
             return refusals.expired("key_expired")
+        if known.overlap_until is not None and not newer and now >= known.overlap_until:
+            return refusals.expired("key_rotated")
         return known.identity
 
 
@@ -137,10 +160,16 @@ def _record_of(entry: KeyEntry) -> KeyRecord:
         credential=entry.id,
         expires_at=entry.expires_at,
         client_id=entry.id,
+        endpoints=None if entry.endpoints is None else frozenset(entry.endpoints),
     )
-    return _record(identity, entry.digests, entry.expires_at)
+    return replace(
+        _filled(identity, entry.digests),
+        expires_at=entry.expires_at,
+        overlap_until=entry.overlap_ends_at,
+        revoked=entry.revoked is not None,
+    )
 
 
-def _record(identity: Identity, live: tuple[bytes, ...], expires_at: float | None) -> KeyRecord:
+def _filled(identity: Identity, live: tuple[bytes, ...]) -> KeyRecord:
     first, second, *_ = (*live, secrets.token_bytes(32), secrets.token_bytes(32))
-    return KeyRecord(identity, (first, second), expires_at)
+    return KeyRecord(identity, (first, second))

@@ -7,6 +7,7 @@ signed, and the signature.
 
 from __future__ import annotations
 
+import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,22 +23,27 @@ from jose.backends.base import Key
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity import claims, refusals
+from tidegate.identity.claims import SignedBy
 from tidegate.identity.jwks import KeySets
 from tidegate.identity.keyset import ALGORITHMS, KeySet, PublicKey
 from tidegate.identity.token import MAX_LENGTH, Token, TokenRejected, parse
 from tidegate.model import Deny, Identity
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled import Issuer, SharedSecret
 
+_MACS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _HASHES: Final = {"PS256": hashes.SHA256(), "PS384": hashes.SHA384(), "PS512": hashes.SHA512()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """A token that passed, and what it hangs on: it is forgotten when `keys` is no longer the issuer's set."""
+    """A token that passed, and what it hangs on: it is forgotten when `keys` is no longer the issuer's set.
+
+    `keys` is None for a shared secret: it changes with the policy only, and so does the issuer.
+    """
 
     identity: Identity
-    issuer: Issuer
-    keys: KeySet
+    issuer: SignedBy
+    keys: KeySet | None
     expires: float  # Unix seconds
 
 
@@ -54,11 +60,11 @@ class BearerVerifier:
         self._cache_size = cache_size
         self._verified: OrderedDict[tuple[bytes, str], _Verified] = OrderedDict()
 
-    async def verify(self, token: str, issuers: tuple[Issuer, ...], *, policy_version: str) -> Identity | Deny:
+    async def verify(self, token: str, issuers: tuple[SignedBy, ...], *, policy_version: str) -> Identity | Deny:
         """The identity that `token` proves to one of `issuers`, or the refusal.
 
         401 for a bad or expired token, 403 for a good one whose claims give no tenant or tier, 503 when its issuer's
-        keys cannot be had. `policy_version` must change whenever `issuers` does.
+        keys cannot be had. `policy_version` must change whenever `issuers` does, but for shared secrets.
         """
         try:
             if len(token) > MAX_LENGTH:  # before hashing it
@@ -66,7 +72,7 @@ class BearerVerifier:
             digest = (sha256(token.encode("utf-8", "surrogatepass")).digest(), policy_version)
             remembered = self._verified.get(digest)
             if remembered is not None:
-                if await self._stands(remembered):
+                if await self._stands(remembered, issuers):
                     if digest in self._verified:  # another task may have pushed it out while this one waited
                         self._verified.move_to_end(digest)
                     return remembered.identity
@@ -84,15 +90,22 @@ class BearerVerifier:
             # Rule 10: the bytes are a stranger's and the library below is permissive; whatever breaks, it is a refusal.
             return refusals.invalid(f"unexpected_{type(failure).__name__}")
 
-    async def _stands(self, verified: _Verified) -> bool:
+    async def _stands(self, verified: _Verified, issuers: tuple[SignedBy, ...]) -> bool:
         """Whether a remembered token is as good as on the day it was verified."""
-        keys = self._key_sets.fresh(verified.issuer)
-        if keys is None:
-            keys = await self._key_sets.get(verified.issuer)
-        return keys is verified.keys and self._clock.now() < verified.expires
+        issuer = verified.issuer
+        if isinstance(issuer, SharedSecret):
+            current = any(issuer is known for known in issuers)
+        else:
+            keys = self._key_sets.fresh(issuer)
+            if keys is None:
+                keys = await self._key_sets.get(issuer)
+            current = keys is verified.keys
+        return current and self._clock.now() < verified.expires
 
-    async def _verify(self, token: Token, issuers: tuple[Issuer, ...]) -> _Verified:
+    async def _verify(self, token: Token, issuers: tuple[SignedBy, ...]) -> _Verified:
         issuer = claims.issuer_of(token, issuers)
+        if isinstance(issuer, SharedSecret):
+            return self._verify_shared(token, issuer)
         if token.alg not in issuer.algorithms or token.alg not in ALGORITHMS:
             raise TokenRejected("alg_not_allowed")
         keys, key = await self._key(token, issuer)
@@ -100,8 +113,17 @@ class BearerVerifier:
             raise TokenRejected("signature")
         # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
         expires = claims.check(token, issuer, now=self._clock.now())
-        identity = claims.map_identity(token, issuer, key_id=key.kid, expires=expires)
+        identity = _mapped(token, issuer, key.kid, expires)
         return _Verified(identity, issuer, keys, expires)
+
+    def _verify_shared(self, token: Token, issuer: SharedSecret) -> _Verified:
+        if token.alg != issuer.algorithm or token.alg not in _MACS:
+            raise TokenRejected("alg_not_allowed")
+        if not hmac.compare_digest(hmac.digest(issuer.secret, token.signed, _MACS[token.alg]), token.signature):
+            raise TokenRejected("signature")
+        expires = claims.check(token, issuer, now=self._clock.now())
+        identity = _mapped(token, issuer, issuer.name, expires)
+        return _Verified(identity, issuer, None, expires)
 
     async def _key(self, token: Token, issuer: Issuer) -> tuple[KeySet, PublicKey]:
         keys = await self._key_sets.get(issuer)
@@ -119,6 +141,10 @@ class BearerVerifier:
             self._verified[digest] = verified
             while len(self._verified) > self._cache_size:
                 self._verified.popitem(last=False)
+
+
+def _mapped(token: Token, issuer: SignedBy, key_id: str, expires: float) -> Identity:
+    return claims.map_identity(token.claims, issuer.claims, method="jwt", credential=key_id, expires=expires)
 
 
 class _PssKey(Key):  # type: ignore[misc]  # jose ships no types

@@ -1,6 +1,7 @@
 """What a token claims: the registered claims checked strictly (RFC 7519, RFC 8725, RFC 9068), the rest mapped. Pure.
 
-`check` judges, `map_identity` translates. Both read claims only after the signature over them was verified.
+`check` and `check_answer` judge, `map_identity` translates. They read claims only after the signature over them was
+verified, or as the issuer itself gives them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from typing import Any, Final, TypeGuard
 
 from tidegate.identity.token import Token, TokenRejected
 from tidegate.model import Identity
-from tidegate.policy.compiled import ClaimMap, Issuer
+from tidegate.policy.compiled import ClaimMap, Introspection, Issuer, SharedSecret
 
 _MAX_LEEWAY: Final = 60.0
 _MAX_NAME: Final = 255  # characters: RFC 9068 and OpenID Connect Core section 2 bound `sub` so
 _MAX_LIST: Final = 256
 _LATEST: Final = 253_402_300_799.0  # the last second of the year 9999
 _ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash"})
+_ACCESS_TOKENS: Final = frozenset({"bearer", "dpop", "access_token"})
+_TOKEN_USES: Final = ("type", "token_type")  # Flask-JWT-Extended, djangorestframework-simplejwt
 _ABSENT: Final = object()
+
+SignedBy = Issuer | SharedSecret
+TokenIssuer = Issuer | SharedSecret | Introspection
 
 
 class ClaimsUnmapped(Exception):
@@ -30,19 +36,22 @@ class ClaimsUnmapped(Exception):
         self.reason = reason
 
 
-def issuer_of(token: Token, issuers: tuple[Issuer, ...]) -> Issuer:
-    """The configured issuer that the token names, exactly. Unverified: it only chooses whose keys are tried."""
-    named = token.claims.get("iss")
-    if not isinstance(named, str) or not named:
+def issuer_of(token: Token, issuers: tuple[SignedBy, ...]) -> SignedBy:
+    """The configured issuer that the token names, exactly. Unverified: it only chooses whose keys are tried.
+
+    A token that names none belongs to the shared secret whose tokens do not, where there is one.
+    """
+    named = token.claims.get("iss", "")
+    if not isinstance(named, str) or (not named and "iss" in token.claims):
         raise TokenRejected("iss")
     for issuer in issuers:
         if issuer.issuer == named:
             return issuer
-    raise TokenRejected("issuer_unknown")
+    raise TokenRejected("issuer_unknown" if named else "iss")
 
 
-def check(token: Token, issuer: Issuer, *, now: float) -> float:
-    """Judge the registered claims at `now` (Unix seconds) and return `exp` (Unix seconds).
+def check(token: Token, issuer: SignedBy, *, now: float) -> float:
+    """Judge the registered claims of a signed token at `now` (Unix seconds) and return `exp` (Unix seconds).
 
     The token is good while now < exp + leeway. Raises TokenRejected.
     """
@@ -51,51 +60,90 @@ def check(token: Token, issuer: Issuer, *, now: float) -> float:
         raise TokenRejected("typ")
     if token.typ != "at+jwt" and _ID_TOKEN_CLAIMS & claims.keys():
         raise TokenRejected("id_token")
-    if claims.get("iss") != issuer.issuer:
-        raise TokenRejected("iss")
-    if not _audiences(claims) & set(issuer.audiences):
-        raise TokenRejected("aud")
-    if not is_name(claims.get("sub")):
-        raise TokenRejected("sub")
-    leeway = min(max(issuer.leeway, 0.0), _MAX_LEEWAY)
+    if isinstance(issuer, SharedSecret) and any(claims.get(use, "access") != "access" for use in _TOKEN_USES):
+        raise TokenRejected("token_use")  # one secret signs refresh tokens as well
+    _check_parties(claims, issuer)
     expires = _moment(claims, "exp")
-    issued = _moment(claims, "iat") if "iat" in claims else None
-    if issued is not None and issued > now + leeway:
-        raise TokenRejected("iat_future")
-    if "nbf" in claims and _moment(claims, "nbf") > now + leeway:
-        raise TokenRejected("nbf_future")
+    issued = _check_begun(claims, issuer, now)
     lifetime = expires - (now if issued is None else issued)
     if lifetime > issuer.max_lifetime or (issued is not None and lifetime <= 0):
         raise TokenRejected("lifetime")
-    if now >= expires + leeway:
-        raise TokenRejected("expired", expired=True)
+    _check_ended(expires, issuer, now)
     return expires
 
 
-def map_identity(token: Token, issuer: Issuer, *, key_id: str, expires: float) -> Identity:
-    """The identity that the claims describe by the issuer's claim map. Raises ClaimsUnmapped.
+def check_answer(claims: Mapping[str, Any], issuer: Introspection, *, now: float) -> float:
+    """Judge an introspection endpoint's answer (RFC 7662 section 2.2); its `exp`, or infinity where it has none.
 
-    A claim that is absent gives way to the map's default; one that is there with a wrong type never does.
+    Nothing is taken on trust because the answer says active. Raises TokenRejected.
     """
-    claims, where = token.claims, issuer.claims
+    if claims.get("active") is not True:
+        raise TokenRejected("inactive")
+    for use in ("token_type", "typ"):  # the endpoint may well know refresh tokens, too
+        value = claims.get(use, "bearer")
+        if not isinstance(value, str) or value.lower() not in _ACCESS_TOKENS:
+            raise TokenRejected("token_use")
+    _check_parties(claims, issuer)
+    _check_begun(claims, issuer, now)
+    expires = _moment(claims, "exp") if "exp" in claims else math.inf
+    _check_ended(expires, issuer, now)
+    return expires
+
+
+def map_identity(
+    claims: Mapping[str, Any], where: ClaimMap, *, method: str, credential: str, expires: float
+) -> Identity:
+    """The identity that the claims describe by a claim map. Raises ClaimsUnmapped.
+
+    A claim that is absent gives way to the map's default; one that is there with a wrong type never does. `credential`
+    stands in for a `jti`; `expires` may be infinite.
+    """
     jti = claims.get("jti")
     return Identity(
-        subject=_name(claims, where.subject, "", "subject"),
+        subject=_name(claims, where.client if _is_clients(claims, where) else where.subject, "", "subject"),
         tenant=_name(claims, where.tenant, where.default_tenant, "tenant"),
         tier=_name(claims, where.tier, where.default_tier, "tier"),
-        method="jwt",
+        method=method,
         roles=_names(_at(claims, where.roles), where.default_roles, "roles"),
         scopes=_names(_scopes(claims, where), frozenset(), "scopes"),
         claims=_frozen(claims),
-        credential=jti if is_name(jti) else key_id,
-        expires_at=expires,
+        credential=jti if is_name(jti) else credential,
+        expires_at=None if math.isinf(expires) else expires,
         client_id=_client(claims),
+        audiences=frozenset(_audiences(claims) if "aud" in claims else ()),
     )
 
 
 def is_name(value: object) -> TypeGuard[str]:
     """Whether `value` may stand in logs, headers and limit keys: a short string of visible characters and spaces."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable() and value == value.strip()
+
+
+def _check_parties(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:
+    if claims.get("iss", "") != issuer.issuer:
+        raise TokenRejected("iss")
+    if ("aud" in claims or issuer.audiences) and not _audiences(claims) & set(issuer.audiences):
+        raise TokenRejected("aud")
+    if not is_name(claims.get("sub")) and not _is_clients(claims, issuer.claims):
+        raise TokenRejected("sub")
+
+
+def _check_begun(claims: Mapping[str, Any], issuer: TokenIssuer, now: float) -> float | None:
+    issued = _moment(claims, "iat") if "iat" in claims else None
+    if issued is not None and issued > now + _leeway(issuer):
+        raise TokenRejected("iat_future")
+    if "nbf" in claims and _moment(claims, "nbf") > now + _leeway(issuer):
+        raise TokenRejected("nbf_future")
+    return issued
+
+
+def _check_ended(expires: float, issuer: TokenIssuer, now: float) -> None:
+    if now >= expires + _leeway(issuer):
+        raise TokenRejected("expired", expired=True)
+
+
+def _leeway(issuer: TokenIssuer) -> float:
+    return min(max(issuer.leeway, 0.0), _MAX_LEEWAY)
 
 
 def _audiences(claims: Mapping[str, Any]) -> set[str]:
@@ -106,6 +154,11 @@ def _audiences(claims: Mapping[str, Any]) -> set[str]:
     if not all(isinstance(value, str) and value for value in values):
         raise TokenRejected("aud")
     return set(values)
+
+
+def _is_clients(claims: Mapping[str, Any], where: ClaimMap) -> bool:
+    """Whether a client got the token for itself (RFC 6749 section 4.4), at a provider that then names no `sub`."""
+    return "sub" not in claims and is_name(_at(claims, where.client))
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:

@@ -1,14 +1,14 @@
-"""Where an issuer's keys come from: the policy itself, or the issuer's `jwks_uri`, fetched and kept with care.
+"""Where an issuer's keys come from: the policy itself, or the issuer, which is asked with care (`provider`).
 
-One fetch at a time for each address, a time and a size cap, no redirects, no proxies or credentials from the
-environment. A set is used for `ttl` seconds, and while the provider fails for at most `max_age`. Keys rotate without a
-restart: a token with an unknown key id asks for a newer set, at most once in `min_interval` seconds.
+Their address is the policy's `jwks_uri`, or what the issuer's metadata names, read anew each time so that it may move.
+One fetch at a time for each address. A set is used for `ttl` seconds, and while the provider fails for at most
+`max_age`. Keys rotate without a restart: a token with an unknown key id asks for a newer set, at most once in
+`min_interval` seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,24 +16,19 @@ import httpx
 
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
+from tidegate.identity import discovery
 from tidegate.identity.keyset import MAX_KEYS, KeySet, key_set
-from tidegate.identity.strict_json import parse_object
+from tidegate.identity.provider import FAILURES, Provider, Unusable
 from tidegate.policy.compiled import Issuer
 
-_MAX_BYTES: Final = 1024 * 1024
-_MAX_DEPTH: Final = 8
 _MAX_STATIC: Final = 256  # compiled policies whose static keys are remembered, times their issuers
-# No compression: the size cap then bounds what is parsed, too.
-_HEADERS: Final = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
-
-
-class _Unusable(Exception):
-    """The provider answered with something that is no key set; the text goes to our own records."""
+_JWK_SET: Final = "application/jwk-set+json, application/json"
+_Place = tuple[bool, str]  # (discovered, its jwks_uri or issuer)
 
 
 @dataclass(slots=True)
 class _Source:
-    """What is known of one jwks_uri. Times are monotonic seconds; -inf stands for never."""
+    """What is known of the keys of one place. Times are monotonic seconds; -inf stands for never."""
 
     keys: KeySet | None = None
     fetched: float = float("-inf")
@@ -61,21 +56,20 @@ class KeySets:
         timeout: float = 2.0,
     ) -> None:
         self._clock = clock
-        self._client = client
-        self._owns_client = client is None
+        self._provider = Provider(client=client, timeout=timeout)
         self._ttl = ttl
         self._max_age = max_age
         self._min_interval = min_interval
         self._retry_interval = retry_interval
         self._timeout = timeout
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[_Place, _Source] = {}
         self._static: dict[int, tuple[Issuer, KeySet]] = {}
 
     def fresh(self, issuer: Issuer) -> KeySet | None:
         """The issuer's keys when they are at hand and younger than `ttl`; never waits."""
-        if not issuer.jwks_uri:
+        if not (issuer.jwks_uri or issuer.discover):
             return self._static_keys(issuer)
-        source = self._sources.get(issuer.jwks_uri)
+        source = self._sources.get(_place(issuer))
         if source is None or self._clock.monotonic() - source.fetched >= self._ttl:
             return None
         return source.keys
@@ -85,9 +79,9 @@ class KeySets:
         keys = self.fresh(issuer)
         if keys is not None:
             return keys
-        source = self._sources.setdefault(issuer.jwks_uri, _Source())
+        source = self._sources.setdefault(_place(issuer), _Source())
         if not source.failure or self._clock.monotonic() - source.tried >= self._retry_interval:
-            self._start(issuer.jwks_uri, source)
+            self._start(issuer, source)
         bridged = bool(source.failure) and self._usable(source)  # in an outage nobody waits for the next attempt
         if source.fetch is not None and not bridged:
             await asyncio.shield(source.fetch)
@@ -100,11 +94,11 @@ class KeySets:
 
         Raises IdentityProviderUnavailable when the last attempt failed: whether the key exists cannot be told.
         """
-        source = self._sources.get(issuer.jwks_uri)
+        source = self._sources.get(_place(issuer))
         if source is None:  # static keys never change
             return None
         if self._clock.monotonic() - source.tried >= self._min_interval:
-            self._start(issuer.jwks_uri, source)
+            self._start(issuer, source)
         attempt = source.fetch
         if attempt is not None:
             await asyncio.shield(attempt)
@@ -118,9 +112,7 @@ class KeySets:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if self._client is not None and self._owns_client:
-            await self._client.aclose()
-            self._client = None
+        await self._provider.aclose()
 
     def _static_keys(self, issuer: Issuer) -> KeySet:
         known = self._static.get(id(issuer))
@@ -135,24 +127,23 @@ class KeySets:
     def _usable(self, source: _Source) -> bool:
         return source.keys is not None and self._clock.monotonic() - source.fetched <= self._max_age
 
-    def _start(self, uri: str, source: _Source) -> None:
+    def _start(self, issuer: Issuer, source: _Source) -> None:
         """Make sure that one fetch runs. It is a task of its own: a caller that gives up does not stop it."""
         if source.fetch is None:
-            source.fetch = asyncio.create_task(self._refresh(uri, source), name=f"jwks {uri}")
+            source.fetch = asyncio.create_task(self._refresh(issuer, source), name=f"keys of {issuer.name}")
 
-    async def _refresh(self, uri: str, source: _Source) -> None:
+    async def _refresh(self, issuer: Issuer, source: _Source) -> None:
         source.tried = self._clock.monotonic()
         try:
-            _refuse_unsafe(uri)
-            if self._client is None:  # loads the CA certificates, which is not the provider's time
-                self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+            self._provider.open()
             async with asyncio.timeout(self._timeout):
-                keys = key_set(await self._download(self._client, uri))
+                uri = issuer.jwks_uri or await discovery.jwks_uri(self._provider, issuer.issuer)
+                keys = key_set(await self._download(uri))
             source.fetched = self._clock.monotonic()
             source.failure = ""
             if keys != source.keys:  # the same object for the same keys, so that verified tokens stay verified
                 source.keys = keys
-        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError, _Unusable) as failure:
+        except FAILURES as failure:
             source.failure = f"{type(failure).__name__}: {failure}"
         except BaseException as failure:
             source.failure = f"stopped: {type(failure).__name__}"
@@ -160,38 +151,13 @@ class KeySets:
         finally:
             source.fetch = None
 
-    async def _download(self, client: httpx.AsyncClient, uri: str) -> list[object]:
+    async def _download(self, uri: str) -> list[object]:
         """The `keys` of the JWK Set document at `uri`."""
-        ask = client.stream("GET", uri, headers=_HEADERS, follow_redirects=False, timeout=self._timeout)
-        async with ask as response:
-            if response.status_code != 200:
-                raise _Unusable(f"status {response.status_code}")
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise _Unusable("compressed")
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    raise _Unusable("too large")
-        keys = parse_object(bytes(body), max_depth=_MAX_DEPTH).get("keys")
+        keys = (await self._provider.get(uri, accept=_JWK_SET)).get("keys")
         if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-            raise _Unusable("not a JWK set of at most 100 keys")
+            raise Unusable(f"not a JWK set of at most {MAX_KEYS} keys")
         return keys
 
 
-def _refuse_unsafe(uri: str) -> None:
-    """Keys over plain HTTP are anybody's keys: only a loopback host may serve them so."""
-    url = httpx.URL(uri)
-    if url.userinfo or not url.host:
-        raise _Unusable("address")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
-        raise _Unusable("not https")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _place(issuer: Issuer) -> _Place:
+    return issuer.discover, issuer.jwks_uri or issuer.issuer

@@ -4,14 +4,22 @@
 version: 1
 keys:
   - id: acme0prod0001
-    hash: blake2b:9f2c…          # of the secret, under the pepper; `hashes: [old, new]` while rotating
+    hash: blake2b:9f2c…          # of the secret, under the pepper
     subject: svc-batch
     tenant: acme
     tier: premium
     roles: [analyst]
     scopes: [chat]
+    endpoints: [chat]            # optional: good for these only
     expires: 2030-01-01T00:00:00Z    # optional
+  - id: acme0prod0002
+    hashes: [blake2b:51aa…, blake2b:c07e…]    # while rotating: old, new
+    overlap_until: 2029-06-01T00:00:00Z       # optional: when the old one ends
+    revoked: 2029-07-01T00:00:00Z             # optional: from then on, whatever the clock says, it opens nothing
+    …
 ```
+
+The same record, as JSON, is what a key is in a store.
 """
 
 from __future__ import annotations
@@ -62,12 +70,17 @@ class KeyEntry(BaseModel):
     tier: _Name
     roles: list[_Name] = []
     scopes: list[_Name] = []
+    endpoints: Annotated[list[_Name], Field(min_length=1)] | None = None
     expires: _Moment | None = None
+    overlap_until: _Moment | None = None
+    revoked: _Moment | None = None
 
     @model_validator(mode="after")
-    def _one_way_of_hashes(self) -> KeyEntry:
+    def _sound_hashes(self) -> KeyEntry:
         if (self.hash is None) == (self.hashes is None):
             raise ValueError("give either hash, or hashes with one or two of them")
+        if self.overlap_until is not None and len(self.hashes or ()) != 2:
+            raise ValueError("overlap_until is when the first of two hashes ends")
         return self
 
     @property
@@ -80,6 +93,15 @@ class KeyEntry(BaseModel):
     def expires_at(self) -> float | None:
         """Unix seconds, None for never."""
         return None if self.expires is None else self.expires.timestamp()
+
+    @property
+    def overlap_ends_at(self) -> float | None:
+        """When the first of two hashes ends, Unix seconds; None for never."""
+        return None if self.overlap_until is None else self.overlap_until.timestamp()
+
+    def record(self) -> dict[str, Any]:
+        """The entry in plain values, as files and stores hold it; what has its default is left out."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
 class _KeyFile(BaseModel):

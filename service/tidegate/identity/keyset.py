@@ -70,8 +70,8 @@ class KeySet:
 
 
 def key_set(documents: Iterable[Any]) -> KeySet:
-    """The usable keys among the members of a JWK Set's `keys`; unusable ones are left out."""
-    return KeySet(tuple(key for key in map(public_key, documents) if key is not None))
+    """The usable keys among the members of a JWK Set's `keys`, each once; unusable ones are left out."""
+    return KeySet(tuple(dict.fromkeys(key for key in map(public_key, documents) if key is not None)))
 
 
 def public_key(jwk: Any) -> PublicKey | None:

@@ -14,23 +14,29 @@ from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, limits, prices, schema
+from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
+from tidegate.policy.workloads import Workload, Workloads
 
 VERSION_LENGTH = 12
 
 
-def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, KeySet], base: Path) -> compiled.Policy:
-    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`."""
+def compile_policy(
+    document: schema.Document, data: Any, keysets: Mapping[str, KeySet], secrets: Mapping[str, bytes], base: Path
+) -> compiled.Policy:
+    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer.
+
+    Secrets are no part of the version, which is published.
+    """
     platform = document.platform
-    keys = platform.identity.api_keys
+    keys, opaque = platform.identity.api_keys, platform.identity.introspection
     classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
         version=_version(data, keysets),
-        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file),
+        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
         issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
         floor_limits=_limits("platform", platform.floor.limits, currency),
@@ -51,6 +57,10 @@ def compile_policy(document: schema.Document, data: Any, keysets: Mapping[str, K
         prices=compiled.Prices() if document.prices is None else _prices(document.prices),
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
+        shared_secrets=tuple(_shared(issuer, secrets) for issuer in platform.identity.shared_secrets),
+        introspection=None if opaque is None else _introspection(opaque, secrets),
+        workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
+        xfcc_from=frozenset(platform.identity.xfcc_from),
     )
 
 
@@ -94,8 +104,7 @@ def _price(price: prices.ModelPrice) -> Price:
     return Price(price.prompt, price.completion, read, write, price.request)
 
 
-def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
-    claims, defaults = issuer.claims, issuer.claims.defaults
+def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
     return compiled.Issuer(
         name=issuer.name,
         issuer=issuer.issuer,
@@ -103,19 +112,65 @@ def _issuer(issuer: schema.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Is
         algorithms=tuple(issuer.algorithms),
         jwks_uri=issuer.jwks_uri or "",
         jwks=keysets[issuer.jwks_file].keys if issuer.jwks_file is not None else (),
+        discover=issuer.discover,
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
-        claims=compiled.ClaimMap(
-            subject=claims.subject,
-            tenant=claims.tenant or (),
-            tier=claims.tier or (),
-            roles=claims.roles or (),
-            scopes=claims.scopes,
-            default_tenant=defaults.tenant or "",
-            default_tier=defaults.tier or "",
-            default_roles=frozenset(defaults.roles),
-        ),
+        claims=_claims(issuer.claims),
+    )
+
+
+def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> compiled.SharedSecret:
+    return compiled.SharedSecret(
+        name=issuer.name,
+        secret=secrets[issuer.name],
+        issuer=issuer.issuer or "",
+        audiences=tuple(issuer.audiences),
+        algorithm=issuer.algorithm,
+        leeway=issuer.leeway,
+        max_lifetime=issuer.max_lifetime,
+        claims=_claims(issuer.claims),
+    )
+
+
+def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, bytes]) -> compiled.Introspection:
+    return compiled.Introspection(
+        name=endpoint.name,
+        url=endpoint.url,
+        client_id=endpoint.client_id,
+        client_secret=secrets[endpoint.name].decode("ascii"),
+        client_auth=endpoint.client_auth,
+        issuer=endpoint.issuer or "",
+        audiences=tuple(endpoint.audiences),
+        cache=endpoint.cache,
+        leeway=endpoint.leeway,
+        claims=_claims(endpoint.claims),
+    )
+
+
+def _workload(workload: credentials.Workload) -> Workload:
+    return Workload(
+        id=workload.id,
+        tenant=workload.tenant,
+        tier=workload.tier,
+        subject=workload.subject or "",
+        roles=frozenset(workload.roles),
+        scopes=frozenset(workload.scopes),
+        endpoints=None if workload.endpoints is None else frozenset(workload.endpoints),
+    )
+
+
+def _claims(claims: credentials.Claims) -> compiled.ClaimMap:
+    return compiled.ClaimMap(
+        subject=claims.subject,
+        client=claims.client or (),
+        tenant=claims.tenant or (),
+        tier=claims.tier or (),
+        roles=claims.roles or (),
+        scopes=claims.scopes,
+        default_tenant=claims.defaults.tenant or "",
+        default_tier=claims.defaults.tier or "",
+        default_roles=frozenset(claims.defaults.roles),
     )
 
 
@@ -156,7 +211,9 @@ def _endpoint(
         path=match.path,
         methods=frozenset(match.methods),
         model=None if endpoint.model is None else _model(endpoint.model),
+        anonymous=endpoint.anonymous.tier if endpoint.anonymous else "",
         scopes=frozenset(endpoint.scopes),
+        audiences=frozenset(endpoint.audiences),
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),

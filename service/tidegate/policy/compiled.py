@@ -12,21 +12,29 @@ from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.model import Limit, Price
 from tidegate.policy.routes import Routes
+from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file with them."""
+    """Where API keys come in (`header`, lower-case; "authorization" means the Bearer scheme) and the file with them.
+
+    Without a file they are in the store.
+    """
 
     header: str
-    file: Path
+    file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimMap:
-    """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped."""
+    """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped.
+
+    `client` names who calls where a token has no `sub`: a client that got it with its own credentials.
+    """
 
     subject: tuple[str, ...] = ("sub",)
+    client: tuple[str, ...] = ()
     tenant: tuple[str, ...] = ()
     tier: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
@@ -38,7 +46,7 @@ class ClaimMap:
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """A trusted token issuer. Exactly one of `jwks_uri` and `jwks` (the static JWK set's keys) is given.
+    """A trusted token issuer. Its keys are at `jwks_uri`, or in `jwks` (a static JWK set), or `discover`ed.
 
     `leeway` and `max_lifetime` are seconds; `types` are the accepted `typ` header values, lower-case, without the
     "application/" prefix, "" meaning that `typ` may be absent.
@@ -50,9 +58,47 @@ class Issuer:
     algorithms: tuple[str, ...]
     jwks_uri: str = ""
     jwks: tuple[Mapping[str, Any], ...] = ()
+    discover: bool = False
     leeway: float = 30.0
     max_lifetime: float = 86_400.0
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
+    claims: ClaimMap = ClaimMap()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedSecret:
+    """A trusted issuer that signs with a secret which it shares with us: whoever holds it can make tokens.
+
+    `issuer` "" means that its tokens have no `iss`, and no `audiences` that they have no `aud`.
+    """
+
+    name: str
+    secret: bytes = field(repr=False)
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    algorithm: str = "HS256"
+    leeway: float = 30.0
+    max_lifetime: float = 86_400.0
+    types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
+    claims: ClaimMap = ClaimMap()
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """An endpoint that says what an opaque token is worth (RFC 7662), and how we prove to it who asks.
+
+    `cache` is how long an answer is used, seconds. `issuer` and `audiences` are as of SharedSecret.
+    """
+
+    name: str
+    url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    client_auth: Literal["basic", "post"] = "basic"
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    cache: float = 2.0
+    leeway: float = 30.0
     claims: ClaimMap = ClaimMap()
 
 
@@ -116,9 +162,10 @@ class Endpoint:
     """A model-serving endpoint under policy.
 
     `hosts` are exact lower-case names, or {"*"}; `path` is an exact path, or a template: `{name}` matches one
-    segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it.
-    `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy order. `request_body` is true when a decision
-    needs the body. `errors` is the shape of error bodies. `max_response` caps what must be held whole, bytes.
+    segment, a final `**` the rest. `shared_with` are the tenants beside the owner that may be granted it. A token must
+    be for one of `audiences`, if there are any. `rulesets` is floor ∪ classification ∪ the endpoint's own, in policy
+    order. `request_body` is true when a decision needs the body. `errors` is the shape of error bodies. `max_response`
+    caps what must be held whole, bytes. `anonymous` is the tier of callers without a credential, "" for none of them.
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs.
@@ -131,6 +178,7 @@ class Endpoint:
     methods: frozenset[str]
     model: ModelRule | None = None
     scopes: frozenset[str] = frozenset()
+    audiences: frozenset[str] = frozenset()
     shared_with: frozenset[str] = frozenset()
     classification: str = ""
     rulesets: tuple[str, ...] = ()
@@ -138,7 +186,7 @@ class Endpoint:
     errors: Literal["openai", "problem"] = "problem"
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
-    public: bool = False
+    anonymous: str = ""
     capacity: Capacity | None = None
     scope: str = field(init=False, repr=False, compare=False)
 
@@ -175,10 +223,12 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    The last four fields are derived from the others when the policy is made, so that a decision only looks up:
-    `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪
-    the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits` those
-    of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier and tenant, subject.
+    The last six fields are derived from the others when the policy is made, so that a decision only looks up:
+    `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
+    included; `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪
+    tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
+    `subject_limits` those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier
+    and tenant, subject.
     """
 
     version: str
@@ -196,6 +246,12 @@ class Policy:
     prices: Prices = Prices()
     tier_rulesets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    shared_secrets: tuple[SharedSecret, ...] = ()
+    introspection: Introspection | None = None
+    workloads: Workloads = NO_WORKLOADS
+    xfcc_from: frozenset[str] = frozenset()
+    token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
+    accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -227,6 +283,8 @@ class Policy:
             for subject, own in tenant.subjects.items()
             for tier in self.tiers.values()
         }
+        object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
+        object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.admission.periods import time_zones
+from tidegate.policy.credentials import Claims, Issuer, SharedSecret
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.pricing import check_prices, limits_of_tenant
@@ -38,6 +39,10 @@ def check(document: Document, report: Report) -> None:
     )
     floor = {limit.name for limit in document.platform.floor.limits}
     unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
+    identity = document.platform.identity
+    trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
+    accepted = {audience for issuer in trusted for audience in issuer.audiences}
+    accepted.update(identity.introspection.audiences if identity.introspection else ())
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -54,6 +59,9 @@ def check(document: Document, report: Report) -> None:
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
+        _refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
+        if endpoint.anonymous is not None:
+            _check_anonymous(endpoint, endpoint.anonymous.tier, ("endpoints", name), document, names, report)
         if endpoint.unscannable == "pass" and not unread:
             message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "unscannable"), message)
@@ -94,26 +102,50 @@ def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[
 
 
 def _check_platform(document: Document, names: _Names, report: Report) -> None:
-    floor, issuers = document.platform.floor, document.platform.identity.issuers
+    floor, identity = document.platform.floor, document.platform.identity
     _refer("ruleset", floor.rulesets, names.rulesets, ("platform", "floor", "rulesets"), report)
     _check_limits(floor.limits, ("platform", "floor", "limits"), report)
-    seen: dict[str, set[str]] = {"name": set(), "issuer": set()}
-    for index, issuer in enumerate(issuers):
-        path: Path = ("platform", "identity", "issuers", index)
-        for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
-            if value in seen[key]:
-                report.at((*path, key), f"a second entry for the issuer {value!r}")
-            seen[key].add(value)
-        defaults = issuer.claims.defaults
-        if defaults.tenant is not None:
-            _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
-        if defaults.tier is not None:
-            _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
-        for key in ("tenant", "tier"):
-            if report.whole and getattr(issuer.claims, key) is None and getattr(defaults, key) is None:
-                report.at(
-                    (*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}"
-                )
+    seen: dict[str, set[str | None]] = {"name": set(), "issuer": set()}
+    sections: dict[str, Sequence[Issuer | SharedSecret]] = {
+        "issuers": identity.issuers,
+        "shared_secrets": identity.shared_secrets,
+    }
+    for section, listed in sections.items():
+        for index, issuer in enumerate(listed):
+            path: Path = ("platform", "identity", section, index)
+            for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
+                if value in seen[key]:
+                    whose = "without an issuer" if value is None else f"for the issuer {value!r}"
+                    report.at(path if value is None else (*path, key), f"a second entry {whose}")
+                seen[key].add(value)
+            _check_claims(issuer.claims, path, names, report)
+    if identity.introspection is not None:
+        path = ("platform", "identity", "introspection")
+        if identity.introspection.name in seen["name"]:
+            report.at((*path, "name"), f"a second entry for the issuer {identity.introspection.name!r}")
+        _check_claims(identity.introspection.claims, path, names, report)
+    ids: set[str] = set()
+    for index, workload in enumerate(identity.workloads):
+        path = ("platform", "identity", "workloads", index)
+        if workload.id in ids:
+            report.at((*path, "id"), f"a second entry for {workload.id!r}")
+        ids.add(workload.id)
+        _refer_one("tenant", workload.tenant, names.tenants, (*path, "tenant"), report)
+        _refer_one("tier", workload.tier, names.tiers, (*path, "tier"), report)
+        _refer("endpoint", workload.endpoints or (), names.endpoints, (*path, "endpoints"), report)
+    if identity.xfcc_from and not identity.workloads:
+        report.at(("platform", "identity", "xfcc_from"), "there are no workloads that they could name")
+
+
+def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:
+    defaults = claims.defaults
+    if defaults.tenant is not None:
+        _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
+    if defaults.tier is not None:
+        _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
+    for key in ("tenant", "tier"):
+        if report.whole and getattr(claims, key) is None and getattr(defaults, key) is None:
+            report.at((*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}")
 
 
 def _check_grant(tenant: str, grant: Grant, path: Path, document: Document, names: _Names, report: Report) -> None:
@@ -158,6 +190,19 @@ def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report
         if kind == "path":
             known = variables(endpoint.match.path)
             _refer_one("variable of the path", rest, known, (*path, "model", "from"), report)
+
+
+def _check_anonymous(
+    endpoint: Endpoint, tier: str, path: Path, document: Document, names: _Names, report: Report
+) -> None:
+    """What lets everybody in is at least counted by address, and asks for nothing that nobody without a token has."""
+    _refer_one("tier", tier, names.tiers, (*path, "anonymous", "tier"), report)
+    for key in ("scopes", "audiences"):
+        if getattr(endpoint, key):
+            report.at((*path, key), "nobody without a credential has any: leave it out, or anonymous", key=True)
+    limits = [*document.platform.floor.limits, *endpoint.limits]
+    if report.whole and not any("client_ip" in limit.per and not limit.shadow for limit in limits):
+        report.at((*path, "anonymous"), "no limit per client_ip: give one in the endpoint's limits or in the floor's")
 
 
 def _check_overlap(document: Document, report: Report) -> None:

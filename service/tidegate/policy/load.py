@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tidegate.errors import PolicyError, Problem
 from tidegate.policy.compile import compile_policy
@@ -12,7 +13,10 @@ from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.keysets import KeySet, read_keys
 from tidegate.policy.schema import Document
+from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
+
+SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518 section 3.2: as long as the hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,11 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
         return _failed(*report.problems)
     check(document, report)
     keysets = _read_keysets(document, base, report)
+    secrets = _read_secrets(document, base, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, base), (), files)
+    return Outcome(compile_policy(document, tree.data, keysets, secrets, base), (), files)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
@@ -85,10 +90,34 @@ def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, K
     return keysets
 
 
+def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, bytes]:
+    """Secrets by the name of their issuer or endpoint."""
+    secrets: dict[str, bytes] = {}
+
+    def read(name: str, path: tuple[str | int, ...], prefix: str, part: Any, *, at_least: int = 1) -> None:
+        file, env = getattr(part, f"{prefix}_file"), getattr(part, f"{prefix}_env")
+        try:
+            place = None if file is None else base / file
+            secrets[name] = read_secret(place, env, at_least=at_least, text=prefix == "client_secret")
+        except ValueError as error:
+            key = f"{prefix}_env" if file is None else f"{prefix}_file"
+            report.at(("platform", "identity", *path, key), str(error))
+
+    identity = document.platform.identity
+    for index, issuer in enumerate(identity.shared_secrets):
+        read(issuer.name, ("shared_secrets", index), "secret", issuer, at_least=SECRET_BYTES[issuer.algorithm])
+    if identity.introspection is not None:
+        read(identity.introspection.name, ("introspection",), "client_secret", identity.introspection)
+    return secrets
+
+
 def _files(document: Document, base: Path) -> tuple[Path, ...]:
     identity = document.platform.identity
     names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
-    if identity.api_keys is not None:
+    names += [issuer.secret_file for issuer in identity.shared_secrets if issuer.secret_file is not None]
+    if identity.introspection is not None and identity.introspection.client_secret_file is not None:
+        names.append(identity.introspection.client_secret_file)
+    if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
     return tuple(base / name for name in dict.fromkeys(names))
 

@@ -16,7 +16,7 @@ from tidegate.policy.load import Outcome, examine_file
 # Milliseconds: how long changes are gathered before they count as one, and after how long the files are looked at
 # without any event, because network file systems send none and a link may lead through folders that are not watched.
 DEBOUNCE = 400
-LOOK_AGAIN = 2_000
+LOOK_AGAIN = 1_000
 
 _Stat = tuple[int, int, int, int] | None
 _Prints = dict[Path, _Stat]

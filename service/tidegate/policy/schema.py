@@ -2,81 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tidegate.policy import words
 from tidegate.policy.capacity import Capacity
+from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
-
-
-class ApiKeys(Strict):
-    """API keys as credentials."""
-
-    header: words.HeaderName = Field(
-        default="authorization", description='The header that carries the key; "authorization" means `Bearer <key>`.'
-    )
-    file: words.FileName = Field(description="The file of API keys, relative to the policy file.")
-
-
-class ClaimDefaults(Strict):
-    """What a token's owner is taken to be where the token does not say."""
-
-    tenant: words.Name | None = Field(default=None, description="The tenant of a token without a tenant claim.")
-    tier: words.Name | None = Field(default=None, description="The tier of a token without a tier claim.")
-    roles: words.Set[words.Role] = Field(default=[], description="The roles of a token without a roles claim.")
-
-
-class Claims(Strict):
-    """Which claim gives which part of the identity: dotted paths, or lists of keys where a key itself holds a dot."""
-
-    subject: words.ClaimPath = Field(default=("sub",), description="The claim that names the caller.")
-    tenant: words.ClaimPath | None = Field(default=None, description="The claim that names the caller's tenant.")
-    tier: words.ClaimPath | None = Field(default=None, description="The claim that names the caller's tier.")
-    roles: words.ClaimPath | None = Field(default=None, description="The claim that lists the caller's roles.")
-    scopes: words.ClaimPath = Field(default=("scope",), description="The claim that lists the token's scopes.")
-    defaults: ClaimDefaults = Field(default_factory=ClaimDefaults, description="Used where a token lacks the claim.")
-
-
-class Issuer(Strict):
-    """An OAuth 2.0 / OpenID Connect issuer whose signed access tokens are accepted."""
-
-    name: words.Name = Field(description="What the issuer is called in logs and metrics.")
-    issuer: words.Text = Field(description="The exact `iss` of its tokens.")
-    audiences: words.Some[words.Text] = Field(description="A token must carry one of these in `aud`.")
-    algorithms: words.Some[words.SigningAlgorithm] = Field(
-        default=["RS256", "ES256"], description="The signature algorithms accepted from this issuer; asymmetric only."
-    )
-    jwks_uri: words.JwksUri | None = Field(
-        default=None, description="Where its public keys are fetched; https, or http on loopback. Or give `jwks_file`."
-    )
-    jwks_file: words.FileName | None = Field(
-        default=None, description="A file with its public keys (a JWK set), relative to the policy file."
-    )
-    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
-    max_lifetime: words.Lifetime = Field(
-        default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
-    )
-    types: words.Some[words.TokenType] = Field(
-        default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
-    )
-    claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
-
-    @model_validator(mode="after")
-    def _one_key_source(self) -> Self:
-        if (self.jwks_uri is None) == (self.jwks_file is None):
-            raise ValueError("give exactly one of jwks_uri and jwks_file")
-        return self
-
-
-class IdentityMethods(Strict):
-    """How callers prove who they are. A method that is not here is not accepted."""
-
-    api_keys: ApiKeys | None = Field(default=None, description="Accept API keys.")
-    issuers: list[Issuer] = Field(default=[], description="Accept the tokens of these issuers.")
 
 
 class Floor(Strict):
@@ -206,6 +141,12 @@ class ModelRule(Strict):
     )
 
 
+class Anonymous(Strict):
+    """Callers without a credential, as subject `anonymous` of the endpoint's owner. No grant is needed."""
+
+    tier: words.Name = Field(description="The tier that they are in.")
+
+
 class Endpoint(Strict):
     """A model-serving endpoint under policy."""
 
@@ -215,7 +156,14 @@ class Endpoint(Strict):
     )
     match: Match = Field(description="The requests that belong to it.")
     model: ModelRule | None = Field(default=None, description="Leave out where requests name no model.")
+    anonymous: Anonymous | None = Field(
+        default=None,
+        description="Let callers in who show no credential. The endpoint or the floor must limit them per `client_ip`.",
+    )
     scopes: words.Set[words.Scope] = Field(default=[], description="OAuth scopes that a caller needs, all of them.")
+    audiences: words.Set[words.Text] = Field(
+        default=[], description="A token must carry one of these in `aud` too. API keys have no audience."
+    )
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
     limits: Limits = Field(default=[], description="Limits of its own, added to all others.")

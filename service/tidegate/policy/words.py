@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tidegate.admission.queue.terms import MAX_WAIT
+from tidegate.policy import spiffe
 from tidegate.policy.durations import (
     DAY,
     DURATION_PATTERN,
@@ -42,12 +43,14 @@ ENTITY_PATTERN = r"^[A-Z][A-Z0-9_]*$"
 SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PATTERNS = {
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
     ENTITY_PATTERN: "a kind of value is in capitals, such as EMAIL",
     SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
     HEADER_PATTERN: "a header name is letters, digits and '-'",
     CURRENCY_PATTERN: "a currency is its code of ISO 4217, such as USD",
+    ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
 }
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -150,6 +153,16 @@ def _jwks_uri(value: str) -> str:
     return value
 
 
+def discoverable(issuer: str) -> None:
+    """Raises ValueError for an issuer that is not the URL of its own metadata."""
+    try:
+        _jwks_uri(issuer)
+    except ValueError as error:
+        raise ValueError(f"without jwks_uri or jwks_file its keys are discovered, but issuer {error}") from None
+    if "?" in issuer:
+        raise ValueError("without jwks_uri or jwks_file its keys are discovered, but issuer has a query")
+
+
 def _claim(value: object) -> tuple[str, ...]:
     parts = value.split(".") if isinstance(value, str) else value
     if not isinstance(parts, list) or not parts or not all(isinstance(part, str) and part for part in parts):
@@ -181,6 +194,22 @@ def _queue_wait(value: object) -> float:
     return bounded(parse_duration(value), 0.001, MAX_WAIT, "1ms to 1s, half of what Envoy gives a decision")
 
 
+def _spiffe_id(value: str) -> str:
+    if spiffe.parse(value) is None:
+        raise ValueError(f"{shown(value)} is not a SPIFFE ID: spiffe://trust.domain/path, exactly")
+    return value
+
+
+def _spiffe_ids(value: str) -> str:
+    if spiffe.parse(f"{value[:-2]}x" if value.endswith("/**") else value) is None:
+        raise ValueError(f"{shown(value)} is not a SPIFFE ID, or one with a final /**: spiffe://trust.domain/path")
+    return value
+
+
+def _cache_time(value: object) -> float:
+    return bounded(parse_duration(value), 0, 300, "0s to 5m")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -209,6 +238,7 @@ Entity = Annotated[
 ]
 Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, max_length=64, to_lower=True)]
+EnvName = Annotated[str, StringConstraints(pattern=ENV_PATTERN, max_length=128)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
@@ -234,6 +264,9 @@ Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s
 QueueWait = Annotated[float, BeforeValidator(_queue_wait), _text(DURATION_PATTERN, "150ms")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
+SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/sa/batch")]
+SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
+CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

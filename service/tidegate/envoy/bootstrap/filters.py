@@ -29,6 +29,7 @@ def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
         "status_on_error": {"code": "ServiceUnavailable"},
         "validate_mutations": True,
         "encode_raw_headers": True,  # repeated headers stay visible as such
+        "include_peer_certificate": True,  # of clients that have one: tokens may be bound to it
         "grpc_service": _grpc_service() | {"timeout": seconds(timeout)},
     }
     if max_request_bytes:
