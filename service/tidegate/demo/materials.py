@@ -37,6 +37,9 @@ CALLERS = (
     Caller("bert", "beta", "premium"),
     Caller("hasty", "acme", "free"),
     Caller("crowd", "acme", "free"),
+    Caller("thrifty", "acme", "premium"),
+    Caller("bulk", "acme", "premium"),
+    Caller("ops", "acme", "internal"),
 )
 
 
