@@ -22,6 +22,7 @@ NOTATIONS = {
     SIZE_PATTERN: "[size](#notations)",
     AMOUNT_PATTERN: "[amount](#notations)",
 }
+MOST_LISTED = 24
 INTRODUCTION = """\
 # The policy document
 
@@ -109,6 +110,8 @@ def _values(value: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_values(choice) for choice in choices))
     if "const" in value:
         return f"`{json.dumps(value['const'])}`"
+    if len(value.get("enum", ())) > MOST_LISTED:
+        return "a name of [detectors.md](detectors.md)"
     if "enum" in value:
         return ", ".join(f"`{word}`" for word in value["enum"])
     if value["type"] == "number":

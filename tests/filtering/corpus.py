@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 from hypothesis import strategies as st
 from tidegate.filtering import actions
@@ -16,7 +16,7 @@ from tidegate.model import Finding
 KEY = b"k"
 PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action)) for action in Action}
 MIXED = FilterPlan(
-    dict(zip(sorted(ENTITIES), [Action.REDACT, Action.HASH, Action.MASK, Action.DROP] * 4, strict=False))
+    dict(zip(sorted(ENTITIES), cycle([Action.REDACT, Action.HASH, Action.MASK, Action.DROP]), strict=False))
 )
 SINGLE = {entity: FilterPlan({entity: Action.REDACT}) for entity in ENTITIES}
 

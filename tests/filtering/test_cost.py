@@ -8,6 +8,8 @@ from random import Random
 from time import process_time
 
 import pytest
+from tidegate.filtering.detector import Detector
+from tidegate.filtering.detectors import DETECTORS
 from tidegate.filtering.rewriter import TextRewriter, rewrite
 from tidegate.filtering.ruleset import Action
 
@@ -15,6 +17,7 @@ from tests.filtering.corpus import PLANS
 
 PLAN = PLANS[Action.REDACT]
 SIZE = 1 << 20
+PART = 1 << 15
 
 
 def _random(alphabet: str) -> str:
@@ -47,6 +50,12 @@ HOSTILE = {
     "names without numbers": _repeated("ssn: 12345678 tel: (1 - 2 - 3 - 4 - 5 - 6 "),
     "line breaks written out": _repeated("\\nsk-\\neyJ\\nGB82"),
     "endless pem": "-----BEGIN PRIVATE KEY-----\n" + _repeated("A"),
+    "percent-encoding": _repeated("%40"),
+    "addresses in percent-encoding": _repeated("bob%40example.com "),
+    "half references": _repeated("&#"),
+    "references": _repeated("&#64;"),
+    "addresses spelt out": _repeated("bob [at] "),
+    "dots spelt out": _repeated("a dot b at c dot "),
     "invisible": _repeated("1\u200b"),
     "only invisible": _repeated("\u200b"),
     "ideographs": _repeated("\u7528"),
@@ -66,6 +75,16 @@ def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
     large = _seconds(lambda: rewrite(PLAN, text))
     assert large < 8
     assert large / max(small, 0.02) < 8 * 4
+
+
+@pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
+def test_a_row_is_quick_on_what_looks_like_its_values(row: Detector) -> None:
+    value, miss = row.positives[0], row.negatives[0]
+    beginning = value[: max(4, len(value) // 2)]
+    rewrite(PLAN, f"{value} {miss}")  # the automata are made on first use
+    for unit in (f"{value} ", f"{miss} ", beginning, f"{beginning} ", value[:-1]):
+        text = (unit * (PART // len(unit) + 1))[:PART]
+        assert _seconds(lambda text=text: rewrite(PLAN, text)) * SIZE / PART < 8
 
 
 @pytest.mark.parametrize("name", ["e-mail characters", "digits", "base64", "endless pem", "token run", "invisible"])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tidegate.admission.queue.terms import Capacity
 from tidegate.errors import PolicyError
+from tidegate.filtering.detectors import GROUPS
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
@@ -301,3 +302,12 @@ def test_a_key_set_must_hold_public_keys(tmp_path: Path, content: Any, message: 
         load_policy(file)
     (problem,) = caught.value.problems
     assert (problem.line, problem.key) == (10, "platform.identity.issuers[0].jwks_file")
+
+
+def test_the_name_of_a_group_stands_for_its_kinds_of_value(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\nrulesets: {s: [{detect: [CLOUD_SECRETS, EMAIL], act: mask}]}\n")
+    (rule,) = load_policy(file).rulesets["s"].rules
+    assert rule.entities == GROUPS["CLOUD_SECRETS"] | {"EMAIL"}
+    assert "AWS_KEY" in rule.entities
+    assert "CLOUD_SECRETS" not in rule.entities

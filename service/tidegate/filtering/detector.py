@@ -1,8 +1,8 @@
 """What a detector is: one row of the table, and the machinery that follows from its pattern.
 
-A row is decided at one position of the view by a bounded window: `GUARD_CONTEXT` bytes to the left and `cap` bytes to
-the right. That is what makes filtering independent of how a text is cut: a position is decided once no further text
-can change the answer, which the derived proper prefixes of its pattern say exactly.
+A row is decided at one position of the view by a bounded window: `GUARD_CONTEXT` bytes to the left, or `within` where
+it needs a word there, and `cap` bytes to the right. That is what makes filtering independent of how a text is cut: a
+position is decided once no further text can change the answer, which the derived proper prefixes of its pattern say.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ def searcher(pattern: str) -> Callable[[bytes, int, int], int]:
     return lambda view, start, end: match(UNANCHORED, view, start, end)[0][0]
 
 
+def worded(words: str) -> str:
+    """A pattern of these words in any case, each standing by itself or between underscores."""
+    return rf"(?i:(?:\b|_|\\[nrt])(?:{words})(?:\b|_))"
+
+
 @dataclass(frozen=True, eq=False)
 class Detector:
     """One row.
@@ -77,12 +82,18 @@ class Detector:
     `body` is the shape of a value and `ahead` what must follow it (the end of the text always may), both in the syntax
     of `tidegate.filtering.grammar`. `guard` is a zero-width test where the body starts, in the syntax of `re`. `accept`
     has the last word on what matched: it returns the span of the value in it, or None, and looks at nothing but the
-    match. `trigger` is a pattern for RE2 that matches wherever a value starts, or just before it at an underscore, at
-    the letter of a written-out line break (n, r, t) or at the letter before a digit; without one it follows from the
-    body. `run` is the character class that goes on with a value that has no natural end; such a row needs a trigger,
-    and a `limit`, its cap in bytes of the view. `apart`
-    gives a row an automaton of its own, where its states would multiply with those of the others, and names a byte that
-    every value has.
+    match. `near` is a pattern of words (without regard to case) of which one must begin in the `within` bytes before
+    the body. `check` says in a few words what `accept` looks at, for the published table.
+
+    `trigger` is a pattern for RE2 that matches wherever a value starts, or just before it at an underscore, at the
+    letter of a written-out line break (n, r, t) or at the letter before a digit; without one it follows from the body.
+    `sign` is a short pattern, in the syntax of the grammar, that every value begins with: the row is not looked for
+    where no sign stands. `wake` is a pattern for RE2 that stands wherever a sign does, where the states of the sign
+    itself multiply, or that every value of a row without a sign has. `run` is the character class that goes on with a
+    value that has no natural end; such a row needs a trigger, and a `limit`, its cap in bytes of the view. A `loose`
+    row, and one with a sign, may be held to the end of a run though it is too long by then, which spares states. Rows
+    with the same `automaton` are looked for together; where their states would multiply, a row has one of its own.
+    `needs` is a text that every value of the rows in its automaton has.
     """
 
     entity: str
@@ -96,7 +107,14 @@ class Detector:
     trigger: str = ""
     run: str = ""
     limit: int = 0
-    apart: bytes = b""
+    near: str = ""
+    within: int = 0
+    check: str = ""
+    sign: str = ""
+    wake: str = ""
+    loose: bool = False
+    automaton: str = ""
+    needs: bytes = b""
 
     @cached_property
     def _node(self) -> grammar.Node:
@@ -116,6 +134,24 @@ class Detector:
     def unfinished(self) -> str:
         """A pattern of every text that more text could turn into a value, or into another value."""
         return grammar.prefixes(self._node) or ""
+
+    @cached_property
+    def loosely_unfinished(self) -> str:
+        """The same and more, with few states. What is not counted is held to the end of its run, or to the cap."""
+        return grammar.prefixes(grammar.loosened(self._node)) or ""
+
+    @property
+    def group(self) -> str:
+        """Which rows it is looked for with."""
+        return self.automaton or ("sign" if self.sign else "near" if self.near else "")
+
+    @property
+    def half_sign(self) -> tuple[str, int]:
+        """A pattern of every text that must wait before the row wakes, and what it is shorter than."""
+        if not self.sign:
+            return self.loosely_unfinished, self.cap
+        node = grammar.parse(self.sign)
+        return grammar.prefixes(node) or "", grammar.longest(node) or 0
 
     @cached_property
     def begins(self) -> str:
@@ -143,6 +179,10 @@ class Detector:
         return re.compile(self.guard.encode("latin-1"))
 
     @cached_property
+    def _words(self) -> Match:
+        return matcher(worded(self.near))
+
+    @cached_property
     def _prefix(self) -> Match:
         return matcher(self.unfinished)
 
@@ -152,8 +192,16 @@ class Detector:
             return False
         return self._prefix(ANCHORED, view, at, len(view))[0][0] == at
 
+    def may_begin(self, key: bytes) -> bool:
+        """Whether a value can begin with these bytes, or be all of them."""
+        return key[0] in self.first and (
+            self._prefix(ANCHORED, key, 0, len(key))[0][0] == 0 or self.exact.match(key) is not None
+        )
+
     def hit(self, view: bytes, at: int, found: re.Match[bytes]) -> Hit | None:
         """The value, if what `exact` found here is one."""
+        if self.near and self._words(UNANCHORED, view, max(0, at - self.within), at)[0][0] < 0:
+            return None
         span = self.accept(found)
         if span is None:
             return None

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from tidegate.filtering.detector import Detector
-from tidegate.filtering.personal import PERSONAL
-from tidegate.filtering.secrets import SECRETS
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-DETECTORS: tuple[Detector, ...] = SECRETS + PERSONAL
-"""Every row, in order of precedence where two values start at the same place: credentials first."""
+from tidegate.filtering.detector import Detector
+from tidegate.filtering.national import NATIONAL
+from tidegate.filtering.personal import PERSONAL
+from tidegate.filtering.places import PLACES
+from tidegate.filtering.secrets import FAMILIES, SECRETS
+
+_GROUPS = ("sign", "near", "", "spoken", "e-mail")
+
+DETECTORS: tuple[Detector, ...] = tuple(
+    sorted(SECRETS + NATIONAL + PLACES + PERSONAL, key=lambda row: _GROUPS.index(row.group))
+)
+"""Every row, in order of precedence where two values start at the same place: what says itself what it is comes first,
+what a word near it says next."""
 
 ENTITIES: frozenset[str] = frozenset(row.entity for row in DETECTORS)
 """Every entity name that a policy may use."""
+
+GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "SECRETS": frozenset(row.entity for row in SECRETS),
+        **{name: frozenset(row.entity for row in rows) for name, rows in FAMILIES.items()},
+        "NATIONAL_IDS": frozenset(row.entity for row in NATIONAL),
+        "PERSONAL_DATA": frozenset(row.entity for row in NATIONAL + PLACES + PERSONAL),
+    }
+)
+"""Names that a policy may use for several entities."""
+
+
+def expand(names: Iterable[str]) -> frozenset[str]:
+    """The entities of a list of entities and groups."""
+    return frozenset(entity for name in names for entity in GROUPS.get(name, {name}))
+
 
 NUMERIC: frozenset[str] = frozenset({"CREDIT_CARD"})
 """The entities that are looked for in bare JSON numbers too."""

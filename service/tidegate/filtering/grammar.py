@@ -14,6 +14,7 @@ from functools import reduce
 
 _QUANTIFIER = re.compile(r"[?*+]|\{(\d+)(,?)(\d*)\}")
 _ATOM = re.compile(r"\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\\x[0-9a-f]{2}|\\.|[^\\()|?*+{}\[\]^$]", re.DOTALL)
+_COUNTED = 3
 _GROUP = re.compile(r"\((?:\?(i?):)?")
 
 
@@ -136,6 +137,21 @@ def _union(*patterns: str | None) -> str | None:
 
 def _group(pattern: str) -> str:
     return f"(?:{pattern})" if pattern else ""
+
+
+def loosened(node: Node) -> Node:
+    """The pattern without its counts above `_COUNTED`: it matches more, and has few states."""
+    match node:
+        case Atom():
+            return node
+        case Sequence(parts):
+            return Sequence(tuple(map(loosened, parts)))
+        case Choice(options):
+            return Choice(tuple(map(loosened, options)))
+        case Repeat(part, low, high):
+            if high is None or high > _COUNTED:
+                return Repeat(loosened(part), min(low, 1), None)
+            return Repeat(loosened(part), low, high)
 
 
 def longest(node: Node) -> int | None:

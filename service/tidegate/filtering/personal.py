@@ -20,10 +20,16 @@ _LINE = r"[2-9][0-9]{2}[ .-]{1,2}[0-9]{4}"
 _NAMED = r"[.\x22'*_\x60 ]{0,3}[:=][\x22'*_\x60 \t]{0,4}"  # between a name and its value
 _LOCAL = r"[0-9A-Za-z.!#$%&'*+_~^`{|}\x22\xc0-]"
 
+_SPELT = r"[0-9A-Za-z_+.-]"
+_LABEL = r"[0-9A-Za-z-]{1,63}"
+_AT = r"[ ]?[\[({<][ ]?(?i:at)[ ]?[\])}>][ ]?"
+_DOT = r"(?:[ ]?[\[({<][ ]?(?i:dot)[ ]?[\])}>][ ]?|[ ](?:dot|DOT)[ ])"
+
 PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IBAN",
         name="iban",
+        check="structure of its country, ISO 7064",
         guard=FRESH,
         body=r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11,31}",
         trigger=r"(?:\b|[_nrt])[A-Za-z]{2}[0-9]{2}(?:[ -]?[0-9A-Za-z]){11}",
@@ -43,6 +49,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="CREDIT_CARD",
         name="card",
+        check="length of its brand, Luhn",
         guard=r"(?<![0-9])(?<![0-9]\.)",
         body=rf"[0-9]{{4}}{_SEP}(?:[0-9]{{4}}{_SEP}[0-9]{{4}}{_SEP}[0-9]{{3,4}}(?:{_SEP}[0-9]{{1,3}})?"
         rf"|[0-9]{{6}}{_SEP}[0-9]{{4,5}}|(?:[._][0-9]{{4}}){{3}})|[0-9]{{13}}",
@@ -80,6 +87,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="US_SSN",
         name="ssn",
+        check="ranges",
         guard=r"(?<![0-9])(?<![0-9]-)",
         body=r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}",
         ahead=r"[^0-9-]|-[^0-9]",
@@ -101,6 +109,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="US_SSN",
         name="ssn-by-name",
+        check="ranges",
         body=rf"(?i:ssn|social[ _-]?security(?:[ _-]?(?:number|num|no))?)(?:{_NAMED}| is | {{1,2}})([0-9]{{9}})",
         ahead=r"[^0-9]",
         accept=validators.ssn_part,
@@ -110,6 +119,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IP_ADDRESS",
         name="ipv4",
+        check="octets",
         guard=r"(?<![0-9Vv])(?<![0-9]\.)",
         body=_V4,
         ahead=r"[^0-9.]|\.[^0-9]",
@@ -119,6 +129,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="IP_ADDRESS",
         name="ipv6",
+        check="structure",
         guard=r"(?:(?<![0-9A-Za-z_])|(?<=\\[nrt]))(?<!::)",
         body=rf"(?:{_HEX}:){{7}}{_HEX}|(?:{_HEX}:){{6}}{_V4}|(?:{_HEX}:){{1,6}}:(?:(?:{_HEX}:){{0,5}}{_V6_END})?"
         rf"|::(?:{_HEX}:){{0,5}}{_V6_END}",
@@ -137,6 +148,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="PHONE",
         name="international",
+        check="number plan of its country",
         guard=FRESH,
         body=r"\+\(?[0-9](?:[ ().\x2f-]{0,3}[0-9]){6,14}",
         ahead=r"[^0-9]",
@@ -167,6 +179,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="PHONE",
         name="nanp",
+        check="NANP",
         guard=r"(?:(?=\()|(?<![0-9])(?<![0-9]\.))",
         body=rf"(?:1[ .-]{{0,2}})?(?:{_AREA}[ .-]{{0,3}}[2-9][0-9]{{2}}[ .-]{{0,3}}[0-9]{{4}}|{_PLAIN}{_LINE})",
         ahead=r"[^0-9.]|\.[^0-9]",
@@ -200,6 +213,7 @@ PERSONAL: tuple[Detector, ...] = (
     Detector(
         entity="PHONE",
         name="phone-by-name",
+        check="no date",
         guard=FRESH,
         body=rf"(?i:tel(?:efon|ephone)?|t\xc0l|phone|mobile?|fax|sms|callto|whatsapp)(?:[ _]?(?i:number|num|no|nr))?"
         rf"{_NAMED}(\(?[0-9](?:[ ().\x2f-]{{0,3}}[0-9]){{6,14}})",
@@ -215,11 +229,36 @@ PERSONAL: tuple[Detector, ...] = (
         negatives=("hotel: 12345678", "phone: 2024-01-15", "tel: 123456", "Fax: none", "phone 12345678"),
     ),
     Detector(
+        entity="EMAIL_SPELT_OUT",
+        name="email-spelt-out",
+        check="top-level domain",
+        guard=r"(?:(?<![0-9A-Za-z._+-])|(?<=\\[nrt]))",
+        body=rf"(?:{_SPELT}{{1,30}}{_DOT}){{0,2}}{_SPELT}{{1,64}}"
+        rf"(?:{_AT}{_LABEL}(?:(?:{_DOT}|\.){_LABEL}){{1,4}}|[ ](?:at|AT)[ ]{_LABEL}(?:{_DOT}{_LABEL}){{1,4}})",
+        ahead="[^0-9A-Za-z-]",
+        trigger=rf"(?:\b|[_nrt]){_SPELT}{{1,64}}(?:{_AT}|{_DOT}|[ ](?:at|AT)[ ])",
+        wake=r"(?i:[\[({<][ ]?(?:at|dot)[ ]?[\])}>]|[ ]dot[ ])",
+        loose=True,
+        automaton="spoken",
+        accept=validators.spelt_out,
+        positives=(
+            "bob [at] example [dot] com",
+            "bob(at)example.com",
+            "first.last at mail dot example dot co dot uk",
+            "bob{AT}example{DOT}org",
+            "bob <at> example (dot) com",
+            "first dot last at example dot net",
+        ),
+        negatives=("look at example.com", "meet at noon dot the", "a dot b", "call(at)x", "bob [at] home"),
+    ),
+    Detector(
         entity="EMAIL",
         name="email",
+        check="host name",
         body=rf"{_LOCAL}{{1,64}}\\?@[0-9A-Za-z.\xc0\xb7-]{{1,255}}",
         trigger=rf"{_LOCAL}{{1,64}}\\?@(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]*[.\xb7])+(?:xn--|[A-Za-z\xc0]{{2}})",
-        apart=b"@",
+        automaton="e-mail",
+        needs=b"@",
         accept=validators.email,
         positives=(
             "bob@example.com",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
-from tidegate.filtering.detector import GUARD_CONTEXT, Detector, Hit
+from tidegate.filtering.detector import Detector
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
 from tidegate.filtering.view import fold, position
@@ -30,11 +30,12 @@ class TextRewriter:
 
     def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
         self._scanner = scanner_for(plan)
+        self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
         self._key = key
         self._where = where
         self._text = ""
-        self._view = b""  # up to GUARD_CONTEXT bytes that were released, then the view of `_text`
+        self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
         self._base = 0  # how many of those there are
         self._ranks: list[int] = []  # dropped characters of `_text`, see `tidegate.filtering.view`
         self._invisible = 0
@@ -96,24 +97,24 @@ class TextRewriter:
         at, done = self._base, 0  # how far the view, and with it the text, is decided
         if self._swallowing is not None:
             at, done = self._swallow(self._swallowing, at, done)
-        hold = size if final else scanner.hold(view, at)
-        known: list[int] = []
-        while at < hold and (at := scanner.propose(view, at, known)) < hold:
-            hit = scanner.decide(view, at)
-            if hit is None:
-                at += 1
-                continue
-            start, end = self._char(hit.start), self._char(hit.end - 1) + 1
+        look = scanner.look(view)
+        hold = size if final else look.hold(at)
+        while (hit := look.find(at, hold)) is not None:
+            found, first, at, over = hit
+            start, end = self._char(first), self._char(at - 1) + 1
             out.append(text[done:start])
-            if self._count(hit) is Action.BLOCK:
+            action = self._count(found.entity)
+            if action is Action.BLOCK:
                 self._text, self._view, self._base, self._ranks = "", b"", 0, []
                 return "".join(out)
-            out.append(self._replace(hit, text[start:end]))
-            at, done = hit.end, end
-            if hit.over:
-                at, done = self._swallow(hit.detector, at, done)
+            if over:
+                out.append(actions.constant(found.entity))
+                at, end = self._swallow(found, at, end)
+            else:
+                out.append(actions.replacement(action, found.entity, text[start:end], self._key))
+            done = end
             if at > hold:
-                hold = scanner.hold(view, at)
+                hold = look.hold(at)
         cut = done if self._swallowing is not None else self._char(hold)
         out.append(text[done:cut])
         self._keep(hold, cut)
@@ -124,7 +125,7 @@ class TextRewriter:
 
     def _char(self, at: int) -> int:
         """The place in the text of a place in the view."""
-        return position(self._ranks, at - self._base)
+        return position(self._ranks, at - self._base) if self._ranks else at - self._base
 
     def _swallow(self, detector: Detector, at: int, done: int) -> tuple[int, int]:
         """Pass over what goes on with a value that is longer than its cap; remember it if there may be more."""
@@ -133,26 +134,19 @@ class TextRewriter:
         self._swallowing = detector if end == len(self._view) else None
         return end, self._char(end - 1) + 1 if end > at else done
 
-    def _count(self, hit: Hit) -> Action:
-        entity = hit.detector.entity
+    def _count(self, entity: str) -> Action:
         action = self._actions[entity]
         self._counts[entity] = self._counts.get(entity, 0) + 1
         if action is Action.BLOCK:
             self.blocked = Finding(entity, action.label, self._where)
         return action
 
-    def _replace(self, hit: Hit, value: str) -> str:
-        entity = hit.detector.entity
-        if hit.over:
-            return actions.constant(entity)
-        return actions.replacement(self._actions[entity], entity, value, self._key)
-
     def _keep(self, hold: int, cut: int) -> None:
-        """Drop what is released: the view before `hold` but for a guard's context, and the text before `cut`."""
+        """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
         if self._ranks:
             released = hold - self._base
             self._ranks = [rank - released for rank in self._ranks[cut - released :]]
-        start = max(0, hold - GUARD_CONTEXT)
+        start = max(0, hold - self._behind)
         self._view = self._view[start:]
         self._text = self._text[cut:]
         self._base = hold - start

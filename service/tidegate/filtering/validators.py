@@ -18,7 +18,7 @@ from stdnum import numdb
 Span = tuple[int, int]
 
 _NOT_DIGITS = bytes(byte for byte in range(256) if not 0x30 <= byte <= 0x39)
-_BASE36 = {char: str(int(char, 36)) for char in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_BASE36 = {ord(char): str(int(char, 36)) for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _CARD = re.compile(
     rb"4(?:\d{12}|\d{15}|\d{18})"  # Visa
     rb"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"  # Mastercard
@@ -34,6 +34,10 @@ _DOMAIN = re.compile(
     rb"(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]{0,62}+\.)+(?:xn--[0-9A-Za-z-]{2,59}|[A-Za-z\xc0]{2,63})"
     rb"|(?:[0-9A-Za-z\xc0][0-9A-Za-z\xc0-]{0,62}+\xb7)+(?:xn--[0-9A-Za-z-]{2,59}|[A-Za-z\xc0]{2,63})"
 )
+_LAST_LABEL = re.compile(rb"[0-9A-Za-z-]+\Z")
+_TOPS = frozenset(b"com org net edu gov mil int info biz dev app eu uk example".split()) | {
+    region.lower().encode() for region in phonenumbers.SUPPORTED_REGIONS
+}
 _PUNCTUATION = b".!#$%&'*+~^`{|}\"-"
 _PIXEL_RATIO = re.compile(rb"[1-9](?:\.\d)?x\.(?i:png|jpe?g|gif|webp|svg|avif)\Z")
 _FORGE = re.compile(rb"(?:(?:g?i)?t)@(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org)")
@@ -167,7 +171,7 @@ def iban(match: re.Match[bytes]) -> Span | None:
         return None
     length = structure[0]
     value = compact[4:length] + compact[:4]
-    if int("".join(_BASE36[char] for char in value)) % 97 != 1:
+    if int(value.translate(_BASE36)) % 97 != 1:
         return None
     end = length
     while missing := length - len(text[:end].translate(None, b" -")):
@@ -187,6 +191,12 @@ def email(match: re.Match[bytes]) -> Span | None:
     if start == at or domain is None or _PIXEL_RATIO.match(domain[0]) or _FORGE.fullmatch(text[start:]):
         return None
     return match.start() + start, match.start() + domain.end()
+
+
+def spelt_out(match: re.Match[bytes]) -> Span | None:
+    """An address in words, when what it ends in is a common top-level domain or a country's."""
+    top = _LAST_LABEL.search(match[0])
+    return match.span() if top and top[0].lower() in _TOPS else None
 
 
 def jwt(match: re.Match[bytes]) -> Span | None:

@@ -6,6 +6,8 @@ Detection reads the view and never the text, and replacement maps back. Folding 
   digits of every script become 0-9, dashes become `-`, spaces become a space, typographic quotes become `'` and `"`;
 - what cannot be seen by itself (zero-width characters, joiners, soft hyphen, variation selectors, bidirectional
   marks, combining marks) is dropped, and belongs to a match only when it stands inside one;
+- Cyrillic, Greek and other letters that look like a Latin one become that one (a choice from Unicode's confusables, UTS
+  39, of letters that most fonts draw alike);
 - other letters become the one byte `LETTER`, the ideographic full stop `STOP`, and all else `OTHER`.
 
 As a view has at most one byte a code point, offsets in text without dropped characters need no map at all. A run of
@@ -36,11 +38,21 @@ _SPECIAL = {
     "\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"',
     "\u3002": chr(STOP), "\uff61": chr(STOP), "\ufe12": chr(STOP),
 }  # fmt: skip
+_ALIKE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u04cf"  # Cyrillic
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0406\u0408\u0405"
+    "\u03b1\u03bf\u03bd\u03c1\u03b9\u03ba\u03c5\u03c7"  # Greek
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+    "\u0131\u0251\u0261",  # dotless i, Latin alpha, script g
+    "aeopcyxijshdqwlABEKMHOPCTXYIJSaovpikuxABEZHIKMNOPTYXiag",
+)
 
 
 def _fold(char: str) -> str:
     if char in _SPECIAL:
         return _SPECIAL[char]
+    if ord(char) in _ALIKE:
+        return chr(_ALIKE[ord(char)])
     category = unicodedata.category(char)
     if category in {"Mn", "Me", "Cf"} or char in _FILLERS:
         return chr(_DROPPED)

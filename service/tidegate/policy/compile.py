@@ -12,6 +12,7 @@ from typing import Any
 
 from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
+from tidegate.filtering.detectors import expand
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.model import Limit, Price
 from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
@@ -242,4 +243,4 @@ def _model(rule: schema.ModelRule) -> compiled.ModelRule:
 
 
 def _ruleset(name: str, rules: Sequence[schema.Rule]) -> Ruleset:
-    return Ruleset(name, tuple(Rule(frozenset(rule.detect), Action[rule.act.upper()]) for rule in rules))
+    return Ruleset(name, tuple(Rule(expand(rule.detect), Action[rule.act.upper()]) for rule in rules))

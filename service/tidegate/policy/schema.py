@@ -74,7 +74,9 @@ class Classification(Strict):
 class Rule(Strict):
     """What to look for in a response, and what to do with it."""
 
-    detect: words.Some[words.Entity] = Field(description="The kinds of value to find.")
+    detect: words.Some[words.Entity] = Field(
+        description="The kinds of value to find, or groups of them; [detectors.md](detectors.md) says what each finds."
+    )
     act: Literal["redact", "mask", "hash", "drop", "block"] = Field(
         description=(
             "redact: put `[EMAIL]` in its place; mask: cover its characters; hash: a digest of it; drop: leave it out; "

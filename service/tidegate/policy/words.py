@@ -215,10 +215,10 @@ def _star_or_list(value: Any) -> str:
 
 
 def entities() -> frozenset[str]:
-    """The kinds of value that the detectors know. Imported on use: the table compiles its patterns."""
-    from tidegate.filtering.detectors import ENTITIES
+    """The kinds of value that the detectors know, and the names of groups. Imported on use: the table is long."""
+    from tidegate.filtering.detectors import ENTITIES, GROUPS
 
-    return frozenset(ENTITIES)
+    return ENTITIES | GROUPS.keys()
 
 
 def _list_entities(schema: dict[str, Any]) -> None:

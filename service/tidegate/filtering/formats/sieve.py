@@ -1,7 +1,7 @@
 """Which of many short texts can hold a value at all: one search over all of them instead of a rewriter each.
 
-A value begins with what its detector's `begins` describes, whatever stands around it. Without what must follow a value
-that is a pattern of the value alone, so where it matches nowhere in the texts put together, it matches in none of them.
+A value begins with what its detector's `begins` describes, or needs a sign or a word. Without what must follow a value
+those are patterns of the text alone, so where they match nowhere in the texts put together, they match in none of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from tidegate.filtering.detector import searcher
+from tidegate.filtering.detector import searcher, worded
 from tidegate.filtering.detectors import DETECTORS
 from tidegate.filtering.view import fold, position
 
@@ -20,8 +20,12 @@ class Sieve:
     """The beginnings of all values of a set of entities."""
 
     def __init__(self, entities: frozenset[str]) -> None:
-        rows = (replace(row, ahead="") for row in DETECTORS if row.entity in entities)
-        self._search = searcher("|".join(row.begins for row in rows))
+        rows = [replace(row, ahead="") for row in DETECTORS if row.entity in entities]
+        patterns = {row.automaton: "" for row in rows}
+        for row in rows:
+            begins = row.wake or row.sign or (worded(row.near) if row.near else row.begins)
+            patterns[row.automaton] += f"|{begins}"
+        self._searches = [searcher(pattern[1:]) for pattern in patterns.values()]
 
     def suspects(self, texts: Sequence[str]) -> set[str]:
         """Those of `texts` in which a value may stand. All others a rewriter would leave as they are."""
@@ -34,12 +38,13 @@ class Sieve:
             starts.append(starts[-1] + len(text) + 1)
         found: set[str] = set()
         view = folded.view
-        at = self._search(view, 0, len(view))
-        while at >= 0:
-            number = bisect_right(starts, position(folded.ranks, at)) - 1
-            found.add(texts[number])
-            after = starts[number + 1] - _dropped(folded.ranks, starts[number + 1])
-            at = self._search(view, after, len(view)) if after < len(view) else -1
+        for search in self._searches:
+            at = search(view, 0, len(view))
+            while at >= 0:
+                number = bisect_right(starts, position(folded.ranks, at)) - 1
+                found.add(texts[number])
+                after = starts[number + 1] - _dropped(folded.ranks, starts[number + 1])
+                at = search(view, after, len(view)) if after < len(view) else -1
         return found
 
 

@@ -1,0 +1,105 @@
+"""docs/detectors.md, what can be looked for and how long it may hold text back: made from the table of detectors."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tidegate.filtering.detector import Detector
+from tidegate.filtering.detectors import DETECTORS, GROUPS
+from tidegate.filtering.secrets import SECRETS
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
+WORDS_SHOWN = 3
+_SYNTAX = re.compile(r"\(\?:.*\)[?{}0-9,]*|\[[^]]*\][?]?.*|'\?|[?\\]")
+INTRODUCTION = """\
+# What can be detected
+
+Made from the table of detectors by `python -m tests.detector_reference --write`; a test holds it to that.
+
+`detect:` in a [policy](policy.md) takes the names of the first columns. Text is read as a person sees it: full-width
+digits, look-alike letters, invisible characters and typographic dashes hide nothing. HTML character references,
+percent-encoding and base64 are not decoded. `EMAIL_SPELT_OUT` holds every word that a space ends until the next
+character, which `EMAIL` does not.
+
+Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
+value is kept, and characters that cannot be seen come on top (at most 16 after each). A value without an end of its own
+that passes it is replaced by the constant form and swallowed to its end. A plan holds back no more than the longest of
+its detectors. A value that is recognised by a word needs it within the
+characters before it that are named.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    secrets = [row for row in DETECTORS if row in SECRETS]
+    others = [row for row in DETECTORS if row not in SECRETS]
+    groups = [f"| `{name}` | {', '.join(f'`{entity}`' for entity in sorted(GROUPS[name]))} |" for name in GROUPS]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *_table("Personal data", others),
+            *_table("Secrets", secrets),
+            "## Groups",
+            "",
+            "| group | kinds of value |",
+            "| --- | --- |",
+            *groups,
+            "",
+        ]
+    )
+
+
+def _table(title: str, rows: Sequence[Detector]) -> list[str]:
+    lines = [
+        f"| `{row.entity}` | {row.name} | {_recognised(row)} | {row.check} | {row.cap:,} |"
+        for row in sorted(rows, key=lambda row: (row.entity, row.name))
+    ]
+    head = "| kind of value | detector | recognised by | checked by | hold-back |"
+    return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: |", *lines, ""]
+
+
+def _recognised(row: Detector) -> str:
+    if row.near:
+        return f"a word such as {_first_words(row.near)} in the {row.within} characters before it"
+    if row.sign:
+        return f"`{row.sign.replace('(?i:', '(?:')}`".replace("|", "\\|")
+    return "its shape"
+
+
+def _first_words(pattern: str) -> str:
+    """A few of the words, without the syntax around them."""
+    depth, word, words = 0, "", []
+    for char in pattern + "|":
+        depth += (char == "(") - (char == ")")
+        if char == "|" and depth == 0:
+            words.append(word)
+            word = ""
+        else:
+            word += char
+    readable = dict.fromkeys(
+        text for each in words if re.fullmatch(r"[a-z ]{2,}", text := _SYNTAX.sub("", each).strip())
+    )
+    shown = list(readable)[:WORDS_SHOWN] or [re.sub(r"[^a-z].*", "", pattern.lstrip("(?:"))]
+    return " or ".join(f"`{text}`" for text in shown)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when the page is what the table says (or was written), 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
+    page = reference()
+    if parser.parse_args(arguments).write:
+        FILE.write_text(page, encoding="utf-8")
+    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
+        told = "python -m tests.detector_reference --write"
+        print(f"docs/{FILE.name} is not what the table says: {told}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
