@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidegate.admission.denials import Denials
 from tidegate.admission.keys import Naming, key_tag
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.spanning import SpanningLedger
@@ -62,6 +63,7 @@ class Map:
         self.clock = HandClock()
         self.places: dict[str, Place] = {}
         self.closed = False
+        self.out = False
         self.pauses: Iterator[int] = itertools.repeat(0)
 
     async def pause(self) -> None:
@@ -73,6 +75,9 @@ class Map:
 
     def at(self, tag: str) -> Place:
         return self.places.setdefault(tag, Place(tag, self))
+
+    def exact(self) -> bool:
+        return not self.out
 
     async def ready(self) -> bool:
         return not self.closed
@@ -218,6 +223,42 @@ async def test_closing_waits_for_decisions_to_end(map_: Map, ledger: SpanningLed
     with pytest.raises(StoreUnavailable):
         await caller
     assert not await ledger.ready()
+
+
+async def test_a_refusal_is_repeated_without_asking_any_place_while_none_is_out(map_: Map) -> None:
+    spared: list[None] = []
+    ledger = SpanningLedger(map_, denials=Denials(map_.clock, on_spared=lambda: spared.append(None)))
+    for taken in ([CHARGES[0]._replace(cost=10)], [CHARGES[3]._replace(cost=9)]):
+        assert (await ledger.reserve(taken)).refused is None
+    assert (await ledger.reserve(CHARGES)).refused is not None
+    map_.asked.clear()
+    for charges in (CHARGES, CHARGES[:1], CHARGES[:2]):
+        again = await ledger.reserve(charges)
+        assert again.refused is not None
+        assert again.refused.limit is PLATFORM
+    assert not map_.asked
+    assert len(spared) == 3
+    assert (await ledger.reserve(CHARGES[1:])).refused is None
+    map_.out = True
+    map_.asked.clear()
+    assert (await ledger.reserve(CHARGES)).refused is not None
+    assert map_.asked
+    map_.out = False
+    map_.clock.us += 1_000_000
+    map_.asked.clear()
+    assert (await ledger.reserve(CHARGES)).refused is not None
+    assert map_.asked
+    assert len(spared) == 3
+
+
+async def test_a_share_that_is_spent_is_not_remembered(map_: Map) -> None:
+    ledger = SpanningLedger(map_, denials=Denials(map_.clock))
+    place = map_.at(map_.tag(CHARGES[0]))
+    place.enforcement = "share"
+    for _ in range(2):
+        map_.asked.clear()
+        assert (await ledger.reserve([CHARGES[0]._replace(cost=11)])).refused is not None
+        assert map_.asked
 
 
 async def test_no_charges_are_admitted_at_once(map_: Map, ledger: SpanningLedger) -> None:

@@ -163,6 +163,9 @@ class OneStore:
     def at(self, _tag: str) -> RedisLedger:
         return self.store
 
+    def exact(self) -> bool:
+        return True
+
     async def ready(self) -> bool:
         return await self.store.ready()
 

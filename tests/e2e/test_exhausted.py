@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from tidegate.cli import app
 from tidegate.demo.redis_server import running_redis
 from typer.testing import CliRunner, Result
 
+from tests.admission.redis_cluster import running_cluster
 from tests.e2e.stack import running_gate, until
 from tests.e2e.upstream import Upstream, chat, json_answer
 
@@ -28,13 +32,24 @@ endpoints:
 """
 
 
-def test_refusals_are_repeated_and_a_reset_lets_the_caller_in(tmp_path: Path, upstream: Upstream) -> None:
+@contextmanager
+def _store(kind: str, directory: Path) -> Iterator[str]:
+    if kind == "redis":
+        with running_redis(directory=directory) as url:
+            yield url
+    else:
+        with running_cluster(directory) as cluster:
+            yield cluster.url
+
+
+@pytest.mark.parametrize("kind", ["redis", "cluster"])
+def test_refusals_are_repeated_and_a_reset_lets_the_caller_in(kind: str, tmp_path: Path, upstream: Upstream) -> None:
     def limits(*words: str) -> Result:
         common = ["--policy", str(tmp_path / "policy.yaml"), "--store", store, "--tenant", "acme"]
         return CliRunner().invoke(app, ["limits", *words, *common])
 
     with (
-        running_redis(directory=tmp_path / "redis") as store,
+        _store(kind, tmp_path / "store") as store,
         running_gate(tmp_path, upstream, policy=POLICY, workers=2, flags={"store": store}) as gate,
     ):
         answer = gate.script(json_answer(chat("hello")))

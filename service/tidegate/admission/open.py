@@ -68,7 +68,7 @@ async def open_ledger(
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
     ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that
-    is repeated without asking a Redis; a cluster is always asked.
+    is repeated without asking the store.
     """
     check_url(url)
     if url == MEMORY:
@@ -79,6 +79,7 @@ async def open_ledger(
     if not await heartbeats.beat():
         on_silence(heartbeats.failure)
     heartbeats.start()
+    denials = Denials(clock, on_spared=on_spared)
     if runner is not None:
         return SpanningLedger(
             Shards(
@@ -88,12 +89,13 @@ async def open_ledger(
                 heartbeats=heartbeats,
                 on_outage=on_outage,
                 on_state=on_state,
-            )
+            ),
+            denials=denials,
         )
     return OutageLedger(
         store,
         MemoryLedger(clock),
-        denials=Denials(clock, on_spared=on_spared),
+        denials=denials,
         replicas=heartbeats,
         on_outage=on_outage,
         on_state=on_state,

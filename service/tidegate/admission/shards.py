@@ -111,6 +111,10 @@ class Shards:
         """How many replicas share what there is, this one included."""
         return self._heartbeats()
 
+    def exact(self) -> bool:
+        """Whether no master is known to be out."""
+        return self._state == "closed"
+
     async def ready(self) -> bool:
         """Whether every slot is served, by masters that answer now."""
         slots = self._runner.slots

@@ -22,6 +22,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
+from tidegate.admission.denials import Denials
 from tidegate.admission.keys import UNITS, is_shared
 from tidegate.admission.ledger import Extension, Ledger
 from tidegate.errors import StoreUnavailable
@@ -47,6 +48,10 @@ class Places(Protocol):
         """How many replicas share what there is, this one included."""
         ...
 
+    def exact(self) -> bool:
+        """Whether no place is known to be out."""
+        ...
+
     async def ready(self) -> bool:
         """Whether all of them answer now."""
         ...
@@ -57,10 +62,14 @@ class Places(Protocol):
 
 
 class SpanningLedger:
-    """A `Ledger` over many places. A reservation names each part of it and its place: `r1{acme} r2{platform|}`."""
+    """A `Ledger` over many places. A reservation names each part of it and its place: `r1{acme} r2{platform|}`.
 
-    def __init__(self, places: Places) -> None:
+    `denials` spare the places what they refused a moment ago; they say nothing while one of them is out.
+    """
+
+    def __init__(self, places: Places, *, denials: Denials | None = None) -> None:
         self._places = places
+        self._denials = denials
         self._deciding: set[asyncio.Task[Admission]] = set()
 
     def live(self) -> int:
@@ -72,6 +81,18 @@ class SpanningLedger:
 
         A caller that goes away leaves the steps to end as they would have.
         """
+        denials = self._denials if self._places.exact() else None
+        if denials is None:
+            return await self._reserve(charges, hold)
+        asked = denials.now()
+        if (known := denials.refusal(charges, asked)) is not None:
+            return known
+        answer = await self._reserve(charges, hold)
+        if answer.refused is not None and answer.enforcement == "exact":
+            denials.remember(charges, answer, asked)
+        return answer
+
+    async def _reserve(self, charges: Sequence[Charge], hold: float | None) -> Admission:
         groups: dict[str, list[Charge]] = {}
         for charge in charges:
             groups.setdefault(self._places.tag(charge), []).append(charge)
