@@ -47,6 +47,9 @@ def usage(prompt: Any, completion: Any, **more: Any) -> dict[str, Any]:
         ([delta("a"), delta("b"), {"choices": [], **usage(7, 2)}], (7, 2, 9)),
         ([delta("a", **usage(7, 1)), delta("b", **usage(7, 2))], (7, 2, 9)),
         ([delta("a", usage=None), delta("b", usage=None)], (10, 1, 11)),
+        ([{"response": "hello", "done": False}, {"done": True, "prompt_eval_count": 7, "eval_count": 3}], (7, 3, 10)),
+        ([{"response": "hello", "done": False}, {"response": "", "done": True, "eval_count": 3}], (10, 3, 13)),
+        ([{"response": "hell", "created_at": "2026-01-01T00:00:00Z", "eval_count": 900}], (10, 1, 11)),
         ([{"output": [{"content": [{"text": "x"}]}], "usage": {"input_tokens": 5, "output_tokens": 6}}], (5, 6, 11)),
         (
             [
@@ -189,7 +192,31 @@ STREAM = "".join(
     f"data: {json.dumps(event)}\r\n\r\n"
     for event in (*(delta(text) for text in ("Hi ", "bob@exa", "mple.com é", "x" * 30)), delta("", **usage(9, 44)))
 )
+LINES = b"".join(
+    json.dumps({"model": "m", "created_at": f"t{n}", **answer}).encode() + b"\n"
+    for n, answer in enumerate(
+        [
+            *(
+                {"message": {"role": "assistant", "content": text}, "done": False}
+                for text in ("Hi ", "bob@exa", "mple.com é")
+            ),
+            {
+                "message": {"role": "assistant", "content": ""},
+                "done": True,
+                "done_reason": "stop",
+                "prompt_eval_count": 9,
+            },
+        ]
+    )
+)
 BODIES = {
+    "application/x-ndjson": [
+        LINES,
+        LINES[:-60],
+        LINES + b"{}\nno document\nmore",
+        b"\xff\n" * 3,
+        b'"' + b"x" * 3000,
+    ],
     "text/event-stream": [
         STREAM.encode() + b"data: [DONE]\n\n",
         STREAM.encode()[:-60],

@@ -3,7 +3,8 @@
 Understood are OpenAI's chat and completions (`usage.prompt_tokens`, `completion_tokens`, `total_tokens`), its
 responses (`usage.input_tokens`, `output_tokens`, in the event under `response`) and Anthropic's messages (the same
 names, in the first event under `message`, with the tokens of its prompt cache beside them). Of a prompt's tokens,
-OpenAI gives those of its cache under `prompt_tokens_details` or `input_tokens_details`.
+OpenAI gives those of its cache under `prompt_tokens_details` or `input_tokens_details`. Ollama ends with a document
+whose `done` is true and that counts by itself (`prompt_eval_count`, `eval_count`).
 
 The last `usage` wins, figure by figure, and text that comes after it is counted on top: so a stream that was cut off
 after an early `usage` is not free.
@@ -25,10 +26,12 @@ _CACHED: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 _DETAILED: Final = ("cached_tokens", "cache_write_tokens")
 _MAX_BYTES: Final = 32  # of text for one token; no tokenizer comes near it but for long runs of one character
+_OLLAMA: Final = {"prompt_eval_count": "prompt_tokens", "eval_count": "completion_tokens"}
 # Strings of an answer that the model did not write.
 _LABELS: Final = frozenset(
     {"id", "call_id", "item_id", "tool_call_id", "type", "role", "object", "model", "status", "event", "index"}
     | {"finish_reason", "stop_reason", "signature", "encrypted_content", "system_fingerprint", "logprobs", "usage"}
+    | {"created_at", "done_reason"}
 )
 
 
@@ -56,6 +59,8 @@ class Meter:
         for holder in (document, document.get("response"), document.get("message")):
             if isinstance(holder, dict) and holder.get("usage") is not None:
                 self._usage(holder["usage"])
+        if document.get("done") is True:
+            self._usage({ours: document[theirs] for theirs, ours in _OLLAMA.items() if theirs in document})
 
     def text(self, text: str) -> None:
         """A piece of what the model wrote."""

@@ -15,7 +15,12 @@ from tidegate.filtering.ruleset import Action, FilterPlan
 
 PLAN = FilterPlan({"EMAIL": Action.REDACT, "CREDIT_CARD": Action.REDACT})
 BLOCK = FilterPlan({"EMAIL": Action.BLOCK, "CREDIT_CARD": Action.REDACT})
-TYPES = {"json": "application/json", "sse": "text/event-stream", "text": "text/plain"}
+TYPES = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "sse": "text/event-stream",
+    "text": "text/plain",
+}
 CASES = Path(__file__).parents[2] / "cases"
 
 

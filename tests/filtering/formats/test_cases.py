@@ -8,7 +8,8 @@ import pytest
 
 from tests.filtering.formats.bodies import body, cases, drive
 
-CASES = [(kind, case) for kind in ("json", "sse") for case in cases(f"formats_{kind}")]
+KINDS = ("json", "ndjson", "sse")
+CASES = [(kind, case) for kind in KINDS for case in cases(f"formats_{kind}")]
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES, ids=[f"{kind}: {case['name']}" for kind, case in CASES])
@@ -31,6 +32,6 @@ def test_case(kind: str, case: dict[str, Any]) -> None:
 
 
 def test_names_of_cases_are_unique() -> None:
-    for kind in ("json", "sse"):
+    for kind in KINDS:
         names = [case["name"] for case in cases(f"formats_{kind}")]
         assert len(names) == len(set(names))

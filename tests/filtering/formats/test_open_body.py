@@ -34,7 +34,9 @@ from tests.filtering.formats.bodies import PLAN
         ("text/plain; charset=utf-8; charset=utf-16", ""),
         ('text/plain; charset="utf-8', ""),
         ("application/octet-stream", ""),
-        ("application/x-ndjson", ""),
+        ("application/x-ndjson", "ndjson"),
+        ("application/jsonl; charset=utf-8", "ndjson"),
+        ("application/x-ndjson; charset=latin1", ""),
         ("image/png", ""),
     ],
 )

@@ -8,6 +8,7 @@ from tidegate.filtering.formats.coverage import Coverage
 from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.filtering.formats.listening import Listening, Observer
 from tidegate.filtering.formats.media_type import format_of
+from tidegate.filtering.formats.ndjson import NdjsonBody
 from tidegate.filtering.formats.sse import SseBody
 from tidegate.filtering.formats.text import TextBody
 from tidegate.filtering.formats.unread import UnreadBody
@@ -55,9 +56,9 @@ def open_body(
 ) -> BodyRewriter | None:
     """A rewriter for `content_type`, or None when no format reads it.
 
-    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event. With `tail`
-    an event stream ends with its receipt in a comment, since its headers left long before. `observer` is shown what is
-    read, as it was before it is rewritten.
+    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event, or one line
+    of NDJSON. With `tail` an event stream ends with its receipt in a comment, since its headers left long before.
+    `observer` is shown what is read, as it was before it is rewritten.
     """
     kind = format_of(content_type)
     if kind and not plan.actions:
@@ -65,6 +66,8 @@ def open_body(
     match kind:
         case "json":
             return JsonBody(plan, key=key, max_bytes=max_bytes, observer=observer)
+        case "ndjson":
+            return NdjsonBody(plan, key=key, max_bytes=max_bytes, max_line=max_event, observer=observer)
         case "sse":
             return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail, observer=observer)
         case "text":

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tidegate.filtering.formats.dialect import Channel
+from tidegate.filtering.formats.dialect import Channel, read
 from tidegate.filtering.formats.json_text import Path, dump, parse
 from tidegate.filtering.formats.reader import Run
-from tidegate.filtering.formats.sse_frames import join
+
+Join = Callable[[list[str], str | None], str]
+"""How an event is written: from its other lines and its payload."""
 
 _OVERHEAD: Final = 1024  # what an open channel costs besides its text, roughly
 _KEPT: Final = frozenset({"index", "type"})
+_ROLE: Final = ("message", "role")  # a message is none without it, other than a delta
 
 
 @dataclass(slots=True)
@@ -29,17 +32,23 @@ class Text:
     cost: int = 0
 
 
-def made(others: list[str], payload: str, path: Path | None, text: str) -> str:
-    """An event that carries `text` and nothing else: `payload` reduced to what names the channel."""
-    return join(others, text if path is None else dump(_reduced(parse(payload), path, text)))
-
-
 class Channels:
-    """The open channels of a stream, in the order in which they opened."""
+    """The open channels of a stream, in the order in which they opened. `join` writes the events made for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, join: Join) -> None:
+        self._join = join
         self._texts: dict[Channel, Text] = {}
         self.held = 0
+
+    def made(self, others: list[str], payload: str, path: Path | None, text: str) -> str:
+        """An event that carries `text` and nothing else: `payload` reduced to what names the channel."""
+        if path is None:
+            return self._join(others, text)
+        document = parse(payload)
+        for other in read(document).pieces:
+            if len(other) == 1 and other != path:
+                document[other[0]] = ""  # it has left already
+        return self._join(others, dump(_reduced(document, path, text)))
 
     def open(self, channel: Channel, make: Callable[[], Run]) -> Text:
         """The channel's text, new when it is not open."""
@@ -70,23 +79,27 @@ class Channels:
 
     def flush(self, channel: Channel) -> str:
         """Close a channel; an event for its rest, or "" when nothing was held."""
+        return self.apart(channel, "")
+
+    def apart(self, channel: Channel, before: str) -> str:
+        """Close a channel; an event for `before` and its rest, or "" when both are empty."""
         text = self._texts[channel]
-        rest = self.close(channel)
-        return made(text.others, text.payload, text.path, rest) if rest else ""
+        rest = before + self.close(channel)
+        return self.made(text.others, text.payload, text.path, rest) if rest else ""
 
 
-def _reduced(node: Any, path: Path, text: str, *, top: bool = True) -> Any:
+def _reduced(node: Any, path: Path, text: str, *, holder: str | int | None = None) -> Any:
     """`node` with `text` at `path` and, beside it, only what says whose text it is."""
     if not path:
         return text
     step, rest = path[0], path[1:]
     if isinstance(node, list):
-        return [_reduced(node[step], rest, text, top=False)] if isinstance(step, int) else []
+        return [_reduced(node[step], rest, text, holder=step)] if isinstance(step, int) else []
     kept: dict[str, Any] = {}
     for name, value in node.items():
         if name == step:
-            kept[name] = _reduced(value, rest, text, top=False)
-        elif name in _KEPT or (top and not isinstance(value, dict | list)):
+            kept[name] = _reduced(value, rest, text, holder=step)
+        elif name in _KEPT or (holder is None and not isinstance(value, dict | list)) or (holder, name) == _ROLE:
             kept[name] = value
         elif name == "finish_reason":
             kept[name] = None

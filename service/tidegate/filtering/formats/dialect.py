@@ -37,11 +37,32 @@ _HOLDERS = frozenset(
 )
 _JSON_PIECES = frozenset({"arguments", "partial_json"})
 _WHOLE = frozenset(
-    {"id", "object", "created", "model", "role", "name", "type", "index", "finish_reason", "stop_reason", "item_id"}
+    {
+        "id",
+        "object",
+        "created",
+        "model",
+        "model_name",
+        "model_version",
+        "role",
+        "name",
+        "type",
+        "index",
+        "finish_reason",
+        "stop_reason",
+        "item_id",
+    }
     | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
 )
 _OPAQUE = frozenset({"signature", "encrypted_content", "data", "format", "channel", "recipient"})
-_NAMES = _PIECES | _HOLDERS | _JSON_PIECES | _WHOLE | {"choices", "delta", "message", "output", "error"}
+_NAMES = (
+    _PIECES
+    | _HOLDERS
+    | _JSON_PIECES
+    | _WHOLE
+    | {"choices", "delta", "message", "output", "error"}
+    | dialect_others.NAMES
+)
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _MAX_DEPTH = 8
 _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so that it leaves as it came
@@ -51,12 +72,14 @@ _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so tha
 class Reading:
     """One event: the places of its pieces, the channels (by their beginning) that end with it.
 
-    `whole` means that the dialect sends every other string complete.
+    `whole` means that the dialect sends every other string complete; `bare_end` that clients do not look for text in an
+    event that ends channels.
     """
 
     pieces: dict[Path, Channel] = field(default_factory=dict)
     ends: list[Channel] = field(default_factory=list)
     whole: bool = False
+    bare_end: bool = False
 
     def ends_channel(self, channel: Channel) -> bool:
         """Whether nothing follows on `channel`."""
@@ -100,6 +123,7 @@ def read(event: Any) -> Reading:
         reading.pieces = {path: ("other", *channel) for path, channel in dialect_others.pieces(event)}
         if dialect_others.ends(event):
             reading.ends.append(("other",))
+        reading.whole = reading.bare_end = dialect_others.is_ollama(event)
     return reading
 
 

@@ -19,6 +19,7 @@ _PIECES: Final = frozenset(
 _HOLDERS: Final = frozenset(
     {"candidates", "content", "contentBlockDelta", "delta", "message", "parts", "reasoningContent", "text", "token"}
 )
+NAMES: Final = _PIECES | _HOLDERS
 # Of the events that name their type, those that carry pieces.
 _DELTAS: Final = frozenset(
     {"completion", "content-delta", "reasoning-delta", "text-delta", "tool-input-delta", "tool-plan-delta"}
@@ -51,6 +52,11 @@ def ends(event: dict[str, Any]) -> bool:
             and any(isinstance(one, dict) and bool(one.get("finishReason")) for one in candidates)
         )
     )
+
+
+def is_ollama(event: dict[str, Any]) -> bool:
+    """Whether this is Ollama's generate or chat: tool calls and all else but the text come whole, in one line each."""
+    return type(event.get("done")) is bool and ("response" in event or "message" in event)
 
 
 def _walk(node: Any, path: Path, channel: Path) -> Iterator[tuple[Path, Path]]:

@@ -8,6 +8,7 @@ import orjson
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.lines import Lines
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import Frames, split
 
@@ -33,6 +34,7 @@ class Listening:
         self._observer = observer
         self._max_bytes = max_bytes
         self._frames = Frames(min(max_event, max_bytes))
+        self._lines = Lines(min(max_event, max_bytes))
         self._body = bytearray()
         self._size = 0
         self._shown = 0
@@ -45,6 +47,8 @@ class Listening:
             self._observer.unread(len(data))
         elif self._kind == "sse":
             self._events(data)
+        elif self._kind == "ndjson":
+            self._documents(data)
         elif len(self._body) + len(data) > self._max_bytes:
             self._give_up(len(self._body) + len(data))
         else:
@@ -57,6 +61,9 @@ class Listening:
         if self._kind == "sse":
             if whole:
                 self._events(None)
+        elif self._kind == "ndjson":
+            if whole:
+                self._documents(None)
         elif self._body:
             body, self._body = bytes(self._body), bytearray()
             try:
@@ -78,6 +85,17 @@ class Listening:
                     self._event(payload)
         except (MalformedBody, BodyTooLarge):
             # However the bytes were cut: all that came less the events that were shown.
+            self._give_up(max(0, self._size - self._shown))
+
+    def _documents(self, data: bytes | None) -> None:
+        self._size += len(data or b"")
+        try:
+            for line in self._lines.finish() if data is None else self._lines.feed(data):
+                self._shown += len(line)
+                if line.strip():
+                    self._observer.document(orjson.loads(line))
+        except (ValueError, BodyTooLarge) as fault:
+            self._shown -= len(line) if isinstance(fault, ValueError) else 0
             self._give_up(max(0, self._size - self._shown))
 
     def _event(self, payload: str) -> None:

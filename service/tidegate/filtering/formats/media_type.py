@@ -9,10 +9,11 @@ _TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _JSON = frozenset({"application/json", "text/json", "text/x-json"})
+_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 
 
 def format_of(content_type: str) -> str:
-    """ "json", "sse" or "text"; "" when no format can read the type or its charset, or the value is not well-formed."""
+    """ "json", "ndjson", "sse" or "text"; "" when no format reads the type or its charset, or it is not well-formed."""
     parsed = _parse(content_type)
     if parsed is None:
         return ""
@@ -22,6 +23,8 @@ def format_of(content_type: str) -> str:
         return ""
     if media in _JSON or media.endswith("+json"):
         return "json"
+    if media in _NDJSON:
+        return "ndjson"
     if media == "text/event-stream":
         return "sse"
     return "text" if media.startswith("text/") else ""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tidegate.errors import MalformedBody
-from tidegate.filtering.formats.channels import Channels, made
+from tidegate.filtering.formats.channels import Channels, Join
 from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
 from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, parse, quote, unquote, walk
@@ -26,11 +26,12 @@ class Events:
     `speech` knows the stream's dialect.
     """
 
-    def __init__(self, reader: Reader, observer: Observer | None = None) -> None:
+    def __init__(self, reader: Reader, observer: Observer | None = None, join: Join = join) -> None:
         self.speech = Speech()
         self._reader = reader
         self._observer = observer
-        self._channels = Channels()
+        self._join = join
+        self._channels = Channels(join)
         self._varying = Varying()
         self._patterns: deque[Pattern] = deque(maxlen=_MAX_PATTERNS)
 
@@ -46,16 +47,15 @@ class Events:
             self._reader.place("line")
             return ""
         if payload is None:
-            return join(lines, None)
+            return self._join(lines, None)
         self.speech.event()
-        for pattern in self._patterns:
-            tokens = pattern.fill(payload)
-            if tokens is not None:
-                return self._again(pattern, tokens, lines)
+        known = self._known(payload, lines)
+        if known is not None:
+            return known
         visible = payload.strip(BLANK)
         if visible == DONE:
             frames = self.flush()
-            return frames if self._reader.stopped() else frames + join(lines, payload)
+            return frames if self._reader.stopped() else frames + self._join(lines, payload)
         if visible[:1] in ("{", "["):
             return self._json(payload, lines)
         if visible[:1] == '"':
@@ -65,6 +65,11 @@ class Events:
                 pass
         return self._text(name, payload, lines)
 
+    def document(self, payload: str) -> str:
+        """A document that is no event: a line of its own. Raises MalformedBody."""
+        known = self._known(payload, [])
+        return self._json(payload, []) if known is None else known
+
     def flush(self, ends: Callable[[Channel], bool] = lambda channel: True) -> str:
         """What is held for the channels that end, as events made for it."""
         frames: list[str] = []
@@ -73,6 +78,14 @@ class Events:
             if self._reader.stopped():
                 break
         return "".join(frames)
+
+    def _known(self, payload: str, lines: list[str]) -> str | None:
+        """The short way, for an event like an earlier one."""
+        for pattern in self._patterns:
+            tokens = pattern.fill(payload)
+            if tokens is not None:
+                return self._again(pattern, tokens, lines)
+        return None
 
     def _line(self, line: str) -> str:
         tally = self._reader.tally
@@ -91,8 +104,8 @@ class Events:
         heading = _heading(lines)
         self._channels.note(channel, heading, "", None)
         if self._reader.stopped():
-            return join(heading, out) if out else ""
-        return join(lines, out)
+            return self._join(heading, out) if out else ""
+        return self._join(lines, out)
 
     def _again(self, pattern: Pattern, tokens: list[str], lines: list[str]) -> str:
         reader, counts = self._reader, Counts()
@@ -124,16 +137,23 @@ class Events:
         payload, heading, path = "".join(parts), _heading(lines), pattern.piece.path
         self._channels.note(pattern.channel, heading, payload, path)
         if reader.stopped():
-            return made(heading, payload, path, clean) if clean else ""
-        return join(lines, payload)
+            return self._channels.made(heading, payload, path, clean) if clean else ""
+        return self._join(lines, payload)
 
     def _run(self, channel: Channel, path: Path) -> Run:
         make = self._reader.fragment if is_json(channel) else self._reader.run
         return self._channels.open(channel, lambda: make(label(path))).run
 
-    def _piece(self, channel: Channel, path: Path, text: str, reading: Reading) -> str:
-        new = self._run(channel, path).feed(text)
-        return new + self._channels.close(channel) if reading.ends_channel(channel) else new
+    def _piece(self, channel: Channel, path: Path, text: str, reading: Reading, ahead: list[str]) -> str:
+        run = self._run(channel, path)
+        held = run.held > 0
+        new = run.feed(text)
+        if not reading.ends_channel(channel):
+            return new
+        if held and reading.bare_end and not self._reader.stopped():
+            ahead.append(self._channels.apart(channel, new))
+            return ""
+        return new + self._channels.close(channel)
 
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
@@ -148,6 +168,7 @@ class Events:
         fixed, varying = Counts(), Counts()
         splices = Splices(payload)
         pieces: list[tuple[Channel, Leaf]] = []
+        ahead: list[str] = []
         stopped: tuple[Path, str] | None = None
         skip_to = 0
         for leaf in leaves:
@@ -165,7 +186,7 @@ class Events:
             channel = reading.pieces.get(leaf.path) if leaf.kind == "string" else None
             if channel is not None:
                 running = not reader.stopped()
-                new = self._piece(channel, leaf.path, old, reading)
+                new = self._piece(channel, leaf.path, old, reading, ahead)
                 if running and reader.stopped():
                     stopped = (leaf.path, new)
                 pieces.append((channel, leaf))
@@ -187,15 +208,16 @@ class Events:
         for channel, leaf in pieces:
             self._channels.note(channel, heading, out, leaf.path)
         if reader.stopped():
-            return made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
-        frames = self.flush(reading.ends_channel) if reading.ends else ""
+            clean = self._channels.made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
+            return "".join([*ahead, clean])
+        frames = "".join([*ahead, self.flush(reading.ends_channel) if reading.ends else ""])
         if reader.stopped():
             return frames
         if len(pieces) == 1 and not reading.ends:
             pattern = pattern_of(payload, holes, pieces[0][1], pieces[0][0], fixed)
             if splices.places <= {hole.start for hole in pattern.holes}:
                 self._patterns.appendleft(pattern)
-        return frames + join(lines, out)
+        return frames + self._join(lines, out)
 
 
 def _heading(lines: list[str]) -> list[str]:

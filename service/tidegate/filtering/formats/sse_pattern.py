@@ -10,7 +10,7 @@ from tidegate.filtering.formats.dialect import Channel
 from tidegate.filtering.formats.json_text import NUMBER, VALID, Leaf
 
 # Values that change with every event and mean nothing for the reading of it.
-_VARYING: Final = frozenset({"created", "id", "obfuscation", "sequence_number", "system_fingerprint"})
+_VARYING: Final = frozenset({"created", "created_at", "id", "obfuscation", "sequence_number", "system_fingerprint"})
 
 
 @dataclass(slots=True)
