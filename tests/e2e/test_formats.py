@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+import brotli
+import pytest
+
 from tests.e2e.stack import Gate
-from tests.e2e.upstream import Hold, chunked
+from tests.e2e.test_framing import refused, streamed_text
+from tests.e2e.upstream import Hold, chat, chunked, delta, finish, gzip_answer, json_answer
 
 SECRET = "bob@example.com"
 NDJSON = "application/x-ndjson"
@@ -48,3 +55,61 @@ def test_a_block_ends_the_lines_with_an_error(gate: Gate) -> None:
     assert b"8145" not in answer.content
     assert b"more" not in answer.content
     assert json.loads(answer.content.splitlines()[-1])["code"] == "content_blocked"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "code"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress)]
+)
+def test_a_compressed_document_is_read_and_leaves_as_it_is(
+    gate: Gate, encoding: str, code: Callable[[bytes], bytes]
+) -> None:
+    body = code(json.dumps(chat(f"mail {SECRET}")).encode())
+    answer = gate.get(json_answer(body, headers=[("content-encoding", encoding), ("vary", "accept-encoding")]))
+    assert answer.status_code == 200
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["vary"] == "accept-encoding"
+    assert answer.json() == chat("mail [EMAIL]")
+    assert "findings=EMAIL:redact:1" in answer.headers["x-tidegate-coverage"]
+
+
+def test_a_compressed_stream_comes_while_the_model_still_talks(gate: Gate) -> None:
+    coder = zlib.compressobj(wbits=31)
+
+    def flushed(*events: bytes) -> bytes:
+        return coder.compress(b"".join(events)) + coder.flush(zlib.Z_SYNC_FLUSH)
+
+    hold = Hold()
+    first_part = flushed(delta("Good morning, all. "), delta("mail bob@exa"))
+    steps = [first_part, hold, flushed(delta("mple.com"), *finish()), coder.flush()]
+    fields = gate.fields(chunked(steps, headers=[("content-encoding", "gzip")]))
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        assert "content-encoding" not in answer.headers
+        parts = answer.iter_raw()
+        first = next(parts)
+        assert streamed_text(first.decode()).startswith("Good morning, all.")
+        hold.open()
+        whole = first + b"".join(parts)
+    assert streamed_text(whole.decode()) == "Good morning, all. mail [EMAIL]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        gzip.compress(json.dumps(chat(SECRET)).encode())[:-4],
+        gzip.compress(json.dumps(chat(SECRET)).encode()) + b"more",
+        gzip.compress(b"{}") + gzip.compress(json.dumps(chat(SECRET)).encode()),
+        json.dumps(chat(SECRET)).encode(),
+        gzip.compress(b'"' + b"x" * (64 << 20) + b'"'),
+    ],
+    ids=["cut off", "more behind", "two members", "not compressed", "a bomb"],
+)
+def test_compressed_bodies_that_are_not_what_they_say_are_withheld(gate: Gate, body: bytes) -> None:
+    refused(gate.get(json_answer(body, headers=[("content-encoding", "gzip")])))
+
+
+def test_a_bomb_in_a_stream_ends_it(gate: Gate) -> None:
+    packed = gzip.compress(delta("x ") * 200 + b": " + b"x" * (64 << 20))
+    answer = gate.get(chunked([packed], headers=[("content-encoding", "gzip")]))
+    assert len(answer.content) < 2 << 20
+    assert "response_withheld" in answer.text
+    assert gate.get(gzip_answer(chat("fine"))).json() == chat("fine")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -129,7 +131,10 @@ def test_a_forged_receipt_from_the_model_is_removed() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"content_encoding": "gzip"}, "content_encoding"),
+        ({"content_encoding": "zstd"}, "content_encoding"),
+        ({"content_encoding": "gzip, gzip"}, "content_encoding"),
+        ({"content_encoding": "gzip", "content_type": "image/svg+json; charset=latin1"}, "content_encoding"),
+        ({"content_encoding": "gzip", "status": 206}, "partial_content"),
         ({"content_type": "image/png"}, "unsupported_type"),
         ({"content_type": ""}, "unsupported_type"),
         ({"status": 206}, "partial_content"),
@@ -142,6 +147,58 @@ def test_what_cannot_be_read_is_withheld_with_502(changes: dict[str, Any], why: 
     assert isinstance(reply, Reply)
     assert (reply.deny.status, subject.failure) == (502, why)
     assert subject.body(b"anything", end=True) == []
+
+
+def test_a_compressed_document_is_read_and_leaves_as_it_is() -> None:
+    subject = exchange()
+    assert subject.head(head(content_encoding="gzip")) == []
+    assert subject.expands
+    answered, released = subject.body(gzip.compress(json.dumps({"text": SECRET}).encode()), end=True)
+    assert isinstance(answered, Continue)
+    assert "content-encoding" in answered.remove_headers
+    assert "vary" not in answered.remove_headers
+    assert released == Body(b'{"text": "[EMAIL]"}', end=True)
+
+
+def test_a_compressed_stream_is_read_while_it_runs() -> None:
+    subject = exchange()
+    (answered,) = subject.head(head(content_type="text/event-stream", content_encoding="gzip"))
+    assert isinstance(answered, Continue)
+    assert "content-encoding" in answered.remove_headers
+    coder = zlib.compressobj(wbits=31)
+    out = b""
+    for part in (sse("mail bo", done=False), sse("b@exam", done=False), sse("ple.com now", " ok")):
+        out += body_of(subject.body(coder.compress(part) + coder.flush(zlib.Z_SYNC_FLUSH), end=False))
+        assert SECRET not in content_of(out)
+    assert content_of(out) == "mail [EMAIL] now ok"
+    assert body_of(subject.body(coder.flush(), end=True)) == b""
+    assert subject.outcome == "rewritten"
+
+
+def test_a_compressed_stream_that_breaks_off_ends_with_an_error() -> None:
+    subject = exchange()
+    subject.head(head(content_type="text/event-stream", content_encoding="gzip"))
+    out = body_of(subject.body(gzip.compress(sse("mail ", SECRET))[:-9], end=True))
+    assert SECRET.encode() not in out
+    assert b'"error"' in out
+    assert (subject.outcome, subject.failure) == ("withheld", "malformed")
+
+
+@pytest.mark.parametrize("unscannable", ["withhold", "pass"])
+def test_what_is_not_compressed_as_it_says_is_withheld_whatever_the_policy(unscannable: Any) -> None:
+    subject = exchange()
+    subject.head(head(content_encoding="gzip", handoff=HANDOFF._replace(unscannable=unscannable)))
+    (reply,) = subject.body(json.dumps({"text": SECRET}).encode(), end=True)
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, subject.failure) == (502, "malformed")
+
+
+def test_a_compressed_body_that_no_rule_looks_into_keeps_its_coding() -> None:
+    subject = exchange(NOTHING)
+    (answered,) = subject.head(head(content_encoding="gzip"))
+    assert isinstance(answered, Continue)
+    assert "content-encoding" not in answered.remove_headers
+    assert body_of(subject.body(b"\x1f\x8b", end=True)) == b"\x1f\x8b"
 
 
 def test_what_cannot_be_read_passes_when_the_policy_says_so_and_is_not_called_scanned() -> None:

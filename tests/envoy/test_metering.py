@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -171,7 +172,11 @@ def test_what_nobody_can_count_costs_what_was_reserved() -> None:
     open_ = HELD._replace(unscannable="pass")
     assert costs(b"\x89PNG", content_type="image/png", handoff=open_) == {}
     assert costs(b"\x1f\x8b", content_encoding="gzip", plan=NOTHING) == {}
-    assert costs(b"\x1f\x8b", content_encoding="gzip", handoff=open_) == {}
+    assert costs(b"\x28\xb5", content_encoding="zstd", handoff=open_) == {}
+
+
+def test_a_compressed_answer_that_is_read_is_counted_as_any_other() -> None:
+    assert costs(gzip.compress(chat("hello", **USAGE)), content_encoding="gzip") == TOLD
 
 
 def test_no_body_costs_the_prompt() -> None:

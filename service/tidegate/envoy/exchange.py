@@ -31,7 +31,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import Pacing
 from tidegate.errors import BodyTooLarge, MalformedBody, ProtocolViolation, TidegateError
-from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, format_of
+from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, decoded, decodes, format_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Deny, Reason
 from tidegate.usage.stream_options import ask_for_usage
@@ -39,8 +39,9 @@ from tidegate.usage.unasked import WholeEvents, WithoutUsage
 
 COVERAGE_HEADER = "x-tidegate-coverage"
 
-# Validators and range machinery describe the body as the model wrote it, and are false for the rewritten one.
+# Validators, range machinery and codings describe the body as the model sent it, and are false for the rewritten one.
 _STALE = (
+    "content-encoding",
     "content-length",
     "etag",
     "last-modified",
@@ -79,6 +80,7 @@ class Exchange:
     handoff: Handoff | None = None
     outcome: Outcome = "pending"
     failure: str = ""
+    expands: bool = False  # its body comes compressed: few bytes may be much to read
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
     _forwarded: bool = True
@@ -207,7 +209,7 @@ class Exchange:
 
     def _pace(self, head: ResponseHead, *, read: bool) -> None:
         """Set up what an event stream needs: to hide a usage that only we asked for, to wait for its reservation."""
-        if format_of(head.readable) != "sse":
+        if format_of(_kind(head) if read else head.readable) != "sse":
             self._events = None
         elif self._metering is not None and self._metering.hold.amounts and head.status < 400:
             self._pacing = Pacing(self._metering, take=self._take, stop=self._stop)
@@ -254,8 +256,11 @@ class Exchange:
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
         metering = self._metering
         observer = metering.meter if metering is not None and metering.hold.amounts else None
-        kind = head.readable
+        kind = _kind(head)
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
+        if rewriter is not None and head.encoded:
+            rewriter = decoded(rewriter, head.content_encoding)
+            self.expands = True
         if rewriter is not None:
             self._rewriter = rewriter
             if not rewriter.streaming:
@@ -342,3 +347,10 @@ class Exchange:
     def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._state = _State.DONE
+
+
+def _kind(head: ResponseHead) -> str:
+    """The content type of a body that a format may read, its coding undone where it can be; "" for any other."""
+    if head.readable or head.partial or not decodes(head.content_encoding):
+        return head.readable
+    return head.content_type

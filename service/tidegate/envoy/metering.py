@@ -5,7 +5,7 @@
 - the client left before the response began: the same, for the model may have read it;
 - an answer of Envoy's own (no upstream, timeout): nothing, for no model answered; the request still counts as one;
 - an error of the model's (status >= 400) without a usage: its bytes, and no tokens or money;
-- a body that no format reads (an image, a compressed one, 101, 206): what was reserved stands;
+- a body that no format reads (an image, 101, 206), or a compressed one without rules for it: what was reserved stands;
 - where no limit is priced, only leases are held: they end, and nothing is read to count it.
 """
 

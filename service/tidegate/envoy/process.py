@@ -88,7 +88,7 @@ class ProcessServicer:
                     await stream.carry_out(commands[:-1], exchange)
                     answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                     step = partial(exchange.extended, answer)
-                    commands = await self._step_aside(step) if exchange.waiting > _LONG else step()
+                    commands = await self._step_aside(step) if exchange.expands or exchange.waiting > _LONG else step()
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -143,7 +143,7 @@ class ProcessServicer:
             return exchange.head(head)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
-        return await self._step_aside(step) if stream.unanswered > _LONG else step()
+        return await self._step_aside(step) if exchange.expands or stream.unanswered > _LONG else step()
 
     async def _step_aside(self, step: Callable[[], list[Command]]) -> list[Command]:
         """A step on a thread, one at a time; it is over when this returns or raises, cancelled or not."""

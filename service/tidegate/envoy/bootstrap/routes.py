@@ -18,7 +18,7 @@ from tidegate.policy.compiled import Endpoint
 from tidegate.policy.routes import ANY_HOST, REST, is_template, segments, shape, variable
 
 UNSCANNABLE: Final = ("accept-encoding", "range", "if-range")
-"""Request headers not passed on: a compressed answer is unreadable, and a byte range can cut a value in two."""
+"""Request headers not passed on: compression would be undone here anyway, and a byte range can cut a value in two."""
 
 _DEFAULT_CLUSTER: Final = "model"
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~/-]*")  # what Envoy's path normalisation leaves no escapes of

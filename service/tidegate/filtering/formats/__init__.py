@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.decoded import decoded, decodes
 from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.filtering.formats.listening import Listening, Observer
 from tidegate.filtering.formats.media_type import format_of
@@ -15,7 +16,17 @@ from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
-__all__ = ["BodyRewriter", "Coverage", "Listening", "Observer", "format_of", "listen", "open_body"]
+__all__ = [
+    "BodyRewriter",
+    "Coverage",
+    "Listening",
+    "Observer",
+    "decoded",
+    "decodes",
+    "format_of",
+    "listen",
+    "open_body",
+]
 
 
 class BodyRewriter(Protocol):
