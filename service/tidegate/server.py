@@ -30,6 +30,7 @@ from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem, UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.filtering.selection import Selection
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
 from tidegate.listening import bind, serve_metrics, server_credentials
@@ -60,14 +61,15 @@ class Plans:
     def __call__(self, handoff: Handoff) -> FilterPlan:
         """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
         policy = self._policy()
-        return self._plan(policy.version, tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets)))
+        names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
+        return self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
 
-    def _merge(self, _version: str, names: tuple[str, ...]) -> FilterPlan:
+    def _merge(self, _version: str, names: tuple[str, ...], selection: Selection | None) -> FilterPlan:
         rulesets = self._policy().rulesets
         unknown = [name for name in names if name not in rulesets]
         if unknown:
             raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        return merge(rulesets[name] for name in names)
+        return merge((rulesets[name] for name in names), selection)
 
 
 class Worker:

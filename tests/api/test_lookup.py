@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tidegate.api.faults import InvalidCall
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
+from tidegate.filtering.selection import selection_of
 from tidegate.policy import Policy, parse_policy
 
 from tests.client.world import POLICY
@@ -65,3 +66,14 @@ def test_a_plan_is_found_again_until_the_policy_changes(policy: Policy) -> None:
 
     changed = parse_policy(POLICY.replace("act: redact", "act: mask"))
     assert plans.plan(changed, ["pii", "secrets"]).actions != plan.actions
+
+
+def test_a_plan_for_an_endpoint_knows_its_fields() -> None:
+    path = "path: /api/score, methods: [POST]}"
+    open_floor = POLICY.replace("  floor:\n", "  floor:\n    unscannable: pass\n")
+    policy = parse_policy(open_floor.replace(path, f"{path}\n    fields: {{skip: [/a]}}"))
+    plans = Plans()
+    chosen = plans.plan(policy, ["secrets"], "score")
+    assert chosen.selection == selection_of([], ["/a"], keys=True)
+    assert plans.plan(policy, ["secrets"], "score") is chosen
+    assert plans.plan(policy, ["secrets"]).selection is None

@@ -47,6 +47,11 @@ endpoints:
     match: {hosts: ["*"], path: "/narrow/**", methods: [GET]}
     classification: restricted
     max_response: 64KiB
+  chosen:
+    owner: acme
+    match: {hosts: ["*"], path: "/chosen/**", methods: [GET]}
+    classification: restricted
+    fields: {only: ["/outputs", "/choices"], skip: ["/outputs/*/name"], keys: false}
   files:
     owner: acme
     match: {hosts: ["*"], path: "/files/**", methods: [GET]}

@@ -113,3 +113,10 @@ def test_a_bomb_in_a_stream_ends_it(gate: Gate) -> None:
     assert len(answer.content) < 2 << 20
     assert "response_withheld" in answer.text
     assert gate.get(gzip_answer(chat("fine"))).json() == chat("fine")
+
+
+def test_fields_that_the_policy_chooses_are_read_and_the_receipt_names_the_others(gate: Gate) -> None:
+    outputs = [{"name": SECRET, "datatype": "BYTES", "shape": [1], "data": [f"mail {SECRET}"]}]
+    answer = gate.get(json_answer({"model_name": SECRET, "outputs": outputs}), path="/chosen/x")
+    assert answer.json() == {"model_name": SECRET, "outputs": [{**outputs[0], "data": ["mail [EMAIL]"]}]}
+    assert "unread=number:1,policy:1,policy/outputs/*/name:1,policy_keys:6;" in answer.headers["x-tidegate-coverage"]

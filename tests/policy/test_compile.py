@@ -11,6 +11,7 @@ from tidegate.admission.queue.terms import Capacity
 from tidegate.errors import PolicyError
 from tidegate.filtering.detectors import GROUPS
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.filtering.selection import Pointer, Selection
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
 from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
@@ -164,6 +165,11 @@ def test_endpoints(policy: Policy) -> None:
         shared_with=frozenset({"globex"}),
         classification="restricted",
         rulesets=("secrets", "pii", "cards"),
+        selection=Selection(
+            (Pointer("/choices", ("choices",)), Pointer("/outputs/*/data", ("outputs", "*", "data"))),
+            (Pointer("/choices/*/a~1b~0", ("choices", "*", "a/b~")),),
+            keys=False,
+        ),
         limits=(
             Limit("endpoint:chat", "burst", "token_bucket", 5, 0.1, 1),
             Limit("endpoint:chat", "running", "concurrency", 64, 120.0, per=("model",), shadow=True),

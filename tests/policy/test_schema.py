@@ -39,6 +39,7 @@ BEYOND = {
     "an endpoint for an audience that no token can have",
     "duplicate keys",
     "an endpoint that would let responses pass the floor unread",
+    "an endpoint whose fields would pass the floor unread",
     "anchors, aliases and tags",
     "paths",
     "time zones",

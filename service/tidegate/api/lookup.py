@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from tidegate.admission.charges import ATTRIBUTES
 from tidegate.api.faults import InvalidCall
 from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.filtering.selection import Selection
 from tidegate.model import Limit
 from tidegate.policy.compiled import Endpoint, Policy
 
@@ -20,16 +21,17 @@ class Plans:
 
     def __init__(self) -> None:
         self._policy: Policy | None = None
-        self._plans: dict[frozenset[str], FilterPlan] = {}
+        self._plans: dict[tuple[frozenset[str], Selection | None], FilterPlan] = {}
 
-    def plan(self, policy: Policy, names: Iterable[str]) -> FilterPlan:
-        """The plan of these rulesets, all of which `policy` has."""
+    def plan(self, policy: Policy, names: Iterable[str], endpoint: str = "") -> FilterPlan:
+        """The plan of these rulesets, all of which `policy` has, for the fields that the endpoint chooses, if one."""
         if self._policy is not policy or len(self._plans) >= _MAX_PLANS:
             self._policy, self._plans = policy, {}
-        key = frozenset(names)
-        plan = self._plans.get(key)
+        chosen, selection = frozenset(names), policy.selection_of(endpoint)
+        plan = self._plans.get((chosen, selection))
         if plan is None:
-            plan = self._plans[key] = merge(policy.rulesets[name] for name in sorted(key))
+            plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection)
+            self._plans[chosen, selection] = plan
         return plan
 
 

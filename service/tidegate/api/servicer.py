@@ -206,7 +206,7 @@ class ApiServicer:
     def _plan(self, selection: pb.Selection) -> FilterPlan:
         policy = self._policy()
         names = rulesets_of(policy, rulesets=selection.rulesets, endpoint=selection.endpoint, tier=selection.tier)
-        return self._plans.plan(policy, names)
+        return self._plans.plan(policy, names, selection.endpoint)
 
     def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
         async def serve(message: _Asked, context: Any) -> _Answered:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 
+from tidegate.filtering.selection import Selection
+
 
 class Action(IntEnum):
     """What happens to a detected value. Ordered by strictness: a merge keeps the strictest."""
@@ -41,9 +43,13 @@ class Ruleset:
 
 @dataclass(frozen=True)
 class FilterPlan:
-    """The one thing a rewriter needs: entity → action. Hashable by identity, so compiled machinery can be cached."""
+    """The one thing a rewriter needs: entity → action, and in which fields of JSON (None: in all of them).
+
+    Hashable by identity, so compiled machinery can be cached.
+    """
 
     actions: Mapping[str, Action]
+    selection: Selection | None = None
 
     __hash__ = object.__hash__
 
@@ -51,11 +57,11 @@ class FilterPlan:
         return self is other
 
 
-def merge(rulesets: Iterable[Ruleset]) -> FilterPlan:
+def merge(rulesets: Iterable[Ruleset], selection: Selection | None = None) -> FilterPlan:
     """Union of rulesets; where two name the same entity the stricter action stands."""
     actions: dict[str, Action] = {}
     for ruleset in rulesets:
         for rule in ruleset.rules:
             for entity in rule.entities:
                 actions[entity] = max(rule.action, actions.get(entity, rule.action))
-    return FilterPlan(MappingProxyType(actions))
+    return FilterPlan(MappingProxyType(actions), selection)

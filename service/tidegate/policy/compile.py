@@ -14,6 +14,7 @@ from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.detectors import expand
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.filtering.selection import selection_of
 from tidegate.model import Limit, Price
 from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
 from tidegate.policy.keysets import KeySet
@@ -201,7 +202,7 @@ def _endpoint(
     document: schema.Document,
     currency: str,
 ) -> compiled.Endpoint:
-    match, shared = endpoint.match, endpoint.shared_with
+    match, shared, fields = endpoint.match, endpoint.shared_with, endpoint.fields
     everyone = frozenset(document.tenants)
     classification = endpoint.classification or ""
     rulesets = (*floor, *classifications.get(classification, ()), *endpoint.rulesets)
@@ -218,6 +219,7 @@ def _endpoint(
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),
+        selection=None if fields is None else selection_of(fields.only, fields.skip, keys=fields.keys),
         limits=_limits(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
         unscannable=endpoint.unscannable,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
+from tidegate.filtering.selection import Selection
 from tidegate.model import Limit, Price
 from tidegate.policy.routes import Routes
 from tidegate.policy.workloads import NO_WORKLOADS, Workloads
@@ -182,6 +183,7 @@ class Endpoint:
     shared_with: frozenset[str] = frozenset()
     classification: str = ""
     rulesets: tuple[str, ...] = ()
+    selection: Selection | None = None
     limits: tuple[Limit, ...] = ()
     errors: Literal["openai", "problem"] = "problem"
     unscannable: Literal["withhold", "pass"] = "withhold"
@@ -253,9 +255,14 @@ class Policy:
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
+    _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
     subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
+
+    def selection_of(self, endpoint: str) -> Selection | None:
+        """The fields of JSON that are read of an endpoint's answers; None, which is all, for an unknown one."""
+        return self._selections.get(endpoint)
 
     def __post_init__(self) -> None:
         passes = {
@@ -286,6 +293,7 @@ class Policy:
         object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
         object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
         object.__setattr__(self, "routes", Routes(self.endpoints))
+        object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))

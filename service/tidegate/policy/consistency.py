@@ -12,7 +12,7 @@ from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.routes import shape, variables
-from tidegate.policy.schema import Document, Endpoint, Grant
+from tidegate.policy.schema import Document, Endpoint, Fields, Grant
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
 
@@ -65,6 +65,9 @@ def check(document: Document, report: Report) -> None:
         if endpoint.unscannable == "pass" and not unread:
             message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "unscannable"), message)
+        if endpoint.fields is not None and endpoint.fields != Fields() and not unread:
+            message = "would let fields pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
+            report.at(("endpoints", name, "fields"), message)
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     _check_overlap(document, report)
     check_prices(document, report)

@@ -21,7 +21,10 @@ class Floor(Strict):
     limits: Limits = Field(default=[], description="Limits that every request is charged against.")
     unscannable: Literal["withhold", "pass"] = Field(
         default="withhold",
-        description="Whether an endpoint may let a response that cannot be read pass the rulesets above unread.",
+        description=(
+            "Whether an endpoint may let a response that cannot be read, or fields of one, pass the rulesets above "
+            "unread."
+        ),
     )
 
 
@@ -149,6 +152,20 @@ class Anonymous(Strict):
     tier: words.Name = Field(description="The tier that they are in.")
 
 
+class Fields(Strict):
+    """Which fields of JSON the rules look into: of documents, and of each event or line of a stream.
+
+    Places are JSON pointers (RFC 6901), with all that is below them; `*` in place of an index means every item of an
+    array. The receipt says what was skipped. A document that names a key twice is then withheld.
+    """
+
+    only: words.Set[words.Pointer] = Field(
+        default=[], description="Read these and nothing else; everything where it is empty."
+    )
+    skip: words.Set[words.Pointer] = Field(default=[], description="Do not read these, whatever `only` says.")
+    keys: bool = Field(default=True, description="Whether the keys of objects are read, too.")
+
+
 class Endpoint(Strict):
     """A model-serving endpoint under policy."""
 
@@ -168,6 +185,9 @@ class Endpoint(Strict):
     )
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
+    fields: Fields | None = Field(
+        default=None, description="Which fields of a JSON response are read; without it all strings and keys."
+    )
     limits: Limits = Field(default=[], description="Limits of its own, added to all others.")
     capacity: Capacity | None = Field(
         default=None, description="How much it carries at once; leave out where nothing is counted."

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tidegate.admission.queue.terms import MAX_WAIT
+from tidegate.filtering.selection import parse_pointer
 from tidegate.policy import spiffe
 from tidegate.policy.durations import (
     DAY,
@@ -44,6 +45,7 @@ SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+POINTER_PATTERN = r"^(/([^~/]|~[01])*)+$"
 PATTERNS = {
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
     ENTITY_PATTERN: "a kind of value is in capitals, such as EMAIL",
@@ -174,6 +176,10 @@ def _token_type(value: str) -> str:
     return value.lower().removeprefix("application/")
 
 
+def _pointer(value: str) -> str:
+    return parse_pointer(_printable(value)).text
+
+
 def _window(value: object) -> float:
     return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
 
@@ -278,6 +284,10 @@ Size = Annotated[
             ]
         }
     ),
+]
+
+Pointer = Annotated[
+    str, StringConstraints(max_length=256), AfterValidator(_pointer), _text(POINTER_PATTERN, "/outputs/*/data")
 ]
 
 Set = Annotated[list[T], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]

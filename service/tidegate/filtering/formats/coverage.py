@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.\-]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/*~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,9 @@ class Coverage:
     Fields are string values, numbers and lines. Punctuation, white space and literals are skipped bytes and no field.
     `skipped` says why fields were not read. Its `not_incremental` are strings that no known dialect sends whole: they
     were rewritten each within its event, which says nothing of a value that two events share. Its `nesting` qualifies
-    fields that were read, but only on the surface, and is therefore not part of `skipped_fields`.
+    fields that were read, but only on the surface, and is therefore not part of `skipped_fields`; nor are its
+    `policy_keys`, for keys are no fields. `policy` are fields that the policy does not choose, `policy/a/b` those which
+    it skips by the pointer `/a/b`.
     """
 
     format: str
@@ -70,6 +72,13 @@ class Tally:
             return
         self.skipped_fields += fields
         self.notes[why] += fields
+
+    def unchosen(self, why: str, *, key: bool) -> None:
+        """Count a field, or a key, that the policy does not want read."""
+        if not key:
+            self.skip(why)
+        elif why == "policy_keys":
+            self.notes[why] += 1
 
     def found(self, findings: Mapping[tuple[str, str], int]) -> None:
         """Add what one rewriter found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
@@ -13,6 +14,7 @@ from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.selection import Selection
 from tidegate.model import Finding
 
 # Of a run of numbers those that can be as long as a card's number once they are written out, and a quick look whether
@@ -56,9 +58,12 @@ class JsonBody:
         """The document, rewritten; MalformedBody when it is none."""
         if self._over:
             return b""
+        selection = self._reader.selection
         try:
             text = self._body.decode()
             document = parse(text)
+            if selection is not None:
+                deque(walk(text), maxlen=0)  # a key that stands twice has no place of its own
         except UnicodeDecodeError as fault:
             self._end("malformed")
             raise MalformedBody("a JSON document that is not UTF-8") from fault
@@ -68,7 +73,7 @@ class JsonBody:
         self._end("")
         if self._observer is not None:
             self._observer.document(document)
-        out = self._rewrite(text)
+        out = self._rewrite(text) if selection is None else self._rewrite_chosen(text, selection)
         return b"" if self._reader.stopped() else out.encode()
 
     def coverage(self) -> Coverage:
@@ -116,6 +121,33 @@ class JsonBody:
                     return ""
         tally.scanned_bytes += scanned
         tally.scanned_fields += fields
+        return splices.result()
+
+    def _rewrite_chosen(self, text: str, selection: Selection) -> str:
+        reader, tally = self._reader, self._reader.tally
+        splices = Splices(text)
+        skip_to = 0
+        for leaf in walk(text):
+            if leaf.start < skip_to:
+                continue
+            token, key = text[leaf.start : leaf.end], leaf.kind == "key"
+            old = token if leaf.kind == "number" else unquote(token)
+            why = selection.skips(leaf.path, key=key)
+            if why:
+                tally.unchosen(why, key=key)
+            elif leaf.kind == "number":
+                self._numbers(text, leaf.start, leaf.end, splices)
+            else:
+                tally.scanned_bytes += size(token)
+                tally.scanned_fields += not key
+                if (new := reader.whole(old)) != old:
+                    splices.put(leaf.start, leaf.end, quote(new))
+            if key and old in LOGPROBS and not selection.names(leaf.path):
+                skip_to = splices.drop(leaf.next)
+                tally.skip("dropped_logprobs", skip_to > 0)
+            if reader.stopped():
+                reader.place(label(leaf.path))
+                return ""
         return splices.result()
 
     def _numbers(self, text: str, start: int, end: int, splices: Splices) -> None:

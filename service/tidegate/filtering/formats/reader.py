@@ -53,6 +53,7 @@ class Reader:
         self._plan = plan
         self._key = key
         self._numeric = _numeric(plan)
+        self.selection = plan.selection
         self._sieve = sieve(frozenset(plan.actions))
         self.numeric = self._numeric is not None
         self._running: dict[int, TextRewriter] = {}

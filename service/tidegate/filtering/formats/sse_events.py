@@ -170,11 +170,18 @@ class Events:
         pieces: list[tuple[Channel, Leaf]] = []
         ahead: list[str] = []
         stopped: tuple[Path, str] | None = None
+        selection = reader.selection
         skip_to = 0
         for leaf in leaves:
             if leaf.start < skip_to:
                 continue
             token = payload[leaf.start : leaf.end]
+            if selection is not None and (why := selection.skips(leaf.path, key=leaf.kind == "key")):
+                reader.tally.unchosen(why, key=leaf.kind == "key")
+                if leaf.kind == "key" and unquote(token) in LOGPROBS and not selection.names(leaf.path):
+                    skip_to = splices.drop(leaf.next)
+                    fixed.dropped += skip_to > 0
+                continue
             counts = varying if leaf in holes else fixed
             if leaf.kind == "number":
                 new, was_read = reader.number(token)
@@ -213,7 +220,7 @@ class Events:
         frames = "".join([*ahead, self.flush(reading.ends_channel) if reading.ends else ""])
         if reader.stopped():
             return frames
-        if len(pieces) == 1 and not reading.ends:
+        if len(pieces) == 1 and not reading.ends and selection is None:
             pattern = pattern_of(payload, holes, pieces[0][1], pieces[0][0], fixed)
             if splices.places <= {hole.start for hole in pattern.holes}:
                 self._patterns.appendleft(pattern)
