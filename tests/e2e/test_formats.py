@@ -120,3 +120,23 @@ def test_fields_that_the_policy_chooses_are_read_and_the_receipt_names_the_other
     answer = gate.get(json_answer({"model_name": SECRET, "outputs": outputs}), path="/chosen/x")
     assert answer.json() == {"model_name": SECRET, "outputs": [{**outputs[0], "data": ["mail [EMAIL]"]}]}
     assert "unread=number:1,policy:1,policy/outputs/*/name:1,policy_keys:6;" in answer.headers["x-tidegate-coverage"]
+
+
+def test_binary_tensors_behind_json_are_withheld_or_pass_as_not_scanned(gate: Gate) -> None:
+    head = json.dumps({"model_name": "m", "outputs": [{"name": "o", "datatype": "BYTES", "shape": [1]}]}).encode()
+    body = head + len(SECRET).to_bytes(4, "little") + SECRET.encode()
+    script = json_answer(body, headers=[("inference-header-content-length", str(len(head)))])
+    refused(gate.get(script))
+    passed = gate.get(script, path="/files/x")
+    assert (passed.status_code, passed.content) == (200, body)
+    assert gate.metric("tidegate_skipped_bytes_total", format="none") >= len(body)
+
+
+def test_a_stream_of_triton_is_one_text(gate: Gate) -> None:
+    parts = [
+        f"data: {json.dumps({'model_name': 'm', 'model_version': '1', 'text_output': text})}\n\n".encode()
+        for text in ("mail bob@exa", "mple.com", " now")
+    ]
+    answer = gate.get(chunked(parts))
+    events = [json.loads(row.removeprefix("data: ")) for row in answer.text.split("\n\n") if row]
+    assert "".join(event["text_output"] for event in events) == "mail [EMAIL] now"

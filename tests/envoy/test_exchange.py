@@ -137,6 +137,8 @@ def test_a_forged_receipt_from_the_model_is_removed() -> None:
         ({"content_encoding": "gzip", "status": 206}, "partial_content"),
         ({"content_type": "image/png"}, "unsupported_type"),
         ({"content_type": ""}, "unsupported_type"),
+        ({"tensors": True}, "binary_tensors"),
+        ({"tensors": True, "content_encoding": "gzip"}, "binary_tensors"),
         ({"status": 206}, "partial_content"),
         ({"status": 101}, "partial_content"),
     ],

@@ -28,7 +28,10 @@ class RequestHead:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The response headers event. `details` is Envoy's code details; `handoff` is None when Check left none."""
+    """The response headers event. `details` is Envoy's code details; `handoff` is None when Check left none.
+
+    `tensors` tells that bytes follow the JSON of the body: KServe's binary tensor data, whatever the content type says.
+    """
 
     status: int
     content_type: str
@@ -36,6 +39,7 @@ class ResponseHead:
     end: bool
     details: str
     handoff: Handoff | None
+    tensors: bool = False
 
     @property
     def partial(self) -> bool:
@@ -48,9 +52,18 @@ class ResponseHead:
         return _encoded(self.content_encoding)
 
     @property
+    def unscannable(self) -> str:
+        """The receipt's word for why no format reads the body, when none does."""
+        if self.partial:
+            return "partial_content"
+        if self.tensors:
+            return "binary_tensors"
+        return "content_encoding" if self.encoded else "unsupported_type"
+
+    @property
     def readable(self) -> str:
         """The content type of a body that a format may read, "" for any other."""
-        return "" if self.partial or self.encoded else self.content_type
+        return "" if self.partial or self.tensors or self.encoded else self.content_type
 
 
 def _encoded(content_encoding: str) -> bool:

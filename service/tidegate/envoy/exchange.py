@@ -268,7 +268,7 @@ class Exchange:
                 return []
             self._state = _State.LIVE
             return [Continue((), (*self._removed, *_STALE))]
-        reason = "partial_content" if head.partial else "content_encoding" if head.encoded else "unsupported_type"
+        reason = head.unscannable
         if handoff.unscannable == "pass":
             if self._metering is not None:
                 self._metering.listen("")
@@ -351,6 +351,6 @@ class Exchange:
 
 def _kind(head: ResponseHead) -> str:
     """The content type of a body that a format may read, its coding undone where it can be; "" for any other."""
-    if head.readable or head.partial or not decodes(head.content_encoding):
+    if head.readable or head.partial or head.tensors or not decodes(head.content_encoding):
         return head.readable
     return head.content_type

@@ -182,6 +182,7 @@ def head_of(message: ext_proc.ProcessingRequest) -> tuple[ResponseHead, str]:
         status=int(status) if status.isdigit() else 0,
         content_type=headers.get("content-type", ""),
         content_encoding=headers.get("content-encoding", ""),
+        tensors="inference-header-content-length" in headers,
         end=message.response_headers.end_of_stream,
         details=details,
         handoff=_handoff_of(message),
