@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import brotli
+import httpx
 import pytest
 
 from tests.e2e.stack import Gate
@@ -140,3 +141,21 @@ def test_a_stream_of_triton_is_one_text(gate: Gate) -> None:
     answer = gate.get(chunked(parts))
     events = [json.loads(row.removeprefix("data: ")) for row in answer.text.split("\n\n") if row]
     assert "".join(event["text_output"] for event in events) == "mail [EMAIL] now"
+
+
+def test_rows_come_while_the_model_still_talks(gate: Gate) -> None:
+    hold = Hold()
+    parts = [b"id,who\r\n1,bob@exa", hold, b'mple.com\r\n2,"a, b\r\n', b'bob@example.com"\r\n3,bob@,example.com']
+    fields = gate.fields(chunked(parts, content_type="text/csv"))
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        rows = answer.iter_raw()
+        first = next(rows)
+        assert first == b"id,who\r\n"
+        hold.open()
+        whole = first + b"".join(rows)
+    assert whole == b'id,who\r\n1,[EMAIL]\r\n2,"a, b\r\n[EMAIL]"\r\n3,bob@,example.com'
+
+
+def test_rows_that_readers_would_read_in_two_ways_are_cut_off(gate: Gate) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        gate.get(chunked([b"a,b\r\n", b'1,x"bob@exa,mple.com"\r\n'], content_type="text/csv"))

@@ -230,6 +230,7 @@ BODIES = {
         b'{"choices": [',
         b"x" * 3000,
     ],
+    "text/csv": ["a,hällo\n".encode() * 9, b"\xff\n" * 9],
     "text/plain": ["hällo".encode() * 9, b"\xff" * 9],
 }
 

@@ -17,6 +17,7 @@ PLAN = FilterPlan({"EMAIL": Action.REDACT, "CREDIT_CARD": Action.REDACT})
 BLOCK = FilterPlan({"EMAIL": Action.BLOCK, "CREDIT_CARD": Action.REDACT})
 TYPES = {
     "json": "application/json",
+    "csv": "text/csv",
     "ndjson": "application/x-ndjson",
     "sse": "text/event-stream",
     "text": "text/plain",

@@ -8,7 +8,7 @@ import pytest
 
 from tests.filtering.formats.bodies import body, cases, drive
 
-KINDS = ("json", "ndjson", "sse")
+KINDS = ("csv", "json", "ndjson", "sse")
 CASES = [(kind, case) for kind in KINDS for case in cases(f"formats_{kind}")]
 
 

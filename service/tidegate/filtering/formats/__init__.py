@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.csv_body import CsvBody
 from tidegate.filtering.formats.decoded import decoded, decodes
 from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.filtering.formats.listening import Listening, Observer
@@ -67,9 +68,9 @@ def open_body(
 ) -> BodyRewriter | None:
     """A rewriter for `content_type`, or None when no format reads it.
 
-    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event, or one line
-    of NDJSON. With `tail` an event stream ends with its receipt in a comment, since its headers left long before.
-    `observer` is shown what is read, as it was before it is rewritten.
+    `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event, one line of
+    NDJSON or one row of CSV. With `tail` an event stream ends with its receipt in a comment, since its headers left
+    long before. `observer` is shown what is read, as it was before it is rewritten.
     """
     kind = format_of(content_type)
     if kind and not plan.actions:
@@ -81,6 +82,8 @@ def open_body(
             return NdjsonBody(plan, key=key, max_bytes=max_bytes, max_line=max_event, observer=observer)
         case "sse":
             return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail, observer=observer)
+        case "csv":
+            return CsvBody(plan, key=key, max_bytes=max_bytes, max_row=max_event, observer=observer)
         case "text":
             return TextBody(plan, key=key, max_bytes=max_bytes, observer=observer)
     return None

@@ -12,6 +12,8 @@ from tidegate.filtering.formats.lines import Lines
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import Frames, split
 
+_TEXTS = ("csv", "text")
+
 
 class Observer(Protocol):
     """Is shown a body as it is read, each part of it once and in order. Must not raise or change anything."""
@@ -43,7 +45,7 @@ class Listening:
 
     def feed(self, data: bytes) -> None:
         """The next bytes, cut anywhere."""
-        if self._lost or self._kind == "text":
+        if self._lost or self._kind in _TEXTS:
             self._observer.unread(len(data))
         elif self._kind == "sse":
             self._events(data)
@@ -56,7 +58,7 @@ class Listening:
 
     def finish(self, *, whole: bool = True) -> None:
         """The body is over. One that is not `whole` was cut off, and so was its last event."""
-        if self._lost or self._kind == "text":
+        if self._lost or self._kind in _TEXTS:
             return
         if self._kind == "sse":
             if whole:

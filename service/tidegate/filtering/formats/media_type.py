@@ -13,7 +13,7 @@ _NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/
 
 
 def format_of(content_type: str) -> str:
-    """ "json", "ndjson", "sse" or "text"; "" when no format reads the type or its charset, or it is not well-formed."""
+    """ "json", "ndjson", "sse", "csv" or "text"; "" when no format reads the type or its charset, or it is broken."""
     parsed = _parse(content_type)
     if parsed is None:
         return ""
@@ -27,6 +27,8 @@ def format_of(content_type: str) -> str:
         return "ndjson"
     if media == "text/event-stream":
         return "sse"
+    if media in ("text/csv", "application/csv"):
+        return "csv"
     return "text" if media.startswith("text/") else ""
 
 

@@ -1,0 +1,174 @@
+"""Comma-separated values (RFC 4180), live: each row leaves when it is over, and each cell is a text of its own.
+
+Read by the letter: a quote inside an unquoted cell, or text behind a closing quote, is read in different ways by
+different readers, and what a client would see of it is not known. Rows may end in CRLF, LF or CR.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.coverage import Coverage, size
+from tidegate.filtering.formats.listening import Observer
+from tidegate.filtering.formats.reader import Reader
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.model import Finding
+
+_END = re.compile(rb"([\r\n])")
+_CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"|([^",\r\n]*+))(,|[\r\n]?\Z)')
+_SPECIAL = re.compile(r'[",\r\n]')
+_BOM = "\ufeff"
+
+
+class CsvBody:
+    """One response of rows. It has no ending of its own: a body that is cut off just stops."""
+
+    streaming = True
+
+    def __init__(
+        self,
+        plan: FilterPlan,
+        *,
+        key: bytes = b"",
+        max_bytes: int,
+        max_row: int = 262144,
+        observer: Observer | None = None,
+    ) -> None:
+        self._reader = Reader("csv", plan, key=key)
+        self._rows = _Rows(min(max_row, max_bytes))
+        self._observer = observer
+        self._first = True
+        self._over = False
+        self._fault: MalformedBody | BodyTooLarge | None = None
+
+    @property
+    def blocked(self) -> Finding | None:
+        """The finding that ended the body, if one did."""
+        return self._reader.blocked
+
+    def feed(self, data: bytes) -> bytes:
+        """The rows that `data` completes."""
+        if self._over:
+            return self._raise()
+        self._reader.tally.total_bytes += len(data)
+        return self._take(self._rows.feed(data))
+
+    def finish(self) -> bytes:
+        """The last row, when nothing ended it."""
+        if self._over:
+            return self._raise()
+        out = self._take(self._rows.finish())
+        self._over = True
+        return out or self._raise()
+
+    def coverage(self) -> Coverage:
+        """The receipt so far."""
+        return self._reader.coverage()
+
+    def abort(self, code: str, message: str) -> bytes:
+        """Rows have no way to say that they were cut off."""
+        self._over = True
+        self._fault = None
+        self._reader.tally.failure = code
+        return b""
+
+    def _take(self, rows: Iterator[bytes]) -> bytes:
+        out: list[str] = []
+        try:
+            for raw in rows:
+                out.append(self._row(raw.decode()))
+                if self._reader.stopped():
+                    self._over = True
+                    break
+        except UnicodeDecodeError:
+            self._fail(MalformedBody("a row that is not UTF-8"), "malformed")
+        except MalformedBody as fault:
+            self._fail(fault, "malformed")
+        except BodyTooLarge as fault:
+            self._fail(fault, "too_large")
+        return "".join(out).encode() or self._raise()
+
+    def _row(self, row: str) -> str:
+        reader, tally = self._reader, self._reader.tally
+        start = len(_BOM) if self._first and row.startswith(_BOM) else 0
+        self._first = False
+        cells = list(_cells(row, start))  # the whole row is well-formed before any of it is taken
+        if self._observer is not None:
+            self._observer.text(row)
+        reader.sift(text for _, _, text in cells)
+        parts: list[str] = [row[:start]]
+        end = start
+        for column, (at, stop, text) in enumerate(cells):
+            new = reader.whole(text)
+            tally.scanned_bytes += size(row[at:stop])
+            tally.scanned_fields += 1
+            if reader.stopped():
+                reader.place(f"[{column}]")
+                return ""
+            parts += (row[end:at], row[at:stop] if new == text else _written(new, quoted=row[at] == '"'))
+            end = stop
+        return "".join([*parts, row[end:]])
+
+    def _fail(self, fault: MalformedBody | BodyTooLarge, word: str) -> None:
+        self._over = True
+        self._fault = fault
+        self._reader.tally.failure = word
+
+    def _raise(self) -> bytes:
+        """Raise what went wrong, once and after all that preceded it; b"" when nothing did."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+        return b""
+
+
+class _Rows:
+    """Bytes in, whole rows out, each with what ends it. A line end between quotes ends no row."""
+
+    def __init__(self, max_row: int) -> None:
+        self._max = max_row
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._quotes = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The rows that `data` completes."""
+        for piece in _END.split(data):
+            if not piece:
+                continue
+            self._size += len(piece)
+            if self._size > self._max:
+                raise BodyTooLarge(f"a row of more than {self._max} bytes")
+            self._parts.append(piece)
+            if piece not in (b"\r", b"\n"):
+                self._quotes += piece.count(b'"')
+            elif self._quotes % 2 == 0:
+                yield self._take()
+
+    def finish(self) -> Iterator[bytes]:
+        """The last row, when nothing ended it."""
+        if self._parts:
+            yield self._take()
+
+    def _take(self) -> bytes:
+        row = b"".join(self._parts)
+        self._parts, self._size, self._quotes = [], 0, 0
+        return row
+
+
+def _cells(row: str, at: int) -> Iterator[tuple[int, int, str]]:
+    """Where each cell of a row begins and ends, quotes included, and its text. Raises MalformedBody."""
+    more = row[at:] not in ("", "\r", "\n")
+    while more:
+        cell = _CELL.match(row, at)
+        if cell is None:
+            raise MalformedBody("a row that is not RFC 4180's")
+        quoted, plain, end = cell.groups()
+        yield at, cell.start(3), plain if quoted is None else quoted.replace('""', '"')
+        at, more = cell.end(), end == ","
+
+
+def _written(text: str, *, quoted: bool) -> str:
+    return '"' + text.replace('"', '""') + '"' if quoted or _SPECIAL.search(text) else text
