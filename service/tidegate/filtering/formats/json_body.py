@@ -136,7 +136,12 @@ class JsonBody:
             if why:
                 tally.unchosen(why, key=key)
             elif leaf.kind == "number":
-                self._numbers(text, leaf.start, leaf.end, splices)
+                new, was_read = reader.number(token)
+                tally.skip("number", not was_read)
+                tally.scanned_bytes += len(token) * was_read
+                tally.scanned_fields += was_read
+                if new != token:
+                    splices.put(leaf.start, leaf.end, new)
             else:
                 tally.scanned_bytes += size(token)
                 tally.scanned_fields += not key

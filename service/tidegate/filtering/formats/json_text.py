@@ -28,6 +28,8 @@ _WALK = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL})|[\[\]{{}
 _BRACKETS = re.compile(rf"{STRING}|([\[{{])|[\]}}]")
 _MEMBERS = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|[\[{{,}}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_STEPS: Final = 130
+"""Steps of a path that are told: more than any pointer has, so that a leaf costs no more the deeper it stands."""
 _MAX_DIGITS = 64
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -137,7 +139,7 @@ class Leaf:
     start: int
     end: int
     next: int  # for a key, where its value begins
-    path: Path
+    path: Path  # at most `MAX_STEPS` of it
 
 
 def walk(text: str) -> Iterator[Leaf]:
@@ -156,11 +158,11 @@ def walk(text: str) -> Iterator[Leaf]:
                 raise MalformedBody("a key stands twice in one object")
             known.add(name)
             path[-1] = name
-            yield Leaf("key", mark.start(1), mark.end(1), mark.end(), tuple(path))
+            yield Leaf("key", mark.start(1), mark.end(1), mark.end(), tuple(path[:MAX_STEPS]))
         elif token is not None:
-            yield Leaf("string", mark.start(), mark.end(), mark.end(), tuple(path))
+            yield Leaf("string", mark.start(), mark.end(), mark.end(), tuple(path[:MAX_STEPS]))
         elif number is not None:
-            yield Leaf("number", mark.start(), mark.end(), mark.end(), tuple(path))
+            yield Leaf("number", mark.start(), mark.end(), mark.end(), tuple(path[:MAX_STEPS]))
         else:
             match mark[0]:
                 case "{":
