@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.filtering.rewriter import rewrite
 
@@ -108,10 +109,31 @@ NAMES = st.sampled_from(
         "function",
         "arguments",
         "finish_reason",
+        "content_block",
+        "item",
+        "part",
+        "input",
+        "code",
+        "command_index",
     ]
 )
 JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["bob@", "text-delta", "response.x.delta", "stop"]),
+    st.none()
+    | st.booleans()
+    | st.integers(0, 2)
+    | st.sampled_from(
+        [
+            "bob@",
+            "text-delta",
+            "response.x.delta",
+            "stop",
+            "content_block_start",
+            "response.output_item.added",
+            "response.content_part.added",
+            "function_call",
+            "output_text",
+        ]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
@@ -138,6 +160,64 @@ def test_a_value_that_events_share_is_found(dialect: str, text: str, places: lis
     assert not failure
     live = "".join(at(event, steps) for event in payloads(out) if isinstance(event, dict))
     assert live == rewrite(PLAN, text, key=b"k")
+
+
+def part(kind: str, name: str, text: str) -> Any:
+    place = {"item_id": "m", "output_index": 0, "content_index": 0}
+    return {"type": "response.content_part.added", **place, "part": {"type": kind, name: text}}
+
+
+def item(kind: str, name: str, text: str) -> Any:
+    return {"type": "response.output_item.added", "output_index": 0, "item": {"id": "m", "type": kind, name: text}}
+
+
+def block(kind: str, text: str) -> Any:
+    return {"type": "content_block_start", "index": 0, "content_block": {"type": kind, kind: text}}
+
+
+def block_delta(kind: str, text: str) -> Any:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": f"{kind}_delta", kind: text}}
+
+
+# By what is opened: the event that opens it and the steps to its text there, then those of the next piece.
+OPENED: dict[str, tuple[Callable[[str], Any], list[str | int], Callable[[str], Any], list[str | int]]] = {
+    **{
+        kind: (partial(part, kind, name), ["part", name], partial(response, base, "m"), ["delta"])
+        for kind, name, base in (
+            ("output_text", "text", "output_text"),
+            ("reasoning_text", "text", "reasoning_text"),
+            ("refusal", "refusal", "refusal"),
+        )
+    },
+    **{
+        kind: (partial(item, kind, name), ["item", name], partial(response, base, "m"), ["delta"])
+        for kind, name, base in (
+            ("custom_tool_call", "input", "custom_tool_call_input"),
+            ("code_interpreter_call", "code", "code_interpreter_call_code"),
+        )
+    },
+    **{
+        kind: (partial(block, kind), ["content_block", kind], partial(block_delta, kind), ["delta", kind])
+        for kind in ("text", "thinking")
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OPENED)
+@settings(deadline=None)
+@given(PROSE, PROSE, PLACES)
+def test_the_event_that_opens_a_text_may_carry_its_first_piece(
+    kind: str, first: str, text: str, places: list[int]
+) -> None:
+    opens, steps, goes_on, further = OPENED[kind]
+    edges = sorted({place % (len(text) + 1) for place in places} | {0, len(text)})
+    rows = [frame(opens(first)), *(frame(goes_on(text[start:end])) for start, end in pairwise(edges))]
+    out, failure = drive(body("sse"), rows)
+    assert not failure
+    opened, *others = payloads(out)
+    assert [event["type"] == opened["type"] for event in others] == [False] * len(others)
+    live = at(opened, steps) + "".join(at(event, further) for event in others)
+    assert live == rewrite(PLAN, first + text, key=b"k")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What the fields of a streamed event mean, in the dialects of OpenAI (chat, completions, responses) and Anthropic.
 
-Those of others are in `dialect_others`.
+Those of others are in `dialect_others`, first pieces in events that only open a text in `dialect_openings`.
 
 `read` says where an event carries the next piece of a text, which channel that text is, and which channels end with it.
 A channel is named by what the client joins by: the choice's index, the tool call's index, the item's id.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tidegate.filtering.formats import dialect_others
+from tidegate.filtering.formats.dialect_openings import Opening, openings
 from tidegate.filtering.formats.json_text import Path
 
 Channel = tuple[str | int, ...]
@@ -54,6 +55,7 @@ _WHOLE = frozenset(
     }
     | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
 )
+_WHOLE_BELOW = frozenset({"annotations", "citations", "error"})
 _OPAQUE = frozenset({"signature", "encrypted_content", "data", "format", "channel", "recipient"})
 _NAMES = (
     _PIECES
@@ -72,11 +74,12 @@ _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so tha
 class Reading:
     """One event: the places of its pieces, the channels (by their beginning) that end with it.
 
-    `whole` means that the dialect sends every other string complete; `bare_end` that clients do not look for text in an
-    event that ends channels.
+    Of the pieces, `openings` stand in events that open their text. `whole` means that the dialect sends every other
+    string complete; `bare_end` that clients do not look for text in an event that ends channels.
     """
 
     pieces: dict[Path, Channel] = field(default_factory=dict)
+    openings: dict[Path, Opening] = field(default_factory=dict)
     ends: list[Channel] = field(default_factory=list)
     whole: bool = False
     bare_end: bool = False
@@ -87,7 +90,7 @@ class Reading:
 
     def is_complete(self, path: Path) -> bool:
         """Whether a string outside `pieces` is known to come in one event."""
-        return self.whole or not path or path[-1] in _WHOLE
+        return self.whole or not path or path[-1] in _WHOLE or not _WHOLE_BELOW.isdisjoint(path)
 
 
 def is_json(channel: Channel) -> bool:
@@ -119,11 +122,16 @@ def read(event: Any) -> Reading:
         _response(reading, event, kind)
     elif isinstance(kind, str) and kind.startswith(("content_block_", "message_")):
         _block(reading, event, kind)
+    elif kind in ("error", "ping"):
+        reading.whole = True
     else:
         reading.pieces = {path: ("other", *channel) for path, channel in dialect_others.pieces(event)}
         if dialect_others.ends(event):
             reading.ends.append(("other",))
         reading.whole = reading.bare_end = dialect_others.is_ollama(event)
+    for opening in openings(event):
+        reading.pieces[opening.path] = read(opening.delta).pieces[opening.at]
+        reading.openings[opening.path] = opening
     return reading
 
 
@@ -167,7 +175,7 @@ def _response(reading: Reading, event: dict[str, Any], kind: str) -> None:
     reading.whole = True
     base, _, verb = kind.rpartition(".")
     item = _ident(event, "output_index", _ident(event, "item_id", 0))  # some gateways give every event an id of its own
-    part = _ident(event, "content_index", _ident(event, "summary_index", 0))
+    part = _ident(event, "content_index", _ident(event, "summary_index", _ident(event, "command_index", 0)))
     channel: Channel = ("item", item, part, base)
     if base.endswith("_arguments"):
         channel = (*channel, "arguments")

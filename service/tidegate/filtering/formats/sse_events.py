@@ -9,7 +9,7 @@ from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.channels import Channels, Join
 from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
-from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, dump, parse, quote, unquote, walk
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
@@ -213,14 +213,19 @@ class Events:
         out = splices.result()
         heading = _heading(lines)
         for channel, leaf in pieces:
-            self._channels.note(channel, heading, out, leaf.path)
+            opening = reading.openings.get(leaf.path)
+            if opening is None:
+                self._channels.note(channel, heading, out, leaf.path)
+            else:
+                name = [f"event: {opening.delta['type']}"] if heading else []
+                self._channels.note(channel, name, dump(opening.delta), opening.at)
         if reader.stopped():
             clean = self._channels.made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
             return "".join([*ahead, clean])
         frames = "".join([*ahead, self.flush(reading.ends_channel) if reading.ends else ""])
         if reader.stopped():
             return frames
-        if len(pieces) == 1 and not reading.ends and selection is None:
+        if len(pieces) == 1 and not (reading.ends or reading.openings) and selection is None:
             pattern = pattern_of(payload, holes, pieces[0][1], pieces[0][0], fixed)
             if splices.places <= {hole.start for hole in pattern.holes}:
                 self._patterns.appendleft(pattern)
