@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
@@ -99,6 +100,19 @@ def test_text_leaves_as_far_as_there_is_room_and_then_the_client_is_told(
     assert settlement is not None
     assert settlement.costs["tokens"] == PROMPT + 10 * (leaves + 1)
     assert subject.body(event("never"), end=True) == []
+
+
+@pytest.mark.parametrize(("left", "leaves"), [(0, 0), (35, 3), (64, 6)])
+def test_a_compressed_stream_that_is_read_stops_as_any_other(left: int, leaves: int) -> None:
+    coder = zlib.compressobj(wbits=31)
+    parts = [coder.compress(data) + coder.flush(zlib.Z_SYNC_FLUSH) for data in (*texts(20), DONE)]
+    subject = exchange()
+    sent = play(subject, [*parts, coder.flush()], Room(left), content_encoding="gzip")
+    out = body_of(sent)
+    assert content_of(out) == ("x" * 39 + " ") * leaves
+    assert error_of(out)["message"].startswith("Limit 'tpm' is exhausted")
+    assert endings(sent) == [sent[-1]]
+    assert subject.outcome == "stopped"
 
 
 @pytest.mark.parametrize("plan", [REDACT, NOTHING])

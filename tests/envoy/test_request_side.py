@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 from collections.abc import AsyncIterator
@@ -162,6 +163,18 @@ def test_who_did_not_ask_sees_the_same_stream_however_it_is_cut(
     asked = begun(plan)
     seen = body_of(played(asked, cut(told + LAST + b"data: [DONE]\n\n", places), trailers=trailers))
     other = body_of(played(exchange(plan), [sse("Hi bob@exa", "mple.com, ", "bye")], trailers=trailers))
+    assert seen == other
+    assert settled(asked) == TOLD
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10_000), max_size=8), st.booleans())
+def test_a_compressed_stream_that_is_read_hides_it_too(places: list[int], trailers: bool) -> None:
+    told = sse("Hi bob@exa", "mple.com, ", "bye", done=False) + LAST + b"data: [DONE]\n\n"
+    asked = begun()
+    parts = cut(gzip.compress(told), places)
+    seen = body_of(played(asked, parts, trailers=trailers, content_encoding="gzip"))
+    other = body_of(played(exchange(), [sse("Hi bob@exa", "mple.com, ", "bye")], trailers=trailers))
     assert seen == other
     assert settled(asked) == TOLD
 
