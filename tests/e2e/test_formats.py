@@ -93,6 +93,13 @@ def test_a_compressed_stream_comes_while_the_model_still_talks(gate: Gate) -> No
     assert streamed_text(whole.decode()) == "Good morning, all. mail [EMAIL]"
 
 
+def test_a_long_stream_that_is_compressed_in_one_go_arrives_whole(gate: Gate) -> None:
+    words = [f"word{n % 977} " for n in range(30_000)]
+    packed = gzip.compress(b"".join(map(delta, words)) + delta(SECRET) + b"".join(finish()))
+    answer = gate.get(chunked([packed], headers=[("content-encoding", "gzip")]))
+    assert streamed_text(answer.text) == "".join(words) + "[EMAIL]"
+
+
 @pytest.mark.parametrize(
     "body",
     [

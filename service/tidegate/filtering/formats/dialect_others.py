@@ -56,7 +56,8 @@ def ends(event: dict[str, Any]) -> bool:
 
 def is_ollama(event: dict[str, Any]) -> bool:
     """Whether this is Ollama's generate or chat: tool calls and all else but the text come whole, in one line each."""
-    return type(event.get("done")) is bool and ("response" in event or "message" in event)
+    text = isinstance(event.get("response"), str) or isinstance(event.get("message"), dict)
+    return text and type(event.get("done")) is bool
 
 
 def _walk(node: Any, path: Path, channel: Path) -> Iterator[tuple[Path, Path]]:
