@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 import zlib
@@ -20,7 +21,7 @@ from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Hold, Price
 
-from tests.envoy.test_exchange import NOTHING, REDACT, body_of, content_of, exchange, head
+from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, body_of, content_of, exchange, head
 from tests.envoy.test_metering import HELD, SSE, Desk, Record, event, message, servicer
 from tests.envoy.test_request_side import cut
 
@@ -342,3 +343,28 @@ async def test_a_long_rest_is_read_aside(rest: int, aside: bool) -> None:
     await subject.process(messages(), line)
     assert content_of(line.out()) == "x" * 400 + "xxx " * rest
     assert threads[0].startswith("filter") is aside
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+async def test_a_compressed_body_is_read_aside_however_short(coding: str) -> None:
+    threads: list[str] = []
+
+    class Seen(Exchange):
+        def body(self, data: bytes, end: bool) -> list[Command]:
+            threads.append(threading.current_thread().name)
+            return super().body(data, end)
+
+    line = Record()
+    subject = servicer(Desk(), make=lambda: Seen(exchange().plan, exchange().open_body))
+    stream = b"".join(texts(2))
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        head = message(HANDOFF)
+        field = head.response_headers.headers.headers.add()
+        field.key, field.raw_value = "content-encoding", coding.encode()
+        yield head
+        yield message(body=gzip.compress(stream) if coding else stream, end=True)
+
+    await subject.process(messages(), line)
+    assert line.out() == stream
+    assert threads[0].startswith("filter") is bool(coding)
