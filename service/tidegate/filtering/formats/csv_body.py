@@ -7,14 +7,14 @@ different readers, and what a client would see of it is not known. Rows may end 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tidegate.errors import BodyTooLarge, MalformedBody
-from tidegate.filtering.formats.coverage import Coverage, size
+from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.listening import Observer
+from tidegate.filtering.formats.live import LiveBody, decode
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import Finding
 
 _END = re.compile(rb"([\r\n])")
 _CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"|([^",\r\n]*+))(,|[\r\n]?\Z)')
@@ -22,10 +22,8 @@ _SPECIAL = re.compile(r'[",\r\n]')
 _BOM = "\ufeff"
 
 
-class CsvBody:
+class CsvBody(LiveBody[bytes]):
     """One response of rows. It has no ending of its own: a body that is cut off just stops."""
-
-    streaming = True
 
     def __init__(
         self,
@@ -36,61 +34,16 @@ class CsvBody:
         max_row: int = 262144,
         observer: Observer | None = None,
     ) -> None:
-        self._reader = Reader("csv", plan, key=key)
+        super().__init__(Reader("csv", plan, key=key))
         self._rows = _Rows(min(max_row, max_bytes))
         self._observer = observer
         self._first = True
-        self._over = False
-        self._fault: MalformedBody | BodyTooLarge | None = None
 
-    @property
-    def blocked(self) -> Finding | None:
-        """The finding that ended the body, if one did."""
-        return self._reader.blocked
+    def _units(self, data: bytes | None) -> Iterable[bytes]:
+        return self._rows.finish() if data is None else self._rows.feed(data)
 
-    def feed(self, data: bytes) -> bytes:
-        """The rows that `data` completes."""
-        if self._over:
-            return self._raise()
-        self._reader.tally.total_bytes += len(data)
-        return self._take(self._rows.feed(data))
-
-    def finish(self) -> bytes:
-        """The last row, when nothing ended it."""
-        if self._over:
-            return self._raise()
-        out = self._take(self._rows.finish())
-        self._over = True
-        return out or self._raise()
-
-    def coverage(self) -> Coverage:
-        """The receipt so far."""
-        return self._reader.coverage()
-
-    def abort(self, code: str, message: str) -> bytes:
-        """Rows have no way to say that they were cut off."""
-        self._over = True
-        self._fault = None
-        self._reader.tally.failure = code
-        return b""
-
-    def _take(self, rows: Iterator[bytes]) -> bytes:
-        out: list[str] = []
-        try:
-            for raw in rows:
-                out.append(self._row(raw.decode()))
-                if self._reader.stopped():
-                    self._over = True
-                    break
-        except UnicodeDecodeError:
-            self._fail(MalformedBody("a row that is not UTF-8"), "malformed")
-        except MalformedBody as fault:
-            self._fail(fault, "malformed")
-        except BodyTooLarge as fault:
-            self._fail(fault, "too_large")
-        return "".join(out).encode() or self._raise()
-
-    def _row(self, row: str) -> str:
+    def _unit(self, unit: bytes) -> str:
+        row = decode(unit, "a row")
         reader, tally = self._reader, self._reader.tally
         start = len(_BOM) if self._first and row.startswith(_BOM) else 0
         self._first = False
@@ -110,18 +63,6 @@ class CsvBody:
             parts += (row[end:at], row[at:stop] if new == text else _written(new, quoted=row[at] == '"'))
             end = stop
         return "".join([*parts, row[end:]])
-
-    def _fail(self, fault: MalformedBody | BodyTooLarge, word: str) -> None:
-        self._over = True
-        self._fault = fault
-        self._reader.tally.failure = word
-
-    def _raise(self) -> bytes:
-        """Raise what went wrong, once and after all that preceded it; b"" when nothing did."""
-        fault, self._fault = self._fault, None
-        if fault is not None:
-            raise fault
-        return b""
 
 
 class _Rows:
