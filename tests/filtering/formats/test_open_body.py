@@ -41,6 +41,8 @@ from tests.filtering.formats.bodies import PLAN
         ("application/x-ndjson", "ndjson"),
         ("application/jsonl; charset=utf-8", "ndjson"),
         ("application/x-ndjson; charset=latin1", ""),
+        ("application/stream+json", "ndjson"),
+        ("application/json-seq", ""),
         ("image/png", ""),
     ],
 )

@@ -9,7 +9,10 @@ _TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*")
 _PARAMETER = re.compile(rf';[ \t]*(?:({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?[ \t]*')
 _CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 _JSON = frozenset({"application/json", "text/json", "text/x-json"})
-_NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
+_NDJSON = frozenset(
+    {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
+    | {"application/stream+json"}  # Spring's and Cohere's name for it
+)
 
 
 def format_of(content_type: str) -> str:
@@ -21,10 +24,10 @@ def format_of(content_type: str) -> str:
     charsets = [value for name, value in parameters if name == "charset"]
     if len(charsets) > 1 or not _CHARSETS.issuperset(charsets):
         return ""
-    if media in _JSON or media.endswith("+json"):
-        return "json"
     if media in _NDJSON:
         return "ndjson"
+    if media in _JSON or media.endswith("+json"):
+        return "json"
     if media == "text/event-stream":
         return "sse"
     if media in ("text/csv", "application/csv"):
