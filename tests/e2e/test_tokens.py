@@ -5,6 +5,7 @@ Each test asks for a model of its own, and the limit is kept per model: so each 
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.e2e.priced import LIMIT, NOTHING, PATHS, ask, body_of, left, reserved, settles_at, streamed
 from tests.e2e.stack import Gate, until
-from tests.e2e.upstream import Answer, Hold, Reset, chat, chunked, delta, event, finish, json_answer
+from tests.e2e.upstream import Answer, Hold, Reset, chat, chunked, delta, event, finish, gzip_answer, json_answer
 
 pytestmark = pytest.mark.parametrize("store", ["memory", "redis", "cluster"], indirect=True, scope="module")
 
@@ -32,6 +33,30 @@ def test_a_stream_settles_by_its_last_usage(priced: Gate, model: str, path: str)
     usage = event({"id": "c", "object": "chat.completion.chunk", "choices": [], **USAGE})
     ask(priced, chunked([delta("Hi "), delta("there"), *finish()[:1], usage, finish()[1]]), model, path)
     settles_at(priced, model, 18)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_lines_of_json_settle_by_the_counts_in_the_last_one(priced: Gate, model: str, path: str) -> None:
+    lines = [
+        {"model": "m", "message": {"role": "assistant", "content": "y" * 40}, "done": False},
+        {
+            "model": "m",
+            "message": {"role": "assistant", "content": ""},
+            "done": True,
+            "prompt_eval_count": 11,
+            "eval_count": 7,
+        },
+    ]
+    parts = [json.dumps(line).encode() + b"\n" for line in lines]
+    ask(priced, chunked(parts, content_type="application/x-ndjson"), model, path)
+    settles_at(priced, model, 18)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_compressed_answer_settles_by_its_usage_where_it_is_read(priced: Gate, model: str, path: str) -> None:
+    answer = ask(priced, gzip_answer({**chat("hello"), **USAGE}), model, path)
+    reads = "content-encoding" not in answer.headers
+    settles_at(priced, model, 18 if reads else reserved(body_of(model)))
 
 
 @pytest.mark.parametrize("path", PATHS)
