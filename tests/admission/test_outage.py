@@ -8,10 +8,12 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis.asyncio
 from tidegate.admission.denials import Denials
 from tidegate.admission.ledger import Extension
 from tidegate.admission.memory import MemoryLedger
@@ -426,6 +428,39 @@ async def test_gone_and_back_empty(redis_server: RedisServer, kill: bool) -> Non
     await until(lambda: ledger.state == "closed")
     await _settled(ledger, 5)
     assert (await _take(ledger, 20))[0] == 5  # the 4 went with the store, the 5 of the outage are counted
+    await ledger.close()
+
+
+@pytest.mark.parametrize("rule", ["share", "deny"])
+async def test_a_decision_that_always_fails_in_the_store_is_limited_all_the_same(
+    redis_server: RedisServer, rule: OnOutage
+) -> None:
+    ledger = _real(redis_server, replicas=lambda: 2, on_outage=lambda: rule)
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await ledger.reserve(BOTH)
+        for key in await client.keys("*|bucket|*"):
+            await client.delete(key)
+            await client.lpush(key, "no bucket")
+    admitted = 0
+    for _ in range(20):
+        with suppress(StoreUnavailable):
+            admitted += (await ledger.reserve(BOTH)).refused is None
+        await asyncio.sleep(0.01)  # time to hand over what memory counted
+    assert admitted == (5 if rule == "share" else 0)
+    assert ledger.state == "closed"
+    assert (await ledger.reserve([BOTH[1]])).enforcement == "exact"
+    await ledger.close()
+
+
+async def test_a_quota_holds_for_a_worker_whose_clock_is_days_off(redis_server: RedisServer) -> None:
+    ahead = HandClock(round((time.time() + 3 * DAY) * 1e6))
+    store = RedisLedger(redis_server.url, timeout=5.0, clock=ahead)
+    ledger = OutageLedger(store, MemoryLedger(ahead))
+    admitted = 0
+    for _ in range(20):
+        admitted += (await ledger.reserve(SUMS)).refused is None
+        await asyncio.sleep(0.01)
+    assert admitted == 10
     await ledger.close()
 
 

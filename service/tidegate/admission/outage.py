@@ -13,6 +13,9 @@ so one whose answer was lost can be repeated without counting twice. Settlements
 Leases stay where they were taken: those of memory end there, and those of the store lapse unless they are renewed or
 settled in time after it.
 
+A store that answers, but fails at one decision again and again (a key of another type, a clock that is wrong by more
+than a period) has no outage. Memory counts such decisions by the same rule, and keeps the count to itself.
+
 What this cannot do: at the switch, memory does not know what the store had counted, so one window may let pass the
 limit once by the store and once by the shares. Where a limit is smaller than the number of replicas, the shares of 1
 add up to more than it. A call that timed out may have been charged in the store too. Entered sliding windows count
@@ -87,7 +90,7 @@ class OutageLedger:
         self._entries: deque[tuple[str, list[Charge]]] = deque()
         self._settlements: dict[str, Mapping[str, int]] = {}
         self._background: asyncio.Task[None] | None = None
-        self._stood_in = False  # since memory was last handed over
+        self._stood_in = False  # for a store that was out, since memory was last handed over
         self._closed = False
 
     @property
@@ -107,22 +110,24 @@ class OutageLedger:
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none. In an outage "deny" raises `StoreUnavailable`, and so does a full memory."""
-        if self._state == "closed":
-            asked = 0.0
-            if self._denials is not None:
-                asked = self._denials.now()
-                if (known := self._denials.refusal(charges, asked)) is not None:
-                    return known
-            try:
-                admission = await self._store.reserve(charges, hold=hold)
-            except StoreUnavailable as error:
-                self._failed(error)
-            else:
-                self._failures = 0
-                if admission.refused is not None and self._denials is not None:
-                    self._denials.remember(charges, admission, asked)
-                return admission
-        return self._stand_in(charges, hold)
+        if self._state != "closed":
+            self._stood_in = True
+            return self._stand_in(charges, hold)
+        asked = 0.0
+        if self._denials is not None:
+            asked = self._denials.now()
+            if (known := self._denials.refusal(charges, asked)) is not None:
+                return known
+        try:
+            admission = await self._store.reserve(charges, hold=hold)
+        except StoreUnavailable as error:
+            self._failed(error)
+            self._stood_in = self._stood_in or not isinstance(error, ScriptFailed)
+            return self._stand_in(charges, hold)
+        self._failures = 0
+        if admission.refused is not None and self._denials is not None:
+            self._denials.remember(charges, admission, asked)
+        return admission
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once. In an outage, True says that it will be."""
@@ -174,7 +179,6 @@ class OutageLedger:
     # The answer of an outage ---------------------------------------------------------------------------------------
 
     def _stand_in(self, charges: Sequence[Charge], hold: float | None) -> Admission:
-        self._stood_in = True
         self._look_for_store()
         rule = self._on_outage()
         if rule == "deny":
@@ -231,11 +235,13 @@ class OutageLedger:
                 self._set("half_open")
             if not await self._store.ready():
                 self._set("open")
+                self._stood_in = True
                 continue
             self._failures = 0
             self._set("closed")
-            self._stood_in = False
-            self._owe(self._memory.hand_over())
+            if self._stood_in:
+                self._stood_in = False
+                self._owe(self._memory.hand_over())
             if await self._pay() and not self._stood_in:
                 return
 
@@ -272,6 +278,7 @@ class OutageLedger:
                 del self._settlements[reservation]
         except StoreUnavailable as error:
             self._set("open")
+            self._stood_in = True
             self._take_back(int(isinstance(error, StoreTimedOut)))
             return False
         return True
