@@ -9,18 +9,18 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from tidegate.admission.charges import charges_for
+from tidegate.admission.ledger import NOTHING
 from tidegate.admission.queue.fair_queue import Queue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
-from tidegate.model import UNITS, Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Policy
 from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
 from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
 from tidegate.usage.price import counts_money, in_money
 
-_NOTHING: Final[Mapping[str, int]] = dict.fromkeys(UNITS, 0)
 _GRACE: Final = 5.0
 """How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
@@ -153,7 +153,7 @@ class Pipeline:
 
     async def _cancel(self, reservation: str) -> None:
         try:
-            await self._ledger.settle(reservation, _NOTHING)
+            await self._ledger.settle(reservation, NOTHING)
         except StoreUnavailable:
             pass  # what was reserved stands, as after any outage
         except Exception as failure:  # noqa: BLE001 - the refusal is the answer, whatever becomes of the charge

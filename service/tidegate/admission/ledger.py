@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
 
-from tidegate.model import Admission, Charge
+from tidegate.model import UNITS, Admission, Charge
 
 Extension = Literal["extended", "refused", "gone"]
+NOTHING: Final[Mapping[str, int]] = MappingProxyType(dict.fromkeys(UNITS, 0))
+"""What an exchange that never was has cost: a reservation that is settled with this is cancelled."""
 
 
 class Ledger(Protocol):
@@ -21,6 +24,9 @@ class Ledger(Protocol):
         With `hold` (seconds), a reservation id comes back that `settle` can use until it expires; afterwards the
         reserved cost stands. A charge on a limit on concurrency takes a lease, for the limit's `period`: it ends with
         `settle`, or when that time has passed since it was taken or last renewed by `extend`, so a crash frees it.
+
+        A caller that is cancelled does not learn of its reservation, so that is cancelled too, without anybody waiting
+        for it. What was charged without `hold` stands: nothing is left to give it back by.
 
         Raises `StoreUnavailable` when the store cannot answer, and ValueError for a charge on concurrency without
         `hold`: nobody could end it.

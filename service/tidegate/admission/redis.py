@@ -21,15 +21,17 @@ been charged once in the store besides.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Any, Protocol
 
 from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
 from tidegate.admission.keys import UNITS, Naming, hold_key, is_shared
-from tidegate.admission.ledger import Extension
+from tidegate.admission.ledger import NOTHING, Extension
 from tidegate.admission.periods import Calendar, calendar_of
 from tidegate.admission.scripts import Script, ScriptFailed, ScriptRunner, load_script
 from tidegate.clock import Clock, SystemClock
@@ -113,6 +115,7 @@ class RedisLedger:
         self._now_us = now_us
         self._clock = clock or SystemClock()
         self._plans: dict[int, _Plan] = {}
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none, in one script call."""
@@ -126,7 +129,12 @@ class RedisLedger:
             keys.append(self._hold_key(reservation))
             hold_ms = _milliseconds(hold)
         args = self._arguments(charges, keys, hold_ms, b"0")
-        reply: list[int] = await self._runner.run(_CHARGE, keys, args, self._now())
+        try:
+            reply: list[int] = await self._runner.run(_CHARGE, keys, args, self._now())
+        except asyncio.CancelledError:
+            if reservation:
+                self._cancel_soon(reservation)
+            raise
         states = []
         shadowed = []
         refused: LimitState | None = None
@@ -194,8 +202,19 @@ class RedisLedger:
         return True
 
     async def close(self) -> None:
-        """Close the connection; whoever still waits gets `StoreUnavailable`."""
+        """Let who was cancelled give back, and close the connection; whoever still waits gets `StoreUnavailable`."""
+        if self._cancelling:
+            await asyncio.wait(tuple(self._cancelling))
         await self._runner.close()
+
+    def _cancel_soon(self, reservation: str) -> None:
+        task = asyncio.create_task(self._cancel(reservation))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel(self, reservation: str) -> None:
+        with suppress(StoreUnavailable):  # what was reserved stands, as after any outage
+            await self.settle(reservation, NOTHING)
 
     def _arguments(self, charges: Sequence[Charge], keys: list[bytes], hold_ms: bytes, force: bytes) -> list[bytes]:
         args = [_integer(len(charges)), hold_ms, force]

@@ -20,16 +20,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from tidegate.admission.denials import Denials
-from tidegate.admission.keys import UNITS, is_shared
-from tidegate.admission.ledger import Extension, Ledger
+from tidegate.admission.keys import is_shared
+from tidegate.admission.ledger import NOTHING, Extension, Ledger
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
 _UNDO = 5.0
-_NOTHING = dict.fromkeys(UNITS, 0)
 _WORST = ("exact", "share", "none")
 
 
@@ -70,7 +69,7 @@ class SpanningLedger:
     def __init__(self, places: Places, *, denials: Denials | None = None) -> None:
         self._places = places
         self._denials = denials
-        self._deciding: set[asyncio.Task[Admission]] = set()
+        self._deciding: set[asyncio.Task[object]] = set()
 
     def live(self) -> int:
         """How many replicas share what there is, this one included."""
@@ -79,7 +78,7 @@ class SpanningLedger:
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none: in one step when they are in one place, else place by place.
 
-        A caller that goes away leaves the steps to end as they would have.
+        A caller that goes away leaves the steps to end as they would have; what they reserve is given back.
         """
         denials = self._denials if self._places.exact() else None
         if denials is None:
@@ -107,9 +106,12 @@ class SpanningLedger:
         ):
             raise ValueError(f"a charge on {leased.limit.name} needs a hold: nobody could end its lease")
         deciding = asyncio.create_task(self._decide(charges, groups, hold))
-        self._deciding.add(deciding)
-        deciding.add_done_callback(self._decided)
-        return await asyncio.shield(deciding)
+        self._finish(deciding)
+        try:
+            return await asyncio.shield(deciding)
+        except asyncio.CancelledError:
+            self._finish(asyncio.create_task(self._cancel(deciding)))
+            raise
 
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, in every place, once."""
@@ -144,7 +146,16 @@ class SpanningLedger:
         if self._deciding:
             await asyncio.wait(self._deciding)
 
-    def _decided(self, task: asyncio.Task[Admission]) -> None:
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        self._deciding.add(task)
+        task.add_done_callback(self._decided)
+
+    async def _cancel(self, deciding: asyncio.Task[Admission]) -> None:
+        admission = await deciding
+        if admission.reservation:
+            await self.settle(admission.reservation, NOTHING)
+
+    def _decided(self, task: asyncio.Task[object]) -> None:
         self._deciding.discard(task)
         if not task.cancelled():
             task.exception()
@@ -177,7 +188,7 @@ class SpanningLedger:
     async def _give_back(self, tag: str, answer: Admission) -> None:
         if answer.reservation:
             with suppress(StoreUnavailable):
-                await self._places.at(tag).settle(answer.reservation, _NOTHING)
+                await self._places.at(tag).settle(answer.reservation, NOTHING)
 
     async def _look(self, tag: str, group: list[Charge]) -> Admission:
         """What a place says of its charges, of which none is taken: one more, that never fits, sees to that."""
