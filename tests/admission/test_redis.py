@@ -397,6 +397,21 @@ async def test_a_store_that_takes_no_writes_is_not_ready(redis_server: RedisServ
     await ledger.close()
 
 
+async def test_a_master_that_became_a_replica_is_left_for_whoever_has_its_name_now(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=5.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        connected = {one["id"] for one in await client.client_list()} - {str(await client.client_id())}
+        await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailable, match="replica") as caught:
+            await ledger.reserve([Charge(FEW, "k")])
+        assert not isinstance(caught.value, ScriptFailed)
+        assert connected.isdisjoint({one["id"] for one in await client.client_list()})
+        await client.execute_command("REPLICAOF", "NO", "ONE")
+    assert (await ledger.reserve([Charge(FEW, "k")])).refused is None
+    await ledger.close()
+
+
 async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
     ledger = RedisLedger(redis_server.url, timeout=5.0)
     await ledger.ready()

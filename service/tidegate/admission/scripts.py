@@ -35,6 +35,7 @@ from redis.exceptions import (
     ClusterDownError,
     MovedError,
     NoScriptError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -49,6 +50,7 @@ _FRESH = 10.0
 # some 20 us, and a busy one nothing: a batch of six costs a decision a third less here, and Redis half (measured).
 _QUIET = 8  # turns without a new call, after which a batch goes out
 _TURNS = 32  # and at the most
+_READ_ONLY = b"-READONLY "  # in what a script reports that failed by it
 
 
 class StoreTimedOut(StoreUnavailable):
@@ -268,7 +270,10 @@ class ScriptRunner:
                 self._ahead = now - round(sent * 1e6)
                 self._learnt = sent
                 for call, reply in zip(calls, replies, strict=False):
-                    if not call.future.done():
+                    if isinstance(reply, bytes) and _READ_ONLY in reply:
+                        refused = ReadOnlyError("it is a replica, and takes no writes")
+                        call.fail(StoreUnavailable(f"the limit store refused: {refused}"))
+                    elif not call.future.done():
                         call.future.set_result(reply)
                 self._fail(calls[len(replies) :], StoreTimedOut("the limit store got to it too late, and did nothing"))
         if refused is not None:
