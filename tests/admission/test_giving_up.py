@@ -100,3 +100,19 @@ async def test_no_place_stays_taken_by_who_gives_up(redis_url: str) -> None:
         while await client.keys(f"{prefix}|*"):
             await asyncio.sleep(0.01)
     await queue.close()
+
+
+async def test_a_place_is_given_back_by_who_gives_up_giving_it_back(redis_url: str) -> None:
+    runner, prefix = ScriptRunner(redis_url, timeout=5.0, max_batch=128), secrets.token_hex(6)
+    queue = FairQueue(RedisPlaces(runner, prefix=prefix), SystemClock(), where="r")
+    places = [await queue.join("chat", Capacity(1_000), DEMAND) for _ in range(100)]
+    for turns, place in enumerate(places):
+        assert isinstance(place, Place)
+        leaving = asyncio.create_task(queue.leave("chat", place.ticket))
+        for _ in range(turns // 10 + 1):
+            await asyncio.sleep(0)
+        leaving.cancel()
+    async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(10):
+        while await client.keys(f"{prefix}|*"):
+            await asyncio.sleep(0.01)
+    await queue.close()

@@ -32,7 +32,7 @@ class Queue(Protocol):
         ...
 
     async def leave(self, endpoint: str, ticket: str) -> None:
-        """Give the place of a ticket back; once is enough, twice does no harm."""
+        """Give the place of a ticket back; once is enough, twice does no harm. Who is cancelled has left all the same."""
         ...
 
     async def close(self) -> None:
@@ -127,10 +127,14 @@ class FairQueue:
     async def leave(self, endpoint: str, ticket: str) -> None:
         """Give a place back, and see at once who of those here gets it."""
         room = self._rooms.get(endpoint)
-        if room is None:  # whoever waits elsewhere asks soon, and knows the capacity
-            await self._places.turn(endpoint, CLOSED, (ticket,), ())
-        else:
-            await self._turn(endpoint, room, (ticket,))
+        try:
+            if room is None:  # whoever waits elsewhere asks soon, and knows the capacity
+                await self._places.turn(endpoint, CLOSED, (ticket,), ())
+            else:
+                await self._turn(endpoint, room, (ticket,))
+        except asyncio.CancelledError:
+            self._leave_soon(endpoint, ticket)
+            raise
 
     async def close(self) -> None:
         """Fail those who wait, let those who leave leave, and close the places."""
