@@ -10,6 +10,7 @@ from tidegate.errors import ProtocolViolation
 from tidegate.model import Hold, Price
 
 text = st.text(max_size=12)
+TICKET = "r.160000.abc"
 
 
 @given(
@@ -30,7 +31,7 @@ text = st.text(max_size=12)
             st.lists(text, max_size=3).map(tuple),
             st.floats(0, 1e6),
         ),
-        text,
+        st.sampled_from(["", TICKET]),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -44,7 +45,9 @@ def test_anything_else_is_a_protocol_violation(raw: str) -> None:
 
 
 HELD = Hold(6.0, (("tokens", 9),), ("tpm",), 3.0)
-GOOD = Handoff("r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, "t")
+GOOD = Handoff(
+    "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, TICKET
+)
 
 
 @pytest.mark.parametrize("version", ["0", "2", "4", "true", '"3"', "3.0"])
@@ -66,17 +69,18 @@ def test_a_price_of_another_shape_is_refused(price: str) -> None:
     "hold",
     [
         *("[]", "7", "[6.0,[],[]]", '["6",[],[],3.0]', "[null,[],[],3.0]", "[6.0,[],[],true]", "[6.0,[],[1],3.0]"),
-        *('[6.0,[["tokens"]],[],3.0]', '[6.0,[["tokens",1.5]],[],3.0]'),
+        *('[6.0,[["tokens"]],[],3.0]', '[6.0,[["tokens",1.5]],[],3.0]', '[6.0,[["tokens",-1]],[],3.0]'),
+        *("[-6.0,[],[],3.0]", "[6.0,[],[],-3.0]"),
     ],
 )
 def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
     good = GOOD.encode()
     start = good.index("[6.0")
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good[:start] + hold + ',"t"]')
+        Handoff.decode(good[:start] + hold + ',""]')
 
 
-@pytest.mark.parametrize("ticket", ["null", "7", "[]"])
+@pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"'])
 def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix('"t"]') + ticket + "]")
+        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}"]') + ticket + "]")

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from tidegate.admission.queue.terms import Ticket
 from tidegate.errors import ProtocolViolation
 from tidegate.model import Hold, Price
 
@@ -78,7 +79,9 @@ class Handoff(NamedTuple):
             and all(map(_is_amount, amounts))
             and isinstance(limits, list)
             and all(type(name) is str for name in limits)
+            and min(seconds, lease) >= 0
             and type(ticket) is str
+            and (not ticket or _is_ticket(ticket))
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -89,5 +92,15 @@ class Handoff(NamedTuple):
         return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, paid, held, ticket)
 
 
+def _is_ticket(text: str) -> bool:
+    try:
+        Ticket.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and type(value[0]) is str and type(value[1]) is int
+    if not (isinstance(value, list) and len(value) == 2):
+        return False
+    return type(value[0]) is str and type(value[1]) is int and value[1] >= 0

@@ -197,7 +197,21 @@ async def test_a_renewed_place_outlives_its_lease(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "ticket", ["", "m", "x.160000.abc", "m..abc", "m.1.abc", "m.m60000.abc", "m.160000.", "m.160000"]
+    "ticket",
+    [
+        "",
+        "m",
+        "x.160000.abc",
+        "m..abc",
+        "m.1.abc",
+        "m.m60000.abc",
+        "m.160000.",
+        "m.160000",
+        "m.10.abc",
+        "r.0000.abc",
+        "r.360000.abc",
+        f"r.1{'9' * 40}.abc",
+    ],
 )
 async def test_what_is_no_ticket_renews_nothing(ticket: str) -> None:
     with pytest.raises(ValueError, match="ticket"):

@@ -32,7 +32,7 @@ class Queue(Protocol):
         ...
 
     async def leave(self, endpoint: str, ticket: str) -> None:
-        """Give the place of a ticket back; once is enough, twice does no harm. Who is cancelled has left all the same."""
+        """Give the place of a ticket back: once is enough, twice does no harm. A cancelled caller has left, too."""
         ...
 
     async def close(self) -> None:

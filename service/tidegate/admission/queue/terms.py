@@ -76,7 +76,8 @@ class Ticket(NamedTuple):
         """Raises ValueError for what is no ticket."""
         where, _, rest = ticket.partition(".")
         numbers, _, token = rest.partition(".")
-        numeric = len(numbers) > 1 and numbers.isascii() and numbers.isdigit()
-        if not (token and numeric and where[:1] in ("m", "r")):
+        rank, milliseconds = numbers[:1], numbers[1:16]
+        numeric = numbers.isascii() and numbers.isdigit() and len(numbers) <= 16
+        if not (token and numeric and where[:1] in ("m", "r") and rank <= "2" and milliseconds.strip("0")):
             raise ValueError("not a ticket")
-        return cls(where, int(numbers[0]), int(numbers[1:]) / 1000)
+        return cls(where, int(rank), int(milliseconds) / 1000)
