@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tidegate.admission.queue.fair import Bounds, step_of
+from tidegate.admission.queue.fair import GONE, GRANTED, Bounds, step_of
 from tidegate.admission.queue.places import Places
 from tidegate.admission.queue.terms import MAX_QUEUE, Demand
 
@@ -106,3 +107,23 @@ def test_redis_agrees_on_the_longest_line_of_the_dearest(redis_url: str) -> None
     steps: list[Step] = [Join(bounds, 1, f"t{number % 2}", 1, 2**40) for number in range(MAX_QUEUE + 40)]
     steps += [Turn(bounds, (number,), tuple(range(number, number + 60))) for number in range(6)]
     asyncio.run(_agree(redis_url, steps))
+
+
+async def test_redis_agrees_on_whom_it_forgives_of_a_thousand_tenants(redis_url: str) -> None:
+    bounds, clock, chance = Bounds(2, 0, 8, 60 * SECOND, 60 * SECOND), HandClock(), Random(7)
+    lines = [places(kind, redis_url, clock) for kind in ("memory", "redis")]
+    here: list[str] = []
+    running: list[str] = []
+    for number in range(1_500):
+        ticket, tenant = f"t{number}", str(number if number % 5 else chance.randrange(number + 1))
+        step = step_of(Demand(tenant, "standard", 1, chance.randrange(1, 900)))
+        one, other = [await line.join("chat", bounds, ticket, 1, tenant, step) for line in lines]
+        assert one == other
+        here.append(ticket)
+        leaving = running[:1] if number > 10 else []
+        one, other = [await line.turn("chat", bounds, leaving, here) for line in lines]
+        assert one == other
+        running = [ticket for ticket, state in zip(here, one.states, strict=True) if state == GRANTED]
+        here = [ticket for ticket, state in zip(here, one.states, strict=True) if state != GONE]
+    for line in lines:
+        await line.close()

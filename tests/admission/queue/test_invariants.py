@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.admission.queue.fair import CLAIM_US, GRANTED, WAITING, Bounds, Line, step_of
+from tidegate.admission.queue.fair import CLAIM_US, GRANTED, MAX_DEBTS, WAITING, Bounds, Line, step_of
 from tidegate.admission.queue.terms import Demand
 
 from tests.admission.queue.world import MS, SECOND
@@ -52,3 +52,16 @@ def test_no_more_run_than_may_and_nobody_waits_for_what_is_free(
         assert all(0 < debt < 2**40 for debts in line.debts for debt in debts.values())
     line.turn(now + 10 * SECOND, limits, (), ())
     assert (line.held, line.waiting, line.debts) == (({}, {}), [], ({}, {}, {}))
+
+
+def test_ten_thousand_tenants_that_come_once_leave_no_ten_thousand_debts() -> None:
+    line, limits = Line(), Bounds(1, 0, 8, 60 * SECOND, SECOND)
+    line.join(SECOND, limits, "debtor", 1, "debtor", step_of(Demand("debtor", "standard", 1, 1_000_000)))
+    running = ["debtor"]
+    for number in range(10_000):
+        step = step_of(Demand("", "standard", 1, 100 + number % 900))
+        line.join(SECOND, limits, f"t{number}", 1, f"tenant{number}", step)
+        line.turn(SECOND, limits, running, ())
+        running = [*line.held[1]]
+        assert len(line.debts[1]) <= MAX_DEBTS
+    assert "debtor" in line.debts[1]  # whoever owes most is not forgiven

@@ -8,7 +8,7 @@
 -- Reply: { now, for each step: { wait, then 0 gone, 1 waiting or 2 granted, a ticket } or a text when it failed }.
 -- Times are microseconds. Every number is a whole one below 2^53, and comes out as in fair.py.
 
-local CLAIM, MAX_PAUSE, SMOOTH = 1000000, 60000000, 8
+local CLAIM, MAX_PAUSE, SMOOTH, MAX_DEBTS = 1000000, 60000000, 8, 256
 local GONE, WAITING, GRANTED = 0, 1, 2
 local call, min, max, floor = redis.call, math.min, math.max, math.floor
 
@@ -94,9 +94,14 @@ local function next_of(line, rank)
       if not least or debt < least then found, least = index, debt end
     end
   end
-  local after = {}
+  local after, count, fewest = {}, 0, math.huge
   for tenant, debt in pairs(debts) do
-    if debt > least then after[tenant] = debt - least end
+    if debt > least then
+      after[tenant], count, fewest = debt - least, count + 1, min(fewest, debt - least)
+    end
+  end
+  for tenant, debt in pairs(count >= MAX_DEBTS and after or {}) do
+    if debt == fewest then after[tenant] = nil end
   end
   local head = table.remove(line.waiting, found)
   after[head[3]] = head[4]

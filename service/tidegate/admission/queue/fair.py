@@ -12,7 +12,8 @@ time, which is the tag of whoever was served last. So a tenant's share follows i
 comes seldom is served next, and nobody saves up service by staying away. Kept here are *debts*, tag less virtual time:
 all that matters of them, and never large. A tag belongs to the tenant and not to each of its waiters, so one that
 leaves takes nothing along. Requests of one tenant are served as they came. When nobody runs or waits, debts are
-forgotten.
+forgotten. While tenants without a debt keep coming, virtual time stands and debts add up; of more than `MAX_DEBTS` in a
+class the smallest are forgiven, so whoever owes most still waits, and a step costs no more for ten thousand tenants.
 
 **A full queue** drops the waiter that would be served last, which may be the one that just came: the last in the lowest
 class of the tenant with the longest virtual backlog (as in Demers, Keshav, Shenker, SIGCOMM 1989). So one who floods
@@ -31,6 +32,8 @@ SCALE: Final = 2**20
 """Virtual time that one unit of cost takes at weight 1."""
 MAX_COST: Final = 2**20
 """A larger cost counts as this, so that sums over a full queue stay exact in Lua's doubles."""
+MAX_DEBTS: Final = 256
+"""How many tenants of a class owe something at the most."""
 CLAIM_US: Final = 1_000_000
 """How long after its deadline a waiter that was granted a place may still fetch it: its replica may have died."""
 _MAX_PAUSE: Final = 60_000_000
@@ -177,6 +180,10 @@ class Line:
             if debt > least:
                 debts[tenant] = debt - least
             else:
+                del debts[tenant]
+        if len(debts) >= MAX_DEBTS:
+            fewest = min(debts.values())
+            for tenant in [tenant for tenant, debt in debts.items() if debt == fewest]:
                 del debts[tenant]
         debts[head.tenant] = head.step
         return head

@@ -36,7 +36,7 @@ class MemoryPlaces:
     then gives back a place of its own in its stead: so what all of them hold together comes out right, as long as
     exchanges go both ways.
 
-    Memory: about 0.2 KiB a place or waiter, and a debt for each tenant that was served since nobody was.
+    Memory: about 0.2 KiB a place or waiter, and a debt for each of 256 tenants of a class at most.
     """
 
     def __init__(self, clock: Clock, here: str = "m") -> None:
