@@ -22,7 +22,7 @@ from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Algorithm, Charge
 
-from tests.admission.world import limit
+from tests.admission.world import HandClock, limit
 
 BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
 FEW = limit("token_bucket", 100)
@@ -139,6 +139,20 @@ async def test_a_broken_key_fails_its_own_caller_only(ledger: RedisLedger, clien
     )
     assert isinstance(bad, ScriptFailed)
     assert not isinstance(good, BaseException)
+
+
+async def test_a_broken_key_loses_nothing_else_of_an_entry(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    await ledger.reserve([Charge(FEW, "broken")])
+    (key,) = [key async for key in client.scan_iter(f"{ledger._prefix}|*broken*")]
+    await client.delete(key)
+    await client.lpush(key, "no bucket")
+    apart = RedisLedger(ledger._runner, prefix=ledger._prefix, clock=HandClock())
+    daily = Charge(limit("quota", 10, resets="day"), "k")
+    used = [Charge(FEW, "one", 7), Charge(FEW, "broken", 7), daily, Charge(FEW, "two", 7)]
+    assert await apart.enter(used, once="once", keep=60)
+    assert not await apart.enter(used, once="once", keep=60)
+    looks = [Charge(FEW, "one", 0), Charge(FEW, "two", 0), daily._replace(cost=0)]
+    assert [state.remaining for state in (await ledger.reserve(looks)).states] == [93, 93, 10]
 
 
 async def test_a_broken_key_keeps_no_lease_from_ending(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
@@ -321,7 +335,7 @@ RACER = """
 import asyncio, sys
 from tidegate.admission.redis import RedisLedger
 from tidegate.model import Charge
-from tests.admission.world import limit
+from tests.admission.world import HandClock, limit
 async def main():
     ledger = RedisLedger(sys.argv[1], prefix=sys.argv[2], timeout=20.0)
     charged = [Charge(limit(algorithm, int(sys.argv[3]), name=algorithm, period=86400.0), "k")

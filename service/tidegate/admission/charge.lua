@@ -8,6 +8,17 @@
 
 local argument, name = 3, 1
 
+-- What was used elsewhere is entered as far as it can be: a key that is broken costs the others nothing.
+local nowhere = { at = 0, kind = { take = function() return 0 end, look = function() return 0, 0 end } }
+
+local function open(key, plan, force)
+  local ok, s = pcall(kinds[plan.kind].open, key, plan)
+  if ok then return s end
+  local why = message(s)
+  if force and (string.find(why, 'WRONGTYPE', 1, true) or string.find(why, CLOCKS, 1, true)) then return nowhere end
+  error(s)
+end
+
 local function decide(count, hold, force, reservation, first_key, first_argument)
   if force and reservation and not call('SET', reservation, '1', 'NX', 'PX', hold) then return {} end
   local opened, steps, retries, records, refused = {}, {}, {}, {}, false
@@ -17,7 +28,7 @@ local function decide(count, hold, force, reservation, first_key, first_argument
     local cost = tonumber(ARGV[first_argument + 2 * i - 1])
     local s = opened[key]
     if not s then
-      s = kinds[plan.kind].open(key, plan)
+      s = open(key, plan, force)
       opened[key] = s
     end
     local retry, at, index = 0, s.at, 0

@@ -119,6 +119,7 @@ end
 
 -- Quota ------------------------------------------------------------------------------------------------------------
 
+local CLOCKS = 'the clocks of Redis and of a caller are more than a period of a quota apart'
 local quota = {}
 
 -- The period that holds a time: when it begins and ends.
@@ -127,7 +128,7 @@ local function period(plan, at)
   for i = 2, #edges do
     if edges[i - 1] <= at and at < edges[i] then return edges[i - 1], edges[i] end
   end
-  error('the clocks of Redis and of a caller are more than a period of a quota apart')
+  error(CLOCKS)
 end
 
 function quota.open(key, plan)
