@@ -40,6 +40,11 @@ def test_urls_that_a_ledger_may_be_at(url: str) -> None:
         ("redis+cluster://h?db=1", "a cluster has one database, number 0"),
         ("redis+cluster://:secret@h?colour=red", "got an unexpected keyword argument 'colour'"),
         ("redis+cluster://:se/cret@h", "percent-encode"),
+        ("redis+cluster://h:1,::1", "brackets"),
+        ("redis+cluster://:12#secret@h:1", "percent-encode"),
+        ("redis://:12#secret@h:1", "percent-encode"),
+        ("rediss://:secret/1@h:1", "percent-encode"),
+        ("redis://secret?1@h:1", "percent-encode"),
     ],
 )
 def test_urls_that_no_ledger_can_be_at(url: str, told: str) -> None:

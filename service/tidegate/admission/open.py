@@ -37,6 +37,8 @@ def check_url(url: str) -> None:
         return
     if not url.startswith((*_REDIS, *CLUSTER)):
         raise ValueError(f"must be {MEMORY}, or begin with {', '.join((*_REDIS, *CLUSTER))}")
+    if not url.startswith("unix://") and not {"/", "?", "#"}.isdisjoint(url.partition("://")[2].rpartition("@")[0]):
+        raise ValueError("percent-encode '/', '?' and '#' in a user and a password")  # else they end the host's name
     clustered = url.startswith(CLUSTER)
     if clustered:
         cluster = ClusterUrl(url)

@@ -36,8 +36,6 @@ class ClusterUrl:
         rest, mark, options = rest.partition("?")
         user, at, place = rest.rpartition("@")
         hosts, _, database = place.partition("/")
-        if "/" in user:
-            raise ValueError("percent-encode '/' in a password")
         if database not in ("", "0"):
             raise ValueError("a cluster has one database, number 0")
         self._before = f"{_SCHEMES[scheme]}://{user}{at}"
@@ -55,6 +53,8 @@ def _address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if not text or text.endswith("]") or not colon:
         host, port = text, "6379"
+    if ":" in host and not host.endswith("]"):
+        raise ValueError("each IPv6 address must be in brackets")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError("each node must be host:port")
     return f"{host}:{port}"
