@@ -8,8 +8,8 @@ While it is open the policy says what happens. **share**: this replica enforces 
 capacity ÷ live replicas, rounded down, at least 1, and the refill slowed by the same factor, exactly. **deny**: every
 decision raises `StoreUnavailable`. **allow**: everything passes, and is counted.
 
-When the store is back, what still counts in memory is entered there, over the limit if need be. Each entry has a name,
-so one whose answer was lost can be repeated without counting twice. Settlements that met the outage are made up for.
+When the store is back, what still counts in memory is entered there, over the limit if need be (see `owed`), and
+settlements that met the outage are made up for.
 Leases stay where they were taken: those of memory end there, and those of the store lapse unless they are renewed or
 settled in time after it.
 
@@ -28,12 +28,9 @@ settled after it keeps its reserved cost.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
 from math import inf
 from typing import Literal
 
@@ -41,6 +38,7 @@ from tidegate.admission.denials import Denials
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Extension, Store
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.owed import Owed
 from tidegate.admission.scripts import ScriptFailed, SlotMoving, StoreTimedOut
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
@@ -48,9 +46,6 @@ from tidegate.model import Admission, Charge, Limit, LimitState
 State = Literal["closed", "open", "half_open"]
 OnOutage = Literal["share", "deny", "allow"]
 
-_ENTRY = 64
-_KEEP = 3600.0
-_MAX_OWED = 100_000
 _SHARES = 100_000
 
 
@@ -87,8 +82,7 @@ class OutageLedger:
         self._state: State = "closed"
         self._failures = 0
         self._shares: dict[int, tuple[Limit, int, Limit]] = {}
-        self._entries: deque[tuple[str, list[Charge]]] = deque()
-        self._settlements: dict[str, Mapping[str, int]] = {}
+        self._owed = Owed(store)
         self._background: asyncio.Task[None] | None = None
         self._stood_in = False  # for a store that was out, since memory was last handed over
         self._closed = False
@@ -138,13 +132,9 @@ class OutageLedger:
                 return await self._store.settle(reservation, costs)
             except StoreUnavailable as error:
                 self._failed(error)
-        if reservation in self._settlements:
-            return False
-        if len(self._settlements) >= _MAX_OWED:
-            raise StoreUnavailable(f"{_MAX_OWED} settlements wait for the limit store already")
-        self._settlements[reservation] = dict(costs)
+        first = self._owed.settle(reservation, costs)
         self._look_for_store()
-        return True
+        return first
 
     async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
         """Add to reserved costs and renew. What the store holds is "extended" while it is out: nobody's stream is cut.
@@ -241,56 +231,26 @@ class OutageLedger:
             self._set("closed")
             if self._stood_in:
                 self._stood_in = False
-                self._owe(self._memory.hand_over())
-            if await self._pay() and not self._stood_in:
+                self._hand_over()
+            if not await self._owed.pay():
+                self._set("open")
+                self._take_back()
+            elif not self._stood_in:
                 return
 
-    # What the store is owed ----------------------------------------------------------------------------------------
+    # Between memory and the store ----------------------------------------------------------------------------------
 
-    def _owe(self, charges: Sequence[Charge]) -> None:
+    def _hand_over(self) -> None:
         originals = {id(share): limit for limit, _, share in self._shares.values()}
-        spent = (Charge(originals.get(id(charge.limit), charge.limit), charge.key, charge.cost) for charge in charges)
-        while entry := list(islice(spent, _ENTRY)):
-            self._entries.append((secrets.token_urlsafe(12), entry))
+        spent = self._memory.hand_over()
+        self._owed.enter(charge._replace(limit=originals.get(id(charge.limit), charge.limit)) for charge in spent)
 
-    async def _pay(self) -> bool:
-        """Enter what is owed, one piece at a time so that decisions pass between; False when the store failed again."""
-        try:
-            while self._entries:
-                once, charges = self._entries[0]
-                try:
-                    await self._store.enter(charges, once=once, keep=_KEEP)
-                except SlotMoving:
-                    self._entries.rotate(-1)
-                    continue
-                except ScriptFailed:
-                    pass
-                self._entries.popleft()
-            while self._settlements:
-                reservation, costs = next(iter(self._settlements.items()))
-                try:
-                    await self._store.settle(reservation, costs)
-                except SlotMoving:
-                    self._settlements[reservation] = self._settlements.pop(reservation)
-                    continue
-                except ScriptFailed:
-                    pass
-                del self._settlements[reservation]
-        except StoreUnavailable as error:
-            self._set("open")
-            self._stood_in = True
-            self._take_back(int(isinstance(error, StoreTimedOut)))
-            return False
-        return True
-
-    def _take_back(self, unknown: int) -> None:
-        # An entry that may have arrived keeps its name, to be repeated. The others did not: they count here again.
+    def _take_back(self) -> None:
+        self._stood_in = True
         replicas = max(1, self._replicas())
-        while len(self._entries) > unknown:
-            _, charges = self._entries.pop()
-            shares = [Charge(self._share(charge.limit, replicas), charge.key, charge.cost) for charge in charges]
+        for charge in self._owed.take_back():
             with suppress(StoreUnavailable):
-                self._memory.take(shares, force=True)
+                self._memory.take([charge._replace(limit=self._share(charge.limit, replicas))], force=True)
 
 
 def _not_never(admission: Admission, charges: Sequence[Charge]) -> Admission:

@@ -86,8 +86,8 @@ class Concurrency(_Limit):
     limit: words.Count = Field(description="The most exchanges that run at once.")
     lease: words.Lease = Field(
         default=60.0,
-        description="How long a place stays taken that nobody gives back or renews any more, as after a crash. While an "
-        "exchange runs it is renewed; 1s to 1d.",
+        description="How long a place stays taken that nobody gives back or renews any more, as after a crash. It is "
+        "renewed while its exchange runs; 1s to 1d.",
     )
     cost: Literal["requests"] = Field(default="requests", description="Each exchange takes one place.")
 
