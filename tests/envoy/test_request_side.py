@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import itertools
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +22,7 @@ from tidegate.errors import ProtocolViolation
 from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, body_of, exchange, head, sse
-from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, Desk, Record, counted, event, servicer
+from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, Desk, Record, counted, event, message, servicer
 
 ASKING = b'{"stream":true,"messages":[]}'
 ASKED = b'{"stream_options":{"include_usage":true},"stream":true,"messages":[]}'
@@ -118,28 +120,54 @@ def test_events_out_of_order_are_a_protocol_violation() -> None:
             late(answered)
 
 
+async def messages_of(content: bytes) -> AsyncIterator[ext_proc.ProcessingRequest]:
+    headers, body = ext_proc.ProcessingRequest(), ext_proc.ProcessingRequest()
+    for name, value in ((":method", "POST"), (":path", "/v1/chat/completions")):
+        field = headers.request_headers.headers.headers.add()
+        field.key, field.raw_value = name, value.encode()
+    headers.protocol_config.request_body_mode = ProcessingMode.BUFFERED
+    headers.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = HELD.encode()
+    yield headers
+    body.request_body.body, body.request_body.end_of_stream = content, True
+    yield body
+
+
 async def test_a_client_that_leaves_early_is_settled_and_recorded_under_the_id_of_its_request() -> None:
     desk, seen = Desk(), []
     subject = servicer(desk, record=lambda exchange, request_id: seen.append((exchange.outcome, request_id)))
-
-    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
-        headers, body = ext_proc.ProcessingRequest(), ext_proc.ProcessingRequest()
-        for name, value in ((":method", "POST"), (":path", "/v1/chat/completions")):
-            field = headers.request_headers.headers.headers.add()
-            field.key, field.raw_value = name, value.encode()
-        headers.protocol_config.request_body_mode = ProcessingMode.BUFFERED
-        headers.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = HELD.encode()
-        yield headers
-        body.request_body.body, body.request_body.end_of_stream = ASKING, True
-        yield body
-
     line = Record()
-    await subject.process(messages(), line)
+    await subject.process(messages_of(ASKING), line)
     await subject.drained()
     assert [sent.WhichOneof("response") for sent in line.sent] == ["request_headers", "request_body"]
     assert line.sent[1].request_body.response.body_mutation.body == ASKED
     assert desk.seen == [("res-1", counted(0))]
     assert seen == [("truncated", "r1")]
+
+
+async def test_a_long_request_does_not_wait_for_a_long_response() -> None:
+    """Envoy gives a request up after its message timeout; a response may be read for longer than that."""
+    reading, read = threading.Event(), threading.Event()
+
+    class Slow(Exchange):
+        def body(self, data: bytes, end: bool) -> list[Command]:
+            reading.set()
+            assert read.wait(20)
+            return super().body(data, end)
+
+    async def response() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(HELD)
+        yield message(body=event("x" * 100_000), end=True)
+
+    subject, line = servicer(Desk(), make=lambda: Slow(exchange().plan, exchange().open_body)), Record()
+    slow = asyncio.create_task(subject.process(response(), Record()))
+    await asyncio.to_thread(reading.wait)
+    try:
+        long = ASKING.replace(b"[]", b'["' + b"y" * 100_000 + b'"]')
+        await asyncio.wait_for(subject.process(messages_of(long), line), 10)
+    finally:
+        read.set()
+        await slow
+    assert line.sent[1].request_body.response.body_mutation.body.startswith(ASKED[:40])
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:

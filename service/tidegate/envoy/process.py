@@ -54,7 +54,8 @@ class ProcessServicer:
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._aside = ThreadPoolExecutor(1, "filter")
+        self._filter = ThreadPoolExecutor(1, "filter")
+        self._ask = ThreadPoolExecutor(1, "ask")  # Envoy waits for requests by the clock, and for responses it does not
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The method table for a grpc.aio server."""
@@ -88,7 +89,8 @@ class ProcessServicer:
                     await stream.carry_out(commands[:-1], exchange)
                     answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                     step = partial(exchange.extended, answer)
-                    commands = await self._step_aside(step) if exchange.expands or exchange.waiting > _LONG else step()
+                    aside = exchange.expands or exchange.waiting > _LONG
+                    commands = await self._step_aside(step, self._filter) if aside else step()
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -143,11 +145,13 @@ class ProcessServicer:
             return exchange.head(head)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
-        return await self._step_aside(step) if exchange.expands or stream.unanswered > _LONG else step()
+        if not exchange.expands and stream.unanswered <= _LONG:
+            return step()
+        return await self._step_aside(step, self._ask if message.HasField("request_body") else self._filter)
 
-    async def _step_aside(self, step: Callable[[], list[Command]]) -> list[Command]:
+    async def _step_aside(self, step: Callable[[], list[Command]], thread: ThreadPoolExecutor) -> list[Command]:
         """A step on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
-        running = asyncio.get_running_loop().run_in_executor(self._aside, step)
+        running = asyncio.get_running_loop().run_in_executor(thread, step)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
