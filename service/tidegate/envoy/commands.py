@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from tidegate.envoy.handoff import Handoff
 from tidegate.model import Deny
 from tidegate.usage.stream_options import takes_stream_options
+
+DIGESTS: Final = ("content-md5", "digest", "content-digest", "repr-digest")
+"""Fields that are false for a body that was changed (RFC 9530, and those that it obsoletes)."""
 
 
 @dataclass(frozen=True, slots=True)

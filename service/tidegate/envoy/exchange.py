@@ -16,6 +16,7 @@ from typing import Literal
 
 from tidegate.envoy.allowance import Answer
 from tidegate.envoy.commands import (
+    DIGESTS,
     Abort,
     Body,
     Command,
@@ -40,17 +41,7 @@ from tidegate.usage.unasked import WholeEvents, WithoutUsage
 COVERAGE_HEADER = "x-tidegate-coverage"
 
 # Validators, range machinery and codings describe the body as the model sent it, and are false for the rewritten one.
-_STALE = (
-    "content-encoding",
-    "content-length",
-    "etag",
-    "last-modified",
-    "accept-ranges",
-    "content-md5",
-    "digest",
-    "content-digest",
-    "repr-digest",
-)
+_STALE = ("content-encoding", "content-length", "etag", "last-modified", "accept-ranges", *DIGESTS)
 _UPSTREAM = "via_upstream"
 
 Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"]

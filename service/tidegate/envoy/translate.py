@@ -13,6 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.edge import IDENTITY_PREFIX, canonical
 from tidegate.envoy.commands import (
+    DIGESTS,
     Body,
     Continue,
     Forward,
@@ -213,7 +214,9 @@ def processing_response(
             response.request_body.SetInParent()
         case RequestBody(bytes(data)):
             # Envoy refuses a body whose length is not what its headers say.
-            _set(response.request_body.response.header_mutation, "content-length", str(len(data)))
+            mutation = response.request_body.response.header_mutation
+            _set(mutation, "content-length", str(len(data)))
+            mutation.remove_headers.extend(DIGESTS)
             response.request_body.response.body_mutation.body = data
         case Continue(set_headers, remove_headers):
             mutation = response.response_headers.response.header_mutation
