@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tidegate.model import BodyState, Deny, Request
 from tidegate.usage.costs import MAX_UNITS, Costs
 from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of, estimate
+from tidegate.usage.parts import MAX_PARTS
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
@@ -89,6 +90,16 @@ def test_what_is_no_object_counts_by_its_bytes(body: bytes) -> None:
     costs = estimate(body)
     assert (costs.prompt_tokens, costs.completion_tokens) == (3 + -(-len(body) // 4), DEFAULT_COMPLETION)
     assert costs.request_bytes == len(body)
+
+
+@pytest.mark.parametrize("part", ["[]", "{}", '"a"'])
+def test_what_has_too_many_parts_to_be_looked_at_counts_by_its_bytes(part: str) -> None:
+    """Who sends it would hold up everybody else."""
+    at_most, more = (
+        f'{{"max_tokens":7,"prompt":[{",".join([part] * count)}]}}'.encode() for count in (MAX_PARTS - 4, MAX_PARTS)
+    )
+    assert estimate(at_most).completion_tokens == 7 * (MAX_PARTS - 4)
+    assert estimate(more) == estimate(b"x" * len(more))
 
 
 @settings(deadline=None)

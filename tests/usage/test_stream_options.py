@@ -8,9 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.usage.stream_options import MAX_PARTS, ask_for_usage, may_take_stream_options, takes_stream_options
+from tidegate.usage.parts import MAX_PARTS
+from tidegate.usage.stream_options import MAX_MEMBERS, ask_for_usage, may_take_stream_options, takes_stream_options
 
 ASK = '"include_usage":true'
+
+
+def with_members(count: int) -> bytes:
+    others = b",".join(b'"%d":1' % number for number in range(count))
+    return b'{"stream":true,"messages":[],' + others + b"}"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +90,9 @@ def test_a_stream_is_made_to_tell_its_usage_and_nothing_else_changes(body: str, 
         b'{"stream":true,"messages":[],"stream_options":{},"stream_\\u006fptions":{}}',
         b'{"stream":true,"messages":[],"stream_options":{"a":1,"a":2}}',
         b'{"stream":true,"messages":[' + b"[]," * MAX_PARTS + b"[]]}",
+        b'{"stream":true,"messages":[' + b'"a",' * MAX_PARTS + b'"a"]}',
+        with_members(MAX_MEMBERS - 1),
+        b'{"stream":true,"messages":[],"stream_options":' + with_members(MAX_MEMBERS) + b"}",
         b'{"stream":true,"messages":' + b"[" * 5000 + b"]" * 5000 + b"}",
     ],
 )

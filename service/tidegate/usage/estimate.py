@@ -7,7 +7,7 @@ completion = max(1, the largest of max_completion_tokens, max_tokens, max_output
              x answers asked for (`n` or `best_of`, for each prompt of a batch); 0 for embeddings
 
 The overhead of a message is what OpenAI publishes for its chat format (cookbook, "How to count tokens"). A body that
-is not a JSON object counts ceil(bytes / 4) and the default completion.
+is not a JSON object, or has more than 200,000 parts, counts ceil(bytes / 4) and the default completion.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import orjson
 
 from tidegate.model import BodyState, Deny, Reason, Request
 from tidegate.usage.costs import MAX_UNITS, Costs, tokens_of
+from tidegate.usage.parts import has_too_many_parts
 
 DEFAULT_COMPLETION: Final = 1024
 PER_MESSAGE: Final = 4
@@ -53,7 +54,7 @@ def estimate(body: bytes, *, path: str = "") -> Costs:
     """The estimate for a whole body sent to `path`. Never raises, and the same body always costs the same."""
     embeds = path.rstrip("/").endswith("/embeddings")
     try:
-        document = orjson.loads(body) if body else None
+        document = orjson.loads(body) if body and not has_too_many_parts(body) else None
     except ValueError:
         document = None
     if not isinstance(document, dict):

@@ -13,9 +13,10 @@ import orjson
 from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.json_text import members
 from tidegate.policy.routes import REST, segments, variable
+from tidegate.usage.parts import has_too_many_parts
 
-MAX_PARTS: Final = 200_000
-"""Objects and lists of a request; with more it is not read, so that nobody waits for it."""
+MAX_MEMBERS: Final = 256
+"""Fields of a request; one with more, several times what any API takes, is not edited, so that nobody waits for it."""
 
 _PLACE: Final = "completions"
 _ASK: Final = '"include_usage":true'
@@ -45,16 +46,18 @@ def ask_for_usage(body: bytes) -> Asked | None:
     Left alone are what is no JSON object, has no `messages` or `prompt`, or names a key twice: of two, readers take
     different ones. So is a `stream_options` that the model will refuse: that is between it and its caller.
     """
-    if body.count(b"{") + body.count(b"[") > MAX_PARTS:
+    if has_too_many_parts(body):
         return None
     try:
         document = orjson.loads(body)
     except ValueError:
         return None
-    if not isinstance(document, dict) or document.get("stream") is not True:
+    if not isinstance(document, dict) or len(document) > MAX_MEMBERS or document.get("stream") is not True:
         return None
     options = document.get("stream_options")
     if not (options is None or isinstance(options, dict)) or not ("messages" in document or "prompt" in document):
+        return None
+    if options and len(options) > MAX_MEMBERS:
         return None
     told = options.get("include_usage") if options else None
     if not (told is None or told is False):
