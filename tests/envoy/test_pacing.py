@@ -15,7 +15,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tidegate.envoy.allowance import Answer
-from tidegate.envoy.commands import Abort, Body, Command, Continue, Extend, Reply
+from tidegate.envoy.commands import Abort, Body, Command, Continue, Extend, Reply, Trailers
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.ruleset import FilterPlan
@@ -257,6 +257,25 @@ def test_however_a_stream_is_cut_no_more_text_leaves_than_there_was_room_for(
     assert (b'"error"' in out) is (total > reserved + left)
     if total <= reserved + left:
         assert out == stream
+
+
+@pytest.mark.parametrize("plan", [REDACT, NOTHING])
+@settings(deadline=None)
+@given(left=st.integers(0, 100), places=st.lists(st.integers(0, 10_000), max_size=6))
+def test_trailers_end_a_stream_that_waited_as_its_last_chunk_does(
+    plan: FilterPlan, left: int, places: list[int]
+) -> None:
+    stream = b"".join([*texts(6), event("half", usage=None).rstrip(b"\n")])
+    other, subject = exchange(plan), exchange(plan)
+    whole = play(other, [stream], Room(left))
+    sent = play(subject, cut(stream, places), Room(left), end=False)
+    ended = subject.finished
+    sent += subject.trailers()
+    assert body_of(sent) == body_of(whole)
+    assert subject.outcome == other.outcome
+    assert subject.settlement() == other.settlement()
+    assert [type(c) for c in sent].count(Trailers) == (not ended)
+    assert len(endings(sent)) == ended
 
 
 class Waiting(Desk):
