@@ -15,15 +15,14 @@ from enum import Enum, auto
 from typing import Literal
 
 from tidegate.envoy.allowance import Answer
+from tidegate.envoy.asking import Asking
 from tidegate.envoy.commands import (
     DIGESTS,
     Abort,
     Body,
     Command,
     Continue,
-    Forward,
     Reply,
-    RequestBody,
     RequestHead,
     ResponseHead,
     Trailers,
@@ -35,8 +34,7 @@ from tidegate.errors import BodyTooLarge, MalformedBody, ProtocolViolation, Tide
 from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, decoded, decodes, format_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Deny, Reason
-from tidegate.usage.stream_options import ask_for_usage
-from tidegate.usage.unasked import WholeEvents, WithoutUsage
+from tidegate.usage.unasked import WholeEvents
 
 COVERAGE_HEADER = "x-tidegate-coverage"
 
@@ -74,8 +72,7 @@ class Exchange:
     expands: bool = False  # its body comes compressed: few bytes may be much to read
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
-    _forwarded: bool = True
-    _asks: bool = False
+    _asking: Asking = field(default_factory=Asking)
     _pacing: Pacing | None = None
     _events: WholeEvents | None = None
     _state: _State = _State.HEAD
@@ -114,20 +111,13 @@ class Exchange:
         if head.handoff is None:
             return self._withhold_unknown()
         self._begin(head.handoff)
-        self._forwarded = not head.body
-        self._asks = head.may_ask and bool(head.handoff.hold.amounts)
-        return [Forward()]
+        return self._asking.head(head, counted=bool(head.handoff.hold.amounts))
 
     def request_body(self, data: bytes) -> list[Command]:
         """The whole request body."""
-        if self._forwarded or self._state is not _State.HEAD:
-            raise ProtocolViolation("a request body came before its headers, or twice")
-        self._forwarded = True
-        asked = ask_for_usage(data) if self._asks else None
-        if asked is None:
-            return [RequestBody()]
-        self._events = WithoutUsage(continuous=asked.continuous)
-        return [RequestBody(asked.body)]
+        if self._state is not _State.HEAD:
+            raise ProtocolViolation("a request body came after the response")
+        return self._asking.body(data)
 
     def head(self, head: ResponseHead) -> list[Command]:
         """Decide how the response's body will be treated."""
@@ -140,7 +130,6 @@ class Exchange:
         if head.details and head.details != _UPSTREAM:
             if self._metering is not None:
                 self._metering.never_ran()
-            self._events = None
             return self._pass("local_reply", head.end)
         if self.handoff is None:
             return self._withhold_unknown()
@@ -187,7 +176,7 @@ class Exchange:
         """The peer ended the stream. Before the end of the response this means that the client did not get all."""
         if self._state is not _State.DONE:
             if self._metering is not None:
-                if self._forwarded:
+                if self._asking.forwarded:
                     self._metering.cut_off()
                 else:
                     self._metering.never_ran()
@@ -201,8 +190,9 @@ class Exchange:
     def _pace(self, head: ResponseHead, *, read: bool) -> None:
         """Set up what an event stream needs: to hide a usage that only we asked for, to wait for its reservation."""
         if format_of(_kind(head) if read else head.readable) != "sse":
-            self._events = None
-        elif self._metering is not None and self._metering.hold.amounts and head.status < 400:
+            return
+        self._events = self._asking.unasked()
+        if self._metering is not None and self._metering.hold.amounts and head.status < 400:
             self._pacing = Pacing(self._metering, take=self._take, stop=self._stop)
             if not read:
                 self._events = self._events or WholeEvents()  # so that an error can follow
@@ -212,11 +202,10 @@ class Exchange:
             case _State.DONE:
                 return []
             case _State.PASS:
-                return self._let_pass(data, end)
-        commands = self._rewrite(data, end)
-        if self._events is None:
-            return commands
-        return [self._whole(command) if isinstance(command, Body) else command for command in commands]
+                commands = self._let_pass(data, end)
+            case _:
+                commands = self._rewrite(data, end)
+        return commands if self._events is None else _in_whole(self._events, commands)
 
     def _let_pass(self, data: bytes, end: bool) -> list[Command]:
         self._passed += len(data)
@@ -224,14 +213,7 @@ class Exchange:
             self._metering.hear(data, end=end)
         if end:
             self._finish("passed")
-        if self._events is None:
-            return [Body(data, end)]
-        whole = self._whole(Body(data, end))
-        return [whole] if whole.data or end else []
-
-    def _whole(self, body: Body) -> Body:
-        assert self._events is not None  # noqa: S101 - asked by both callers
-        return Body(self._events.feed(body.data) + (self._events.finish() if body.end else b""), body.end)
+        return [Body(data, end)]
 
     def _stop(self, limits: tuple[str, ...]) -> list[Command]:
         """The stream has used what there was room for."""
@@ -345,3 +327,14 @@ def _kind(head: ResponseHead) -> str:
     if head.readable or head.partial or head.tensors or not decodes(head.content_encoding):
         return head.readable
     return head.content_type
+
+
+def _in_whole(events: WholeEvents, commands: list[Command]) -> list[Command]:
+    """The same with what `events` lets out of each body."""
+    whole: list[Command] = []
+    for command in commands:
+        if not isinstance(command, Body):
+            whole.append(command)
+        elif (data := events.feed(command.data) + (events.finish() if command.end else b"")) or command.end:
+            whole.append(Body(data, command.end))
+    return whole
