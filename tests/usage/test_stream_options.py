@@ -27,6 +27,10 @@ def with_members(count: int) -> bytes:
             '{"stream_options":{%s},"stream":true,"messages":[]}',
         ),
         (
+            '{"stream":true,"prompt":"half a pair: \\ud83d","x":1e400}',
+            '{"stream_options":{%s},"stream":true,"prompt":"half a pair: \\ud83d","x":1e400}',
+        ),
+        (
             ' \n{ "x": 1.0e2, "stream" : true, "prompt": "\\u00e9", "big": 12345678901234567890123 }',
             ' \n{"stream_options":{%s}, "x": 1.0e2, "stream" : true, "prompt": "\\u00e9", '
             '"big": 12345678901234567890123 }',

@@ -35,6 +35,7 @@ def test_the_chunk_that_only_tells_usage_is_hidden(end: str) -> None:
     [
         (TEXT % ',"usage":null', TEXT % ""),
         (TEXT % ', "usage" : null , "n": 1', TEXT % ' , "n": 1'),
+        ('data: {"choices":[{"text":"\\ud83d"}],"usage":null}', 'data: {"choices":[{"text":"\\ud83d"}]}'),
         ('data:{"usage":null, "choices":[]}', 'data:{ "choices":[]}'),
         (': note\nevent: x\ndata: {"choices":[],"usage":null}\nid: 7', ': note\nevent: x\ndata: {"choices":[]}\nid: 7'),
     ],

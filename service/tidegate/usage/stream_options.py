@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from tidegate.errors import MalformedBody
-from tidegate.filtering.formats.json_text import members
+from tidegate.filtering.formats.json_text import members, parse
 from tidegate.policy.routes import REST, segments, variable
 from tidegate.usage.parts import has_too_many_parts
 
@@ -49,8 +47,9 @@ def ask_for_usage(body: bytes) -> Asked | None:
     if has_too_many_parts(body):
         return None
     try:
-        document = orjson.loads(body)
-    except ValueError:
+        text = body.decode()
+        document = parse(text)
+    except (UnicodeDecodeError, MalformedBody):
         return None
     if not isinstance(document, dict) or len(document) > MAX_MEMBERS or document.get("stream") is not True:
         return None
@@ -63,7 +62,7 @@ def ask_for_usage(body: bytes) -> Asked | None:
     if not (told is None or told is False):
         return None
     try:
-        edited = _edit(body.decode(), options)
+        edited = _edit(text, options)
     except MalformedBody:
         return None
     return Asked(edited.encode(), bool(options and options.get("continuous_usage_stats")))

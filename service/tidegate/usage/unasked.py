@@ -8,12 +8,10 @@ OpenAI's API answers `include_usage` with one more chunk before `[DONE]`, whose 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from tidegate.errors import MalformedBody
-from tidegate.filtering.formats.json_text import members, without
+from tidegate.filtering.formats.json_text import members, parse, without
 
 _END: Final = rb"(?:\r\n|\n|\r(?!\n))"
 _EVENT_END: Final = re.compile(_END + _END)
@@ -73,10 +71,10 @@ class WithoutUsage(WholeEvents):
         if b'"usage"' not in event:
             return event
         lines = list(_FIELD.finditer(event))
-        payload = b"\n".join(line[1] for line in lines)
         try:
-            document: Any = orjson.loads(payload)
-        except ValueError:
+            payload = b"\n".join(line[1] for line in lines).decode()
+            document = parse(payload)
+        except (UnicodeDecodeError, MalformedBody):
             return event
         if not isinstance(document, dict) or "usage" not in document or not isinstance(document.get("choices"), list):
             return event
@@ -86,7 +84,7 @@ class WithoutUsage(WholeEvents):
         if len(lines) > 1 or not (usage is None or self._continuous):
             return event
         start, end = lines[0].span(1)
-        return event[:start] + _without_usage(payload.decode()).encode() + event[end:]
+        return event[:start] + _without_usage(payload).encode() + event[end:]
 
 
 def _without_usage(payload: str) -> str:
