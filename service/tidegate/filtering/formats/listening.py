@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import orjson
-
 from tidegate.errors import BodyTooLarge, MalformedBody
-from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.json_text import BLANK, parse
 from tidegate.filtering.formats.lines import Lines
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import Frames, split
@@ -69,8 +67,8 @@ class Listening:
         elif self._body:
             body, self._body = bytes(self._body), bytearray()
             try:
-                self._observer.document(orjson.loads(body))
-            except ValueError:
+                self._observer.document(parse(body.decode()))
+            except (UnicodeDecodeError, MalformedBody):
                 self._observer.unread(len(body))
 
     def abort(self, code: str, message: str) -> bytes:
@@ -95,16 +93,16 @@ class Listening:
             for line in self._lines.finish() if data is None else self._lines.feed(data):
                 self._shown += len(line)
                 if line.strip():
-                    self._observer.document(orjson.loads(line))
-        except (ValueError, BodyTooLarge) as fault:
-            self._shown -= len(line) if isinstance(fault, ValueError) else 0
+                    self._observer.document(parse(line.decode()))
+        except (UnicodeDecodeError, MalformedBody, BodyTooLarge) as fault:
+            self._shown -= 0 if isinstance(fault, BodyTooLarge) else len(line)
             self._give_up(max(0, self._size - self._shown))
 
     def _event(self, payload: str) -> None:
         self._speech.event()
         try:
-            document = orjson.loads(payload)
-        except ValueError:
+            document = parse(payload)
+        except MalformedBody:
             self._observer.text(payload)
         else:
             self._speech.document(document)
