@@ -33,13 +33,31 @@ def test_only_the_units_that_are_short_are_asked_for() -> None:
     assert subject.demand({"tokens": 500, "completion_tokens": 11}) == {"completion_tokens": 64}
 
 
-def test_a_step_that_is_refused_leaves_what_is_needed() -> None:
+def test_a_step_that_is_refused_is_quartered_down_to_what_is_needed() -> None:
     subject = allowance(("tokens", 1000))
     assert subject.demand({"tokens": 1010}) == {"tokens": 250}
+    assert subject.answered("refused") == {"tokens": 62}
+    assert subject.answered("refused") == {"tokens": 15}
     assert subject.answered("refused") == {"tokens": 10}
     assert subject.answered("extended") == "go"
-    assert subject.demand({"tokens": 1011}) == {"tokens": 1}
+    assert subject.demand({"tokens": 1011}) == {"tokens": 3}
+    assert subject.answered("refused") == {"tokens": 1}
     assert subject.answered("refused") == "stop"
+
+
+def test_a_limit_is_used_to_its_end_in_a_few_questions() -> None:
+    """A thousand events fit into what is left, which is less than a step."""
+    subject, left, asked = allowance(("tokens", 40_000)), 9_999, 0
+    for event in range(1, 1001):
+        demand = subject.demand({"tokens": 40_000 + 10 * event})
+        while demand is not None:
+            asked += 1
+            fits = demand["tokens"] <= left
+            left -= demand["tokens"] if fits else 0
+            verdict = subject.answered("extended" if fits else "refused")
+            assert verdict != "stop" or event == 1000
+            demand = None if isinstance(verdict, str) else verdict
+    assert asked < 40
 
 
 def test_a_store_that_is_out_refuses_nothing() -> None:

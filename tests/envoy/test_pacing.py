@@ -314,7 +314,7 @@ async def test_no_text_leaves_before_the_ledger_has_answered(answer: Literal["ex
     desk.told.set()
     await stream
     await subject.drained()
-    steps = [{"tokens": 64}, {"tokens": 10}] if answer == "refused" else [{"tokens": 64}]
+    steps = [{"tokens": 64}, {"tokens": 16}, {"tokens": 10}] if answer == "refused" else [{"tokens": 64}]
     assert desk.demands == steps
     if answer == "extended":
         assert line.out() == first + second + DONE

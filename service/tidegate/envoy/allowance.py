@@ -1,7 +1,7 @@
 """How much a running response may still cost: what its reservation holds, and what has to be asked for on top.
 
-More is asked for in steps of a quarter of what was reserved, at least 64, so that a stream asks seldom; once a step is
-refused, no more than is needed is asked for, so that a stream can use a limit to its end.
+More is asked for in steps of a quarter of what was reserved, at least 64, so that a stream asks seldom. A step that is
+refused is quartered, down to what is needed: so a stream can use a limit to its end, and asks seldom there, too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from tidegate.model import Hold
 Answer = Literal["extended", "refused", "gone", "unavailable"]
 """What came of an extension; "unavailable" when the store did not answer."""
 
+_PARTS: Final = 4
 _SMALLEST_STEP: Final = 64
 
 
@@ -23,7 +24,7 @@ class Allowance:
     def __init__(self, hold: Hold) -> None:
         self.limits = hold.limits
         self._held = dict(hold.amounts)
-        self._steps = {unit: max(amount // 4, _SMALLEST_STEP) for unit, amount in hold.amounts}
+        self._steps = {unit: max(amount // _PARTS, _SMALLEST_STEP) for unit, amount in hold.amounts}
         self._short: dict[str, int] = {}
         self._asked: dict[str, int] = {}
         self._ends = bool(hold.amounts)
@@ -44,7 +45,7 @@ class Allowance:
         if answer == "refused":
             if self._asked == self._short:
                 return "stop"
-            self._steps = dict.fromkeys(self._steps, 0)
+            self._steps = {unit: step // _PARTS for unit, step in self._steps.items()}
             return self._ask()
         for unit, amount in self._asked.items():
             self._held[unit] += amount
