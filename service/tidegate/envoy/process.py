@@ -54,8 +54,9 @@ class ProcessServicer:
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._filter = ThreadPoolExecutor(1, "filter")
-        self._ask = ThreadPoolExecutor(1, "ask")  # Envoy waits for requests by the clock, and for responses it does not
+        self._responses = ThreadPoolExecutor(1, "filter")
+        # Envoy gives a request up after its message timeout, and a response never: so they do not wait for each other.
+        self._requests = ThreadPoolExecutor(1, "ask")
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The method table for a grpc.aio server."""
@@ -90,7 +91,7 @@ class ProcessServicer:
                     answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                     step = partial(exchange.extended, answer)
                     aside = exchange.expands or exchange.waiting > _LONG
-                    commands = await self._step_aside(step, self._filter) if aside else step()
+                    commands = await self._step_aside(step, self._responses) if aside else step()
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -147,7 +148,7 @@ class ProcessServicer:
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
         if not exchange.expands and stream.unanswered <= _LONG:
             return step()
-        return await self._step_aside(step, self._ask if message.HasField("request_body") else self._filter)
+        return await self._step_aside(step, self._requests if message.HasField("request_body") else self._responses)
 
     async def _step_aside(self, step: Callable[[], list[Command]], thread: ThreadPoolExecutor) -> list[Command]:
         """A step on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
