@@ -84,6 +84,7 @@ def test_a_request_is_edited_in_one_place_or_not_at_all(
         assert seen.body == body
         return
     assert seen.values("content-length") == [str(len(seen.body))]
+    assert "transfer-encoding" not in seen.names
     wanted = json.loads(body) | {"stream_options": {"include_usage": True}}
     assert json.loads(seen.body) == wanted
     assert answer.content == b"".join([delta("Hi. "), STOP, DONE])
