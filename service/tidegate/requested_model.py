@@ -17,9 +17,9 @@ import orjson
 
 from tidegate.model import BodyState, Deny, Reason, Request
 from tidegate.policy.compiled import ModelRule
+from tidegate.usage.parts import has_too_many_parts
 
 MAX_NAME = 256
-MAX_PARTS = 200_000  # objects and lists: two million of them, in 4 MiB, stop the event loop for 2 s
 
 # Escapes that can spell a key: ASCII, and the four letters that some reader's case folding takes to ASCII.
 _TELLING_ESCAPE = re.compile(rb"\\u(?:00[0-7]|013[01]|017[fF]|212[aA])")
@@ -59,8 +59,8 @@ def _from_body(request: Request, keys: tuple[str, ...]) -> Any:
     encoding = request.headers.get("content-encoding", "")
     if encoding and encoding.strip().lower() != "identity":
         return Deny(415, Reason.REQUEST_MALFORMED, "The request body must not be compressed.")
-    if request.body.count(b"{") + request.body.count(b"[") > MAX_PARTS:
-        return Deny(413, Reason.REQUEST_MALFORMED, "The request body holds too many objects and lists.")
+    if has_too_many_parts(request.body):
+        return Deny(413, Reason.REQUEST_MALFORMED, "The request body holds too many objects, lists and strings.")
     try:
         value = orjson.loads(request.body)
     except orjson.JSONDecodeError:

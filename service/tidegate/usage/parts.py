@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MAX_PARTS: Final = 200_000
-"""Objects, lists and strings. A million of them stop an event loop for the better part of a second."""
+"""Objects, lists and strings. Two million of them, in 4 MiB, stop an event loop for 2 s."""
 
 
 def has_too_many_parts(body: bytes) -> bool:
