@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Literal
 
+import grpc
 import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import example, given, settings
@@ -341,6 +342,28 @@ async def test_a_client_that_leaves_while_the_ledger_is_asked_is_settled() -> No
         await stream
     await subject.drained()
     assert desk.seen == [("res-1", {"prompt_tokens": 100, "completion_tokens": 10, "tokens": 110})]
+
+
+@pytest.mark.parametrize("rest", [1, 2000])
+async def test_what_breaks_while_a_stream_waits_lets_nothing_out(rest: int) -> None:
+    class Broken(Exchange):
+        def extended(self, answer: Answer) -> list[Command]:
+            raise RuntimeError("boom")
+
+    desk, line = Desk(), Record()
+    subject = servicer(desk, make=lambda: Broken(exchange().plan, exchange().open_body))
+
+    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
+        yield message(handoff(10))
+        yield message(body=b"".join(texts(1 + rest)))
+        raise AssertionError("read on after a failure")
+
+    with pytest.raises(grpc.aio.AbortError):
+        await subject.process(messages(), line)
+    await subject.drained()
+    assert content_of(line.out()) == "x" * 39 + " "
+    assert [str(error) for error in desk.errors] == ["boom"]
+    assert len(desk.seen) == 1
 
 
 @pytest.mark.parametrize(("rest", "aside"), [(100, False), (2000, True)])
