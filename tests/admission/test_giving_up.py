@@ -97,7 +97,7 @@ async def test_no_place_stays_taken_by_who_gives_up(redis_url: str) -> None:
     assert gave_up > 50
     await leaving
     async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(10):
-        while await client.keys(f"{prefix}|*"):
+        while [key async for key in client.scan_iter(f"{prefix}|*")]:
             await asyncio.sleep(0.01)
     await queue.close()
 
@@ -113,6 +113,6 @@ async def test_a_place_is_given_back_by_who_gives_up_giving_it_back(redis_url: s
             await asyncio.sleep(0)
         leaving.cancel()
     async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(10):
-        while await client.keys(f"{prefix}|*"):
+        while [key async for key in client.scan_iter(f"{prefix}|*")]:
             await asyncio.sleep(0.01)
     await queue.close()
