@@ -192,3 +192,13 @@ async def test_a_lowered_capacity_holds_for_more_at_once(book: Book, algorithm: 
     assert await book.ledger.extend(held, {"requests": 3}, hold=60) == "refused"
     assert await book.ledger.extend(held, {"requests": 2}, hold=60) == "extended"
     assert await book.left(replace(charged, capacity=8)) == 0
+
+
+@pytest.mark.parametrize("more", [0, 200])
+async def test_what_did_not_grow_is_settled_in_the_period_that_it_is_of(book: Book, more: int) -> None:
+    quota = limit("quota", 100, resets="day", time_zone="Asia/Kolkata")
+    held = await _take(book, Charge(quota, "k", 0), hold=1e8)
+    book.advance(3 * 86_400.0)
+    assert await book.ledger.extend(held, {"requests": more}, hold=60) == ("refused" if more else "extended")
+    assert await book.ledger.settle(held, {"requests": 5})
+    assert await book.left(quota) == 100

@@ -389,6 +389,24 @@ async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) 
     await ledger.close()
 
 
+async def test_a_thawed_redis_does_nothing_for_who_met_it_frozen(redis_server: RedisServer) -> None:
+    warm, ledger = (RedisLedger(redis_server.url, timeout=timeout) for timeout in (5.0, 0.1))
+    await warm.reserve([Charge(FEW, "other")])  # the script is known, the clock is not
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreTimedOut):
+                await ledger.reserve([Charge(FEW, "k")], hold=60)
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    async with asyncio.timeout(5):
+        while not await ledger.ready():
+            await asyncio.sleep(0.01)
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 100
+    await ledger.close()
+    await warm.close()
+
+
 async def test_a_redis_that_is_gone_fails_at_once_and_may_come_back(redis_server: RedisServer) -> None:
     ledger = RedisLedger(redis_server.url, timeout=1.0)
     await ledger.reserve([Charge(FEW, "k")])

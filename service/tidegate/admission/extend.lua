@@ -78,7 +78,7 @@ local function extend(reservation, costs_text, hold, calendars_text)
   if not text then return GONE end
   local costs = numbers_by_name(costs_text, '(%a)(%d+)')
   local calendars = numbers_by_name(calendars_text, '|([^,]+),([^|]+)')
-  local records, grown, opened, unknown, fits = cmsgpack.unpack(text), {}, {}, {}, true
+  local records, grown, opened, current, unknown, fits = cmsgpack.unpack(text), {}, {}, {}, {}, true
   all_here(reservation, records)
   for i, record in ipairs(records) do
     local plan = plan_of(record[2])
@@ -87,14 +87,14 @@ local function extend(reservation, costs_text, hold, calendars_text)
       if missing then
         unknown[#unknown + 1] = missing
       else
-        record[2] = found.text
+        current[i] = found
       end
     end
   end
   if #unknown > 0 then return unknown end
   for i, record in ipairs(records) do
     local key, planned, charged, at, index, before = unpack(record)
-    local plan = plan_of(planned)
+    local plan = current[i] or plan_of(planned)
     local more = plan.kind ~= 'l' and min(tonumber(costs[plan.unit] or 0), MAX_COST) or 0
     grown[i] = record
     if more > 0 then
@@ -105,7 +105,7 @@ local function extend(reservation, costs_text, hold, calendars_text)
       end
       local new, place, moved = s.kind.grow(s, charged, at, index, more)
       if new and moved then
-        grown[i] = { key, planned, more, new, place, (before or 0) + charged }
+        grown[i] = { key, plan.text, more, new, place, (before or 0) + charged }
       elseif new then
         grown[i] = { key, planned, charged + more, new, place, before or 0 }
       elseif not plan.shadow then

@@ -7,7 +7,7 @@ called again. NOSCRIPT means that nothing ran, so this repeats nothing. Nothing 
 is lost, nobody can say whether the script ran.
 
 A script is told when its callers give up, so a store that was frozen does not, when it thaws, do what nobody waits for
-any more. That needs its clock: each reply brings it, and one that is older than `_FRESH` is not relied upon.
+any more. That needs its clock: each reply brings it, and one that is older than `_FRESH` is asked for first.
 
 Time: a call is answered, or fails, within `timeout` of being made, and `_GRACE`. Only when this process was so late to
 send it that less than half of `timeout` was left, the store still gets that half: a stall here is no fault there.
@@ -245,10 +245,13 @@ class ScriptRunner:
 
     async def _evaluate(self, groups: Collection[list[_Call]], until: float, *, load: bool) -> list[list[_Call]]:
         connection = self._connection or await self._connect()
-        sent = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._learnt > _FRESH:
+            await self._learn(connection, loop.time())
+        sent = loop.time()
         scripts = {calls[0].script for calls in groups} if load else ()
         packed = [_command(b"SCRIPT", b"LOAD", script.source) for script in scripts]
-        packed += [_pack(calls, self._gives_up(calls[0], sent, until)) for calls in groups]
+        packed += [_pack(calls, self._gives_up(calls[0], until)) for calls in groups]
         await connection.send_packed_command(packed, check_health=False)
         for _ in scripts:
             await connection.read_response()
@@ -280,10 +283,14 @@ class ScriptRunner:
             raise refused  # READONLY, NOAUTH, OOM: the next connection may lead elsewhere
         return unknown
 
-    def _gives_up(self, call: _Call, now: float, until: float) -> bytes:
-        if call.now or now - self._learnt > _FRESH:
-            return b""
-        return str(round((until + _GRACE) * 1e6) + self._ahead).encode()
+    def _gives_up(self, call: _Call, until: float) -> bytes:
+        return b"" if call.now else str(round((until + _GRACE) * 1e6) + self._ahead).encode()
+
+    async def _learn(self, connection: AbstractConnection, asked: float) -> None:
+        await connection.send_packed_command([_command(b"TIME")], check_health=False)
+        seconds, microseconds = await connection.read_response()
+        self._ahead = int(seconds) * 1_000_000 + int(microseconds) - round(asked * 1e6)
+        self._learnt = asked
 
     async def _connect(self) -> AbstractConnection:
         if self._connecting is None:
