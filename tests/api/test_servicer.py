@@ -23,6 +23,7 @@ from tidegate.clock import SystemClock
 from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
 from tidegate.model import Decision, Deny, Limit, Reason
 
+from tests.admission.world import SECOND, HandClock
 from tests.client.world import HOST, SpyLedger, World, make_servicer, make_world, serving
 
 PII = pb.Selection(rulesets=["pii"])
@@ -269,3 +270,19 @@ async def test_a_place_is_held_until_it_is_settled(world: World) -> None:
     assert taken[2].refused.name == "running"
     assert (await servicer.settle(pb.SettleRequest(reservation=taken[0].reservation, cost=3))).settled
     assert (await servicer.consume(held)).admitted
+
+
+async def test_a_place_can_be_given_back_for_as_long_as_it_lasts_however_short_the_hold(world: World) -> None:
+    clock = HandClock()
+    running = Limit("endpoint:chat", "running", "concurrency", 1, 60.0)
+    endpoints = tuple(replace(e, limits=(running,)) if e.name == "chat" else e for e in world.policy.endpoints)
+    policy = replace(world.policy, endpoints=endpoints)
+    servicer = make_servicer(replace(world, policy=policy), ledger=MemoryLedger(clock))
+    brief = pb.ConsumeRequest()
+    brief.CopyFrom(CHARGE)
+    brief.hold_seconds = 1
+    taken = await servicer.consume(brief)
+    clock.us += 59 * SECOND
+    assert not (await servicer.consume(brief)).admitted
+    assert (await servicer.settle(pb.SettleRequest(reservation=taken.reservation, cost=1))).settled
+    assert (await servicer.consume(brief)).admitted

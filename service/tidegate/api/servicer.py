@@ -102,15 +102,17 @@ class ApiServicer:
             raise InvalidCall("hold_seconds must be between 0 and 86400")
         policy = self._policy()
         limits = limits_of(policy, message.attributes, message.endpoint)
+        hold = message.hold_seconds or None
         for limit in limits:
             if limit.algorithm == "concurrency":
-                if not message.hold_seconds:
+                if hold is None:
                     raise InvalidCall(f"limit '{limit.name}' of {limit.scope} holds a place: hold_seconds is needed")
+                hold = max(hold, limit.period)  # a place that lasts can be given back for as long
             elif limit.cost not in (_SAME if costs is None else costs):
                 raise InvalidCall(f"limit '{limit.name}' of {limit.scope} counts {limit.cost}: give its cost by unit")
         attributes = attributes_of(policy, message.attributes, message.endpoint)
         charges = charges_for(limits, attributes, message.cost if costs is None else costs)
-        return translate.consume_response(await self._ledger.reserve(charges, hold=message.hold_seconds or None))
+        return translate.consume_response(await self._ledger.reserve(charges, hold=hold))
 
     async def settle(self, message: pb.SettleRequest) -> pb.SettleResponse:
         """Replace a reserved cost by the actual one. Raises `InvalidCall`, `StoreUnavailable`."""

@@ -455,7 +455,7 @@ class ConsumeRequest(message.Message):
     hold_seconds: builtins.float
     """Above 0: make a reservation that can be settled for so long; afterwards the reserved cost stands. At most 86400.
     Needed where a limit counts what runs at once: it gives one place, whatever the cost, until Settle, and for the
-    limit's lease at most.
+    limit's lease at most; then the reservation lasts no less than that.
     """
     @builtins.property
     def attributes(self) -> containers.ScalarMap[builtins.str, builtins.str]:
