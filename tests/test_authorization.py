@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tidegate.authorization import Access, authorize, find_endpoint
+from tidegate.authorization import Access, Rule, authorize, find_endpoint
 from tidegate.model import BodyState, Deny, Identity, Limit, Reason, Request
 from tidegate.policy import parse_policy
+from tidegate.policy.compiled import Grant, Tenant
 from tidegate.requested_model import MAX_NAME, _is_unambiguous, _may_repeat
 from tidegate.usage.parts import MAX_PARTS
 
@@ -247,3 +250,61 @@ def test_access_is_only_what_the_policy_says(
         assert set(POLICY.floor_rulesets) <= set(verdict.rulesets)
         assert set(POLICY.floor_limits) <= set(verdict.limits)
         assert not endpoint.request_body or state is BodyState.WHOLE
+
+
+_LISTS = st.none() | st.frozensets(st.sampled_from(["chat", "models", "files", "deep"]))
+_GRANTS = st.builds(
+    Grant,
+    role=st.sampled_from(["admin", "reader", "x", "*"]),
+    endpoints=_LISTS,
+    methods=st.none() | st.frozensets(st.sampled_from(["GET", "POST"])),
+    models=st.none() | st.frozensets(st.sampled_from(["small", "large"])),
+)
+_SENT = st.sampled_from(
+    [
+        request(body='{"model":"small"}'),
+        request(body='{"model":"large"}'),
+        request(method="GET", path="/v1/models"),
+        request(method="GET", path="/v1/files/7"),
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(_GRANTS, max_size=4), st.lists(_GRANTS, max_size=3), _SENT, st.sampled_from(["admin", "free-admin"]))
+def test_a_deny_only_takes_away_and_wins_over_every_grant(
+    grants: list[Grant], denies: list[Grant], sent: Request, who: str
+) -> None:
+    def verdict(denies: list[Grant]) -> Access | Deny:
+        acme = Tenant("acme", tuple(grants), denies=tuple(denies))
+        return authorize(dataclasses.replace(POLICY, tenants={**POLICY.tenants, "acme": acme}), identity(who), sent)
+
+    without, given_denies = verdict([]), verdict(denies)
+    covering = [
+        deny
+        for deny in denies
+        if deny.role in ("*", "admin")
+        and isinstance(without, Access)
+        and (deny.endpoints is None or without.endpoint.name in deny.endpoints)
+        and (deny.methods is None or sent.method in deny.methods)
+        and (deny.models is None or without.model in deny.models)
+    ]
+    if covering:
+        assert isinstance(given_denies, Deny)
+        assert given_denies.reason is Reason.ACCESS_DENIED
+    elif isinstance(without, Access):
+        assert given_denies == without
+    else:
+        assert isinstance(given_denies, Deny)
+
+
+def test_refusals_name_their_rule_and_the_rules_stand_in_the_order_in_which_they_are_asked() -> None:
+    refused = {
+        verdict.rule
+        for case in DATA["cases"]
+        if isinstance(verdict := authorize(POLICY, identity(case["as"]), request(**case.get("request", {}))), Deny)
+    }
+    assert refused == set(Rule)
+    asked = re.findall(r"\bRule\.([A-Z_]+)|_(method_not_allowed|scope_insufficient)\(", inspect.getsource(authorize))
+    helpers = {"method_not_allowed": "METHOD", "scope_insufficient": "SCOPES"}
+    assert [name or helpers[helper] for name, helper in asked] == [rule.name for rule in Rule]

@@ -224,7 +224,8 @@ _NOTHING = Hold()
 class Deny:
     """A refusal: what the caller may know. `detail` is for our own records and never leaves.
 
-    `violated` are the names of the limits that had no room for the request.
+    `violated` are the names of the limits that had no room for the request; `rule` is the rule of authorization
+    (`authorization.Rule`) that refused, "" where another phase did.
     """
 
     status: int
@@ -233,6 +234,7 @@ class Deny:
     headers: tuple[tuple[str, str], ...] = ()
     detail: str = ""
     violated: tuple[str, ...] = ()
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,9 @@ def test_tiers_and_tenants(policy: Policy) -> None:
     assert policy.tiers == {"free": Tier("free", 1, "sheddable", (rpm,)), "gold": Tier("gold", 10, "critical")}
     assert policy.tier_rulesets == {"free": ("cards",), "gold": ()}
     analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}))
+    denies = (Grant("*", frozenset({"chat"}), frozenset({"GET"})), Grant("analyst", models=frozenset({"small"})))
     assert policy.tenants == {
-        "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload)),
+        "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload), denies=denies),
         "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),), weight=3),
     }
     assert policy.tenants["acme"].by_role == {"analyst": (analyst,), "admin": (Grant("admin"),)}

@@ -25,6 +25,7 @@ BEYOND = {
     "names that lead nowhere",
     "an owner that leads nowhere, and no complaint that follows from it",
     "a grant of another tenant's endpoint",
+    "a deny of a model that no tier may use",
     "endpoints that overlap",
     "limits of one name",
     "issuers that could be mistaken for each other, or give no tenant",

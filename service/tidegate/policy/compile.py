@@ -177,16 +177,17 @@ def _claims(claims: credentials.Claims) -> compiled.ClaimMap:
 
 
 def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
-    grants = tuple(
-        compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
-        for grant in tenant.grants
-    )
+    grants, denies = (tuple(_grant(grant) for grant in listed) for listed in (tenant.grants, tenant.denies))
     subjects = {
         subject: _of_subject(_limits(f"subject:{name}/{subject}", own.limits, currency))
         for subject, own in tenant.subjects.items()
     }
     limits_ = _limits(f"tenant:{name}", tenant.limits, currency)
-    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight)
+    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight, denies)
+
+
+def _grant(grant: schema.Grant | schema.Denial) -> compiled.Grant:
+    return compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
 
 
 def _of_subject(limits_: tuple[Limit, ...]) -> tuple[Limit, ...]:

@@ -115,7 +115,10 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a role may reach inside a tenant. None means all (endpoints: all that the tenant owns or was lent)."""
+    """What a role may reach inside a tenant, or must not reach where it is one of the tenant's `denies`.
+
+    None means all (endpoints: all that the tenant owns or was lent). The role "*" of a deny is everyone's.
+    """
 
     role: str
     endpoints: frozenset[str] | None = None
@@ -128,7 +131,7 @@ class Tenant:
     """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only.
 
     `subjects` are the limits of single callers: each stands for those of its name of the caller's tier and tenant.
-    `weight` is its share under pressure where it is not that of the caller's tier.
+    `weight` is its share under pressure where it is not that of the caller's tier. `denies` win over `grants`.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Tenant:
     limits: tuple[Limit, ...] = ()
     subjects: Mapping[str, tuple[Limit, ...]] = field(default_factory=lambda: MappingProxyType({}))
     weight: int | None = None
+    denies: tuple[Grant, ...] = ()
     by_role: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

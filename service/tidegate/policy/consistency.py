@@ -12,7 +12,7 @@ from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.routes import shape, variables
-from tidegate.policy.schema import Document, Endpoint, Fields, Grant
+from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
 
@@ -57,6 +57,8 @@ def check(document: Document, report: Report) -> None:
             _check_limits(limits, path, report, floor)
         for index, grant in enumerate(tenant.grants):
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
+        for index, deny in enumerate(tenant.denies):
+            _check_grant(name, deny, ("tenants", name, "denies", index), document, names, report)
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
         _refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
@@ -151,7 +153,9 @@ def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> 
             report.at((*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}")
 
 
-def _check_grant(tenant: str, grant: Grant, path: Path, document: Document, names: _Names, report: Report) -> None:
+def _check_grant(
+    tenant: str, grant: Grant | Denial, path: Path, document: Document, names: _Names, report: Report
+) -> None:
     endpoints, listed = document.endpoints, chosen(grant.endpoints)
     for index, name in enumerate(grant.endpoints if listed is not None else ()):
         _refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)

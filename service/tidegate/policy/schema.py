@@ -103,6 +103,21 @@ class Grant(Strict):
     )
 
 
+class Denial(Strict):
+    """What a role must not do inside a tenant, whatever is granted. A request is refused when all of it is covered."""
+
+    role: words.Text = Field(default="*", description='The role that is refused; "*" means everyone in the tenant.')
+    endpoints: words.AllOr[words.Name] = Field(
+        description='The endpoints that are refused; "*" means all that the tenant owns or was lent.'
+    )
+    methods: words.AllOr[words.Method] = Field(default="*", description='The HTTP methods refused; "*" means all.')
+    models: words.AllOr[words.ModelName] = Field(
+        default="*",
+        description='The models refused, by their exact names; "*" refuses whatever the model. '
+        "A list does not cover endpoints that name no model.",
+    )
+
+
 class Subject(Strict):
     """What is different for one caller of a tenant. Its limits count what it does in that tenant, and nobody else."""
 
@@ -117,6 +132,9 @@ class Tenant(Strict):
     """A business unit or partner."""
 
     grants: list[Grant] = Field(default=[], description="What its roles may do; nothing is granted without one.")
+    denies: list[Denial] = Field(
+        default=[], description="What its roles must not do. One that covers a request wins over every grant."
+    )
     limits: Limits = Field(default=[], description="Limits of the tenant, beside the floor's and the tier's.")
     subjects: dict[words.Text, Subject] = Field(
         default={}, description="Limits of single callers, by the subject that their credential gives."
