@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from tidegate.model import ANONYMOUS, Deny, Identity, Limit, Reason, Request
-from tidegate.policy.compiled import Endpoint, Grant, ModelRule, Policy
+from tidegate.policy.compiled import Endpoint, Grant, ModelRule, Policy, Tenant
 from tidegate.policy.routes import bind
 from tidegate.requested_model import requested_model
 
@@ -91,11 +91,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         return _no_access(Rule.TIER, f"tier {identity.tier!r} is not in the policy")
     if tenant.name != endpoint.owner and tenant.name not in endpoint.shared_with:
         return _no_access(Rule.OWNERSHIP, f"endpoint {endpoint.name!r} does not belong to tenant {tenant.name!r}")
-    denies = [
-        deny
-        for deny in tenant.denies
-        if (deny.role == "*" or deny.role in identity.roles) and not shortfall(deny, endpoint.name, request.method)
-    ]
+    denies = _denies(tenant, identity, endpoint, request) if tenant.denies else ()
     if denies and [deny for deny in denies if deny.models is None]:
         return _no_access(Rule.DENIES, f"a deny covers {request.method} on endpoint {endpoint.name!r}")
     grants = [
@@ -124,7 +120,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         model = extracted
         if denies and [deny for deny in denies if covers_model(deny, model)]:
             return _no_access(Rule.MODEL_DENIES, f"a deny covers model {model!r} on endpoint {endpoint.name!r}")
-        if not _tier_allows(endpoint.model, identity.tier, model):
+        if not tier_allows(endpoint.model, identity.tier, model):
             message = f"Model {model!r} is not available to tier {identity.tier!r}."
             return Deny(403, Reason.MODEL_NOT_ALLOWED, message, rule=Rule.TIER_MODELS)
     if not anonymous and not [grant for grant in grants if covers_model(grant, model)]:
@@ -152,7 +148,22 @@ def covers_model(grant: Grant, model: str) -> bool:
     return grant.models is None or model in grant.models
 
 
-def _tier_allows(rule: ModelRule, tier: str, model: str) -> bool:
+def concerns(deny: Grant, roles: frozenset[str]) -> bool:
+    """Whether a deny is for a caller of these roles."""
+    return deny.role == "*" or deny.role in roles
+
+
+def _denies(tenant: Tenant, identity: Identity, endpoint: Endpoint, request: Request) -> list[Grant]:
+    """The denies that cover a request, or would if it asked for one of their models."""
+    return [
+        deny
+        for deny in tenant.denies
+        if concerns(deny, identity.roles) and not shortfall(deny, endpoint.name, request.method)
+    ]
+
+
+def tier_allows(rule: ModelRule, tier: str, model: str) -> bool:
+    """Whether a rule lets a tier use a model."""
     allowed = rule.allowed.get(tier)
     return allowed is not None and (model in allowed or "*" in allowed)
 

@@ -1,4 +1,4 @@
-"""`tidegate policy`: check policy files, and print the schema of the policy document."""
+"""`tidegate policy`: check policy files, explain and test what they decide, and print the schemas of the files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tidegate.cli import policy_explain, policy_test
 from tidegate.errors import PolicyError
 
 if TYPE_CHECKING:
     from tidegate.policy import Policy
 
-app = typer.Typer(help="Check policy files; print the document's JSON Schema.", no_args_is_help=True)
+app = typer.Typer(help="Check, explain and test policy files; print schemas.", no_args_is_help=True)
+app.command("explain")(policy_explain.explain)
+app.command("test")(policy_test.test)
 
 
 @app.command()
@@ -39,11 +42,23 @@ def check(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema (draft 2020-12) of the policy document."""
+def schema(
+    request: Annotated[bool, typer.Option("--request", help="That of the file for `policy explain`.")] = False,
+    cases: Annotated[bool, typer.Option("--cases", help="That of the files for `policy test`.")] = False,
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of the policy document.
+
+    Or of the files that `policy explain` and `policy test` read.
+    """
     from tidegate.policy.json_schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    if not (request or cases):
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    from tidegate.rehearsal.schema import CASES_ID, REQUEST_ID, CaseFile, RequestFile
+
+    shape, name = (RequestFile, REQUEST_ID) if request else (CaseFile, CASES_ID)
+    typer.echo(json.dumps(json_schema(shape, name), indent=2))
 
 
 def _summary(policy: Policy) -> str:

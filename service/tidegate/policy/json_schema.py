@@ -9,6 +9,7 @@ from pydantic_core.core_schema import DictSchema, NullableSchema, WithDefaultSch
 
 from tidegate.policy.durations import DURATION_PATTERN, duration_text
 from tidegate.policy.schema import Document
+from tidegate.policy.strict import Strict
 
 SCHEMA_ID = "urn:tidegate:policy:1"
 
@@ -35,7 +36,7 @@ class _Schema(GenerateJsonSchema):
         return written
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the document, for editors and for other checkers."""
-    schema = Document.model_json_schema(by_alias=True, schema_generator=_Schema)
-    return {"$schema": _Schema.schema_dialect, "$id": SCHEMA_ID, **schema}
+def json_schema(shape: type[Strict] = Document, schema_id: str = SCHEMA_ID) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of the document, or of another file, for editors and for other checkers."""
+    schema = shape.model_json_schema(by_alias=True, schema_generator=_Schema)
+    return {"$schema": _Schema.schema_dialect, "$id": schema_id, **schema}

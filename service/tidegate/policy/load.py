@@ -49,16 +49,23 @@ def parse_policy(text: str, *, file: str = "<policy>", base: Path = Path()) -> P
 
 def examine_file(path: Path, *, keys_base: Path | None = None) -> Outcome:
     """Everything that `load_policy` finds out, without raising."""
+    text = read_text(path)
+    if isinstance(text, Problem):
+        return _failed(text)
+    return examine(text, file=str(path), base=path.parent if keys_base is None else keys_base)
+
+
+def read_text(path: Path) -> str | Problem:
+    """The text of a file, cut off where it is too large for `document.read`, or why there is none."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+            return file.read(MAX_BYTES + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        return _failed(Problem(str(path), line, dotted(()), "is not UTF-8"))
+        return Problem(str(path), line, dotted(()), "is not UTF-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "bad file name"
-        return _failed(Problem(str(path), 1, dotted(()), f"cannot be read: {reason}"))
-    return examine(text, file=str(path), base=path.parent if keys_base is None else keys_base)
+        return Problem(str(path), 1, dotted(()), f"cannot be read: {reason}")
 
 
 def examine(text: str, *, file: str, base: Path) -> Outcome:

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -20,7 +20,10 @@ from tidegate.policy.document import Path, Tree, dotted
 from tidegate.policy.durations import shown
 from tidegate.policy.json_schema import json_schema
 from tidegate.policy.schema import Document
+from tidegate.policy.strict import Strict
 from tidegate.policy.words import PATTERNS
+
+S = TypeVar("S", bound=Strict)
 
 MAX_PROBLEMS = 500
 
@@ -48,6 +51,8 @@ _STAND_INS: dict[str, Any] = {
     "currency": "XXX",
     "prompt": 0,
     "completion": 0,
+    "expect": {"effect": "deny"},
+    "effect": "deny",
 }
 
 
@@ -55,7 +60,7 @@ _STAND_INS: dict[str, Any] = {
 class Report:
     """The problems found so far, and where the parts of the checked document stand in the file.
 
-    `whole` is false when the checked document is only what was left of the file's.
+    `whole` is false when the checked document is only what was left of the file's; `shape` is what it should be.
     """
 
     file: str
@@ -63,6 +68,7 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     origin: dict[Path, Path] = field(default_factory=dict)
     whole: bool = True
+    shape: type[Strict] = Document
 
     def at(self, path: Path, message: str, *, key: bool = False) -> None:
         """A problem with the value at `path` of the checked document (`key`: with its key). Silent on stand-ins."""
@@ -85,6 +91,12 @@ class Report:
 
 def validate(report: Report) -> Document | None:
     """The typed document, without the parts that have problems; None when nothing sensible is left."""
+    return validate_as(report, Document)
+
+
+def validate_as(report: Report, shape: type[S]) -> S | None:
+    """`validate` for a file of another shape."""
+    report.shape = shape
     left = _Left(set(report.tree.unusable))
     first = True
     while () not in left.unusable:
@@ -92,7 +104,7 @@ def validate(report: Report) -> Document | None:
         data = left.copy(report.tree.data, (), (), report.origin)
         report.whole = first and not left.unusable
         try:
-            return Document.model_validate(data)
+            return shape.model_validate(data)
         except ValidationError as error:
             for details in error.errors(include_url=False)[:MAX_PROBLEMS]:
                 path, rest = _locate(details["loc"], report)
@@ -159,11 +171,14 @@ def _explain(details: ErrorDetails, path: Path, rest: tuple[str | int, ...], rep
     elif kind == "union_tag_invalid":
         report.at((*path, "algorithm"), _one_of(context["expected_tags"], context["tag"]))
     elif kind == "extra_forbidden":
-        nodes = _nodes(path[:-1], details["loc"])
-        variants = [variant for node in nodes for variant in _variants(node, details["loc"])]
+        published = _published(report.shape)
+        nodes = _nodes(published, path[:-1], details["loc"])
+        variants = [variant for node in nodes for variant in _variants(published, node, details["loc"])]
         known = list(dict.fromkeys(key for variant in variants for key in variant.get("properties", {})))
         word = str(path[-1])
-        owners = [tag for node in nodes for tag, variant in _tagged(node) if word in variant.get("properties", {})]
+        owners = [
+            tag for node in nodes for tag, variant in _tagged(published, node) if word in variant.get("properties", {})
+        ]
         if owners:
             message = f", which belongs to {' and '.join(owners)}; known here: {', '.join(known)}"
         else:
@@ -213,21 +228,23 @@ def _one_of(expected: str, value: Any) -> str:
 
 
 @cache
-def _published() -> dict[str, Any]:
-    return json_schema()
+def _published(shape: type[Strict]) -> dict[str, Any]:
+    return json_schema(shape)
 
 
-def _nodes(path: Path, loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
+def _nodes(published: dict[str, Any], path: Path, loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
     """What the published schema has at a path; `loc` names the variant where there are several."""
-    nodes = [_published()]
+    nodes = [published]
     for part in path:
-        nodes = [child for node in nodes for child in _children(node, part, loc)]
+        nodes = [child for node in nodes for child in _children(published, node, part, loc)]
     return nodes
 
 
-def _children(node: dict[str, Any], part: str | int, loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
+def _children(
+    published: dict[str, Any], node: dict[str, Any], part: str | int, loc: tuple[str | int, ...]
+) -> list[dict[str, Any]]:
     below = []
-    for variant in _variants(node, loc):
+    for variant in _variants(published, node, loc):
         if isinstance(part, int):
             below.append(variant.get("items"))
         else:
@@ -235,16 +252,16 @@ def _children(node: dict[str, Any], part: str | int, loc: tuple[str | int, ...])
     return [child for child in below if isinstance(child, dict)]
 
 
-def _variants(node: dict[str, Any], loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
+def _variants(published: dict[str, Any], node: dict[str, Any], loc: tuple[str | int, ...]) -> list[dict[str, Any]]:
     if "$ref" in node:
-        return _variants(_published()["$defs"][node["$ref"].rpartition("/")[2]], loc)
+        return _variants(published, published["$defs"][node["$ref"].rpartition("/")[2]], loc)
     if "oneOf" not in node:
         return [node]
-    named = [variant for tag, variant in _tagged(node) if tag in loc]
-    return named or [variant for choice in node["oneOf"] for variant in _variants(choice, loc)]
+    named = [variant for tag, variant in _tagged(published, node) if tag in loc]
+    return named or [variant for choice in node["oneOf"] for variant in _variants(published, choice, loc)]
 
 
-def _tagged(node: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _tagged(published: dict[str, Any], node: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The variants of a node by the word that chooses them."""
     mapping = node.get("discriminator", {}).get("mapping", {})
-    return [(tag, _published()["$defs"][ref.rpartition("/")[2]]) for tag, ref in mapping.items()]
+    return [(tag, published["$defs"][ref.rpartition("/")[2]]) for tag, ref in mapping.items()]

@@ -1,0 +1,39 @@
+"""The identify phase outside the service: a policy's own files and issuers, for as long as a command runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tidegate.clock import SystemClock
+from tidegate.errors import PolicyError
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
+from tidegate.policy.compiled import Policy
+
+
+@asynccontextmanager
+async def identifying(policy: Policy, pepper: bytes) -> AsyncIterator[Identifier]:
+    """An identifier over the policy's key file and its issuers.
+
+    Without a readable key file or the pepper, and where the keys are in a store, an API key is answered 503, and the
+    detail says why; nothing else needs them.
+    """
+    clock = SystemClock()
+    key_sets, introspector = KeySets(clock=clock), Introspector(clock=clock)
+    verifier = BearerVerifier(clock=clock, key_sets=key_sets)
+    try:
+        yield Identifier(keys=_keys(policy, pepper), verifier=verifier, introspector=introspector, clock=clock)
+    finally:
+        await key_sets.aclose()
+        await introspector.aclose()
+
+
+def _keys(policy: Policy, pepper: bytes) -> KeyStore:
+    if policy.api_keys is None:
+        return KeyStore({}, pepper=pepper)
+    if policy.api_keys.file is None:
+        return KeyStore({}, pepper=pepper, unavailable="the keys are in the store")
+    try:
+        return KeyStore.load(policy.api_keys.file, pepper=pepper)
+    except PolicyError as error:
+        return KeyStore({}, pepper=pepper, unavailable=str(error))
