@@ -36,6 +36,7 @@ def identity(name: str) -> Identity:
         given_.get("method", "test"),
         roles=roles,
         scopes=scopes,
+        claims=given_.get("claims", {}),
         audiences=audiences,
         endpoints=endpoints,
     )

@@ -98,7 +98,7 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
         grant
         for role in identity.roles
         for grant in tenant.by_role.get(role, ())
-        if not shortfall(grant, endpoint.name, request.method)
+        if not shortfall(grant, endpoint.name, identity, request)
     ]
     anonymous = identity.method == ANONYMOUS
     if anonymous and not endpoint.anonymous:
@@ -134,12 +134,19 @@ def authorize(policy: Policy, identity: Identity, request: Request) -> Access | 
     )
 
 
-def shortfall(grant: Grant, endpoint: str, method: str) -> Literal["", "endpoints", "methods"]:
-    """What keeps a grant, or a deny, from covering an endpoint and a method; "" when it covers them."""
+def shortfall(
+    grant: Grant, endpoint: str, identity: Identity, request: Request, *, unknown: bool = False
+) -> Literal["", "endpoints", "methods", "condition"]:
+    """What keeps a grant, or a deny, from covering a request to an endpoint; "" when it covers it, models apart.
+
+    `unknown` is whether a condition that cannot be evaluated holds: that of a deny does, so that in doubt nobody may.
+    """
     if grant.endpoints is not None and endpoint not in grant.endpoints:
         return "endpoints"
-    if grant.methods is not None and method not in grant.methods:
+    if grant.methods is not None and request.method not in grant.methods:
         return "methods"
+    if grant.when is not None and not grant.when.holds(identity, request, endpoint, unknown=unknown):
+        return "condition"
     return ""
 
 
@@ -158,7 +165,7 @@ def _denies(tenant: Tenant, identity: Identity, endpoint: Endpoint, request: Req
     return [
         deny
         for deny in tenant.denies
-        if concerns(deny, identity.roles) and not shortfall(deny, endpoint.name, request.method)
+        if concerns(deny, identity.roles) and not shortfall(deny, endpoint.name, identity, request, unknown=True)
     ]
 
 

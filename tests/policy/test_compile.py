@@ -15,6 +15,7 @@ from tidegate.filtering.selection import Pointer, Selection
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
 from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
+from tidegate.policy.conditions import condition
 from tidegate.policy.workloads import Workload, Workloads
 
 from tests.policy.cases import cases, valid
@@ -133,8 +134,13 @@ def test_tiers_and_tenants(policy: Policy) -> None:
     upload = Limit("tenant:acme", "upload", "quota", 10**9, 3600.0, cost="request_bytes", resets="hour")
     assert policy.tiers == {"free": Tier("free", 1, "sheddable", (rpm,)), "gold": Tier("gold", 10, "critical")}
     assert policy.tier_rulesets == {"free": ("cards",), "gold": ()}
-    analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}))
-    denies = (Grant("*", frozenset({"chat"}), frozenset({"GET"})), Grant("analyst", models=frozenset({"small"})))
+    in_eu = condition('claims.region == "eu"')
+    analyst = Grant("analyst", frozenset({"chat"}), frozenset({"POST"}), frozenset({"small"}), in_eu)
+    nobody = condition("caller.client_id == ''")
+    denies = (
+        Grant("*", frozenset({"chat"}), frozenset({"GET"}), when=nobody),
+        Grant("analyst", models=frozenset({"small"})),
+    )
     assert policy.tenants == {
         "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload), denies=denies),
         "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),), weight=3),

@@ -17,6 +17,7 @@ from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
 from tidegate.model import Limit, Price
 from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
+from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
@@ -187,7 +188,8 @@ def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
 
 
 def _grant(grant: schema.Grant | schema.Denial) -> compiled.Grant:
-    return compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models))
+    when = None if grant.when is None else condition(grant.when)
+    return compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models), when)
 
 
 def _of_subject(limits_: tuple[Limit, ...]) -> tuple[Limit, ...]:

@@ -12,6 +12,7 @@ from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
 from tidegate.model import Limit, Price
+from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
 from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
@@ -117,13 +118,15 @@ class Tier:
 class Grant:
     """What a role may reach inside a tenant, or must not reach where it is one of the tenant's `denies`.
 
-    None means all (endpoints: all that the tenant owns or was lent). The role "*" of a deny is everyone's.
+    It is so only while the condition `when` holds. None means all (endpoints: all that the tenant owns or was lent).
+    The role "*" of a deny is everyone's.
     """
 
     role: str
     endpoints: frozenset[str] | None = None
     methods: frozenset[str] | None = None
     models: frozenset[str] | None = None
+    when: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)

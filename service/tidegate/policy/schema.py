@@ -101,6 +101,11 @@ class Grant(Strict):
         description='The models it may use; "*" means all that the tier allows. '
         "A list does not cover endpoints that name no model.",
     )
+    when: words.Expression | None = Field(
+        default=None,
+        description="A condition in CEL, such as `claims.region == 'eu'`. Where it does not hold or cannot be "
+        "evaluated, the grant covers nothing.",
+    )
 
 
 class Denial(Strict):
@@ -115,6 +120,10 @@ class Denial(Strict):
         default="*",
         description='The models refused, by their exact names; "*" refuses whatever the model. '
         "A list does not cover endpoints that name no model.",
+    )
+    when: words.Expression | None = Field(
+        default=None,
+        description="A condition in CEL, such as `claims.region != 'eu'`. Where it cannot be evaluated, it holds.",
     )
 
 

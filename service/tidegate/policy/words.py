@@ -180,6 +180,13 @@ def _pointer(value: str) -> str:
     return parse_pointer(_printable(value)).text
 
 
+def _condition(value: str) -> str:
+    from tidegate.policy.conditions import condition  # compiled here to be checked, and again to be used
+
+    condition(value)
+    return value
+
+
 def _window(value: object) -> float:
     return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
 
@@ -248,6 +255,7 @@ EnvName = Annotated[str, StringConstraints(pattern=ENV_PATTERN, max_length=128)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_condition)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
 PathTemplate = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_path)]

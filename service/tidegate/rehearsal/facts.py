@@ -131,7 +131,7 @@ class Facts:
         if who.method == ANONYMOUS:
             return "none is asked of callers without a credential", ()
         parts = [
-            f"tenants.{tenant.name}.grants[{index}], role {grant.role}: {self._coverage(grant, endpoint)}"
+            f"tenants.{tenant.name}.grants[{index}], role {grant.role}: {self._coverage(grant, who, endpoint)}"
             for index, grant in enumerate(tenant.grants)
             if grant.role in who.roles
         ]
@@ -141,22 +141,31 @@ class Facts:
 
     def _of_denies(self, who: Identity, tenant: Tenant, endpoint: Endpoint) -> Said:
         parts = tuple(
-            f"tenants.{tenant.name}.denies[{index}], role {deny.role}: {self._coverage(deny, endpoint)}"
+            f"tenants.{tenant.name}.denies[{index}], role {deny.role}: "
+            + self._coverage(deny, who, endpoint, unknown=True)
             for index, deny in enumerate(tenant.denies)
             if concerns(deny, who.roles)
         )
         return f"none may cover {self._request.method} on {endpoint.name}" if parts else "none is for the caller", parts
 
-    def _coverage(self, grant: Grant, endpoint: Endpoint) -> str:
-        match shortfall(grant, endpoint.name, self._request.method):
+    def _coverage(self, grant: Grant, who: Identity, endpoint: Endpoint, *, unknown: bool = False) -> str:
+        condition = ""
+        if grant.when is not None:
+            known = grant.when.evaluate(who, self._request, endpoint.name) is not None
+            doubt = "" if known else ", which cannot be evaluated:"
+            condition = f", by its condition{doubt} {grant.when.source}"
+        match shortfall(grant, endpoint.name, who, self._request, unknown=unknown):
+            case "condition":
+                return f"does not cover it{condition}"
             case "endpoints":
                 return f"does not cover it, only endpoints {_list(grant.endpoints or ())}"
             case "methods":
                 return f"does not cover it, only methods {_list(grant.methods or ())}"
-        return "covers it" if grant.models is None else f"covers it for models {_list(grant.models)}"
+        models = "" if grant.models is None else f" for models {_list(grant.models)}"
+        return f"covers it{models}{condition}"
 
     def _of_models(self, rule: Rule, who: Identity, tenant: Tenant, endpoint: Endpoint) -> Said:
-        model, method = self._model, self._request.method
+        model = self._model
         if endpoint.model is None:
             asked = "requests name no model here"
         elif isinstance(model, Deny):
@@ -176,7 +185,7 @@ class Facts:
             + ("covers it" if covers_model(grant, model) else f"does not cover it, only models {_list(grant.models)}")
             for index, grant in enumerate(listed)
             if (concerns(grant, who.roles) if kind == "denies" else grant.role in who.roles)
-            and not shortfall(grant, endpoint.name, method)
+            and not shortfall(grant, endpoint.name, who, self._request, unknown=kind == "denies")
             and (kind == "grants" or grant.models is not None)
         )
         return asked, parts
