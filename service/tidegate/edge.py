@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes
 from tidegate.model import BodyState, Deny, Reason, Request
 
 IDENTITY_PREFIX = "x-tidegate-"
+IDENTITY_NAMES = ("subject", "tenant", "tier", "endpoint")
+"""What the model learns of the caller, after the prefix."""
 
 _SINGLE_VALUED = frozenset(
     {"authorization", "content-length", "content-type", "host", "x-api-key", "transfer-encoding", "proxy-authorization"}
@@ -112,6 +114,15 @@ def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str] | Deny:
     if "" in fields:
         return _malformed("A header name is not valid.", "header name")
     return fields
+
+
+@lru_cache(maxsize=4096)
+def is_unwanted(name: str) -> bool:
+    """Whether a header (lower-case name) is identity that is not from us, or a byte range, which lets a client read a
+    value in two halves."""
+    if name.replace("_", "-").startswith(IDENTITY_PREFIX):
+        return name.removeprefix(IDENTITY_PREFIX) not in IDENTITY_NAMES
+    return name in ("range", "if-range")
 
 
 @lru_cache(maxsize=1024)

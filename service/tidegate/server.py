@@ -7,7 +7,6 @@ import contextlib
 import gc
 import signal
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 import grpc
 import grpc.aio
@@ -18,19 +17,17 @@ from grpc_reflection.v1alpha import reflection
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.open import MEMORY, check_url, open_ledger, open_queue
 from tidegate.admission.queue.fair_queue import Queue
+from tidegate.api.conductor import Conductor
 from tidegate.api.servicer import SERVICE as API_SERVICE
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
-from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
+from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
-from tidegate.errors import PolicyError, Problem, UnsupportedBody
-from tidegate.filtering.formats import BodyRewriter, Observer, open_body
-from tidegate.filtering.ruleset import FilterPlan, merge
-from tidegate.filtering.selection import Selection
+from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
 from tidegate.listening import bind, serve_metrics, server_credentials
@@ -49,27 +46,6 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_concurrent_streams", 100_000),
 )
-
-
-class Plans:
-    """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
-
-    def __init__(self, policy: Callable[[], Policy]) -> None:
-        self._policy = policy
-        self._plan = lru_cache(maxsize=1024)(self._merge)
-
-    def __call__(self, handoff: Handoff) -> FilterPlan:
-        """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
-        policy = self._policy()
-        names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
-        return self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
-
-    def _merge(self, _version: str, names: tuple[str, ...], selection: Selection | None) -> FilterPlan:
-        rulesets = self._policy().rulesets
-        unknown = [name for name in names if name not in rulesets]
-        if unknown:
-            raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        return merge((rulesets[name] for name in names), selection)
 
 
 class Worker:
@@ -192,8 +168,10 @@ class Worker:
         settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
         holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
-        processor = self._processor(settlements, holds, places)
-        server = self._server(ledger, queue, processor)
+        exchange = exchanges(self._policy, hash_key(settings.pepper))
+        processor = self._processor(exchange, settlements, holds, places)
+        conductor = self._conductor(exchange, settlements, holds, places)
+        server = self._server(ledger, queue, processor, conductor)
         bind(server, settings)
         close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
@@ -214,15 +192,11 @@ class Worker:
             await watcher
         close_metrics()
 
-    def _processor(self, settlements: Settlements, holds: Holds, places: Places) -> process.ProcessServicer:
-        plans = Plans(self._policy)
-        key = hash_key(self._settings.pepper)
-
-        def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
-            return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)
-
+    def _processor(
+        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
+    ) -> process.ProcessServicer:
         return process.ProcessServicer(
-            exchange=lambda: Exchange(plans, open_for),
+            exchange=exchange,
             record=self._record,
             on_error=self.telemetry.error,
             live=self.telemetry.stream,
@@ -231,7 +205,21 @@ class Worker:
             places=places,
         )
 
-    def _server(self, ledger: Ledger, queue: Queue, processor: process.ProcessServicer) -> grpc.aio.Server:
+    def _conductor(
+        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
+    ) -> Conductor:
+        return Conductor(
+            exchange=exchange,
+            record=self._record,
+            live=self.telemetry.stream,
+            settlements=settlements,
+            holds=holds,
+            places=places,
+        )
+
+    def _server(
+        self, ledger: Ledger, queue: Queue, processor: process.ProcessServicer, conductor: Conductor
+    ) -> grpc.aio.Server:
         pipeline = Pipeline(
             policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error, queue=queue
         )
@@ -247,6 +235,8 @@ class Worker:
             policy=self._policy,
             ledger=ledger,
             queue=queue,
+            conductor=conductor,
+            credential_headers=self._identifier.credential_headers,
             hash_key=hash_key(self._settings.pepper),
             record=self.telemetry.decision,
             on_error=self.telemetry.error,

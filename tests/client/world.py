@@ -13,9 +13,15 @@ import grpc
 import yaml
 from tidegate.admission.ledger import Extension, Ledger
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.open import MEMORY, open_queue
 from tidegate.admission.queue.fair_queue import Queue
+from tidegate.api.conductor import Conductor
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
+from tidegate.envoy.holds import Holds
+from tidegate.envoy.places import Places
+from tidegate.envoy.plans import exchanges
+from tidegate.envoy.settle import Settlements
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore, mint_key
 from tidegate.model import Admission, Charge
 from tidegate.pipeline import Pipeline
@@ -85,7 +91,7 @@ class World:
         return ("authorization", f"Bearer {self.keys[subject]}")
 
 
-def make_world(directory: Path) -> World:
+def make_world(directory: Path, policy: str = POLICY) -> World:
     keys, rows = {}, []
     for subject, tier in (("frida", "free"), ("fred", "free"), ("paul", "premium")):
         keys[subject], key_id, digest = mint_key(PEPPER)
@@ -93,7 +99,7 @@ def make_world(directory: Path) -> World:
         rows.append(row)
     (directory / "keys.yaml").write_text(yaml.safe_dump({"version": 1, "keys": rows}))
     path = directory / "policy.yaml"
-    path.write_text(POLICY)
+    path.write_text(policy)
     return World(path, load_policy(path), keys)
 
 
@@ -138,10 +144,29 @@ def make_servicer(
         introspector=Introspector(clock=clock),
     )
     ledger = ledger or MemoryLedger(clock)
+    queue = queue or open_queue(MEMORY, ledger=ledger, clock=clock)
     pipeline = Pipeline(policy=lambda: world.policy, identifier=identifier, ledger=ledger, queue=queue)
-    return ApiServicer(
-        pipeline=pipeline, policy=lambda: world.policy, ledger=ledger, queue=queue, hash_key=b"k" * 32, **options
+    key = b"k" * 32
+    conductor = Conductor(
+        exchange=exchanges(lambda: world.policy, key),
+        settlements=Settlements(ledger.settle, record=lambda *_: None, on_error=_raise),
+        holds=Holds(ledger, record=lambda *_: None, on_error=_raise),
+        places=Places(queue, record=lambda *_: None, on_error=_raise),
     )
+    return ApiServicer(
+        pipeline=pipeline,
+        policy=lambda: world.policy,
+        ledger=ledger,
+        queue=queue,
+        conductor=conductor,
+        credential_headers=identifier.credential_headers,
+        hash_key=key,
+        **options,
+    )
+
+
+def _raise(failure: Exception) -> None:
+    raise failure
 
 
 @asynccontextmanager

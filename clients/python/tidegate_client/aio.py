@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.channel import Link, Tls
 from tidegate_client.engine import OnUnavailable, PolicyEngine
 from tidegate_client.errors import TidegateError, TidegateUnavailable, failure_of
-from tidegate_client.messages import Call, open_method
+from tidegate_client.messages import Call, StreamRpc, open_method
 from tidegate_client.retry import Attempts
 from tidegate_client.stream import AsyncAsk
 
@@ -23,7 +23,8 @@ Result = TypeVar("Result")
 class AsyncTidegate(PolicyEngine):
     """A tidegate service at `target` ("host:port" or "unix:/path"), for asyncio.
 
-    `timeout` is seconds for one call with all its retries, and for each answer of a stream. `retries` is how often
+    `timeout` is seconds for one call with all its retries, and for each answer of `filter_stream`;
+    `response_timeout` for each answer of an exchange, which may be a whole document read. `retries` is how often
     UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
     connection is plain. The connection is opened by the first call and then kept, one for each event loop.
     """
@@ -37,8 +38,9 @@ class AsyncTidegate(PolicyEngine):
         retries: int = 2,
         on_unavailable: OnUnavailable = "raise",
         options: Sequence[tuple[str, Any]] = (),
+        response_timeout: float = 10.0,
     ) -> None:
-        self._link = Link(target, tls, timeout, retries, on_unavailable, options)
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout)
         self.on_unavailable = on_unavailable
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Any = None
@@ -66,12 +68,12 @@ class AsyncTidegate(PolicyEngine):
             await asyncio.sleep(pause)
 
     @asynccontextmanager
-    async def _stream(self, start: pb.FilterStreamRequest) -> AsyncGenerator[AsyncAsk, None]:
-        call = self._method("FilterStream")()
+    async def _stream(self, rpc: StreamRpc, start: Message) -> AsyncGenerator[AsyncAsk, None]:
+        call, timeout = self._method(rpc)(), self._link.answer_timeout(rpc)
 
-        async def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
+        async def ask(request: Message) -> Any:
             try:
-                async with asyncio.timeout(self._link.timeout):
+                async with asyncio.timeout(timeout):
                     await call.write(request)
                     answer = await call.read()
             except TimeoutError:
@@ -80,7 +82,7 @@ class AsyncTidegate(PolicyEngine):
                 raise await _ended(call) from error
             if answer is grpc.aio.EOF:
                 raise await _ended(call)
-            return answer  # type: ignore[no-any-return]  # grpc ships no types
+            return answer
 
         try:
             await ask(start)

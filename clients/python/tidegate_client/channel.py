@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from tidegate_client.engine import OnUnavailable
+from tidegate_client.messages import StreamRpc
 
 # A service that comes back is found within a retry; a connection that died in silence is noticed.
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -47,7 +48,11 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where the service is and how it is called. `timeout` is seconds for one call with all its retries."""
+    """Where the service is and how it is called.
+
+    `timeout` is seconds for one call with all its retries, and for each answer of a text's stream; `response_timeout`
+    for each answer of an exchange, which may be a whole document read.
+    """
 
     target: str
     tls: Tls | None
@@ -55,14 +60,19 @@ class Link:
     retries: int
     on_unavailable: OnUnavailable
     options: Sequence[tuple[str, Any]]
+    response_timeout: float
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
-            raise ValueError("timeout must be above 0 seconds")
+        if not (self.timeout > 0 and self.response_timeout > 0):
+            raise ValueError("timeout and response_timeout must be above 0 seconds")
         if self.retries < 0:
             raise ValueError("retries must not be negative")
         if self.on_unavailable not in ("raise", "deny"):
             raise ValueError("on_unavailable is 'raise' or 'deny'")
+
+    def answer_timeout(self, rpc: StreamRpc) -> float:
+        """Seconds that one answer of a stream may take."""
+        return self.response_timeout if rpc == "Exchange" else self.timeout
 
     def open(self, transport: Any) -> Any:
         """A channel of `transport` (`grpc` or `grpc.aio`). Nothing is connected before the first call."""

@@ -6,14 +6,16 @@ An engine brings two primitives, one call and one stream; the methods are the sa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self, TypeVar
 
+from google.protobuf.message import Message
+
 from tidegate_client import messages
-from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.errors import TidegateUnavailable
+from tidegate_client.exchange import AsyncExchange, Exchange
 from tidegate_client.results import Allowed, Consumed, Denied, Extension, Filtered
 from tidegate_client.stream import Ask, AsyncAsk, AsyncFilteredText, FilteredText
 
@@ -39,11 +41,13 @@ class PolicyEngine(ABC):
         body: bytes = b"",
         body_partial: bool = False,
         request_id: str = "",
+        exchange: bool = False,
     ) -> Allowed | Denied:
         """Judge one HTTP request and charge its limits.
 
         `path` is percent-encoded, as on the request line; `host` is taken from the headers when not given;
-        `body_partial` says that `body` was cut. With `on_unavailable="deny"` no answer is `Denied` with status 503.
+        `body_partial` says that `body` was cut; `exchange` announces that `open_exchange` follows.
+        With `on_unavailable="deny"` no answer is `Denied` with status 503.
         """
         call = messages.decide(
             method,
@@ -55,6 +59,7 @@ class PolicyEngine(ABC):
             body=body,
             body_partial=body_partial,
             request_id=request_id,
+            exchange=exchange,
         )
         try:
             return await self._call(call)
@@ -117,7 +122,16 @@ class PolicyEngine(ABC):
         Lazy: a chunk is taken when the one before it was answered. Look at `blocked` when the iteration has ended.
         """
         start = messages.start_of(messages.selection_of(rulesets, endpoint, tier))
-        return AsyncFilteredText(lambda: self._stream(start), chunks)
+        return AsyncFilteredText(lambda: self._stream("FilterStream", start), chunks)
+
+    @asynccontextmanager
+    async def open_exchange(self, verdict: Allowed) -> AsyncGenerator[AsyncExchange, None]:
+        """Carry an allowed request to its end: hold its place, rewrite its response, settle what it used.
+
+        `verdict` was decided with `exchange=True`. However the block is left, the exchange is settled.
+        """
+        async with self._stream("Exchange", messages.exchange_open(verdict.handoff)) as ask:
+            yield AsyncExchange(ask)
 
     @abstractmethod
     async def close(self) -> None:
@@ -128,7 +142,7 @@ class PolicyEngine(ABC):
         """Send one call and read its answer."""
 
     @abstractmethod
-    def _stream(self, start: pb.FilterStreamRequest) -> AbstractAsyncContextManager[AsyncAsk]:
+    def _stream(self, rpc: messages.StreamRpc, start: Message) -> AbstractAsyncContextManager[AsyncAsk]:
         """Open a stream; the function it gives sends one message and waits for its one answer."""
 
     async def __aenter__(self) -> Self:
@@ -157,6 +171,7 @@ class SyncPolicyEngine(ABC):
         body: bytes = b"",
         body_partial: bool = False,
         request_id: str = "",
+        exchange: bool = False,
     ) -> Allowed | Denied:
         """See `PolicyEngine.decide`."""
         call = messages.decide(
@@ -169,6 +184,7 @@ class SyncPolicyEngine(ABC):
             body=body,
             body_partial=body_partial,
             request_id=request_id,
+            exchange=exchange,
         )
         try:
             return self._call(call)
@@ -203,7 +219,13 @@ class SyncPolicyEngine(ABC):
     ) -> FilteredText:
         """See `PolicyEngine.filter_stream`. `chunks` is iterated in the thread that iterates the result."""
         start = messages.start_of(messages.selection_of(rulesets, endpoint, tier))
-        return FilteredText(lambda: self._stream(start), chunks)
+        return FilteredText(lambda: self._stream("FilterStream", start), chunks)
+
+    @contextmanager
+    def open_exchange(self, verdict: Allowed) -> Generator[Exchange, None, None]:
+        """See `PolicyEngine.open_exchange`."""
+        with self._stream("Exchange", messages.exchange_open(verdict.handoff)) as ask:
+            yield Exchange(ask)
 
     @abstractmethod
     def close(self) -> None:
@@ -214,7 +236,7 @@ class SyncPolicyEngine(ABC):
         """Send one call and read its answer."""
 
     @abstractmethod
-    def _stream(self, start: pb.FilterStreamRequest) -> AbstractContextManager[Ask]:
+    def _stream(self, rpc: messages.StreamRpc, start: Message) -> AbstractContextManager[Ask]:
         """Open a stream; the function it gives sends one message and waits for its one answer."""
 
     def __enter__(self) -> Self:

@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.admission.memory import MemoryLedger
+from tidegate.admission.open import MEMORY, open_queue
+from tidegate.api.conductor import Conductor
 from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
+from tidegate.envoy.holds import Holds
+from tidegate.envoy.places import Places
+from tidegate.envoy.plans import exchanges
+from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
 
-from tidegate_client.messages import Rpc
+from tidegate_client.messages import Rpc, StreamRpc
 
 
 class InProcess:
@@ -36,11 +42,23 @@ class InProcess:
         self._introspector = Introspector(clock=clock)
         verifier = BearerVerifier(clock=clock, key_sets=self._key_sets)
         identifier = Identifier(keys=keys, verifier=verifier, introspector=self._introspector, clock=clock)
-        pipeline = Pipeline(policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log)
+        self._queue = open_queue(MEMORY, ledger=self._ledger, clock=clock)
+        pipeline = Pipeline(
+            policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log, queue=self._queue
+        )
+        self._conductor = Conductor(
+            exchange=exchanges(lambda: compiled, hash_key(key_pepper)),
+            settlements=Settlements(self._ledger.settle, record=_unrecorded, on_error=_log),
+            holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
+            places=Places(self._queue, record=_unrecorded, on_error=_log),
+        )
         self._api = ApiServicer(
             pipeline=pipeline,
             policy=lambda: compiled,
             ledger=self._ledger,
+            queue=self._queue,
+            conductor=self._conductor,
+            credential_headers=identifier.credential_headers,
             hash_key=hash_key(key_pepper),
             on_error=_log,
             clock=clock,
@@ -53,9 +71,9 @@ class InProcess:
             "FilterText": self._api.filter_text,
         }
 
-    def filter_stream(self, messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    def stream(self, rpc: StreamRpc, messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Answer a stream of messages as the service would. Its messages and the client's are the same classes."""
-        return self._api.filter_stream(messages)
+        return self._api.exchange(messages) if rpc == "Exchange" else self._api.filter_stream(messages)
 
     async def answer(self, rpc: Rpc, request: Any) -> Any:
         """Answer one message as the service would."""
@@ -67,6 +85,8 @@ class InProcess:
 
     async def close(self) -> None:
         """Release background tasks and connections."""
+        await self._conductor.drained()
+        await self._queue.close()
         await self._ledger.close()
         await self._key_sets.aclose()
         await self._introspector.aclose()
@@ -75,3 +95,7 @@ class InProcess:
 def _log(failure: Exception) -> None:
     """Of what became a denial or an INTERNAL, the kind is told and not the message: it may quote a request."""
     logging.getLogger("tidegate_client.local").error("unexpected %s", type(failure).__name__)
+
+
+def _unrecorded(*_told: object) -> None:
+    """There are no metrics in this process."""

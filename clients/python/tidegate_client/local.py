@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tidegate_client import tidegate_pb2 as pb
+from google.protobuf.message import Message
+
 from tidegate_client.background import Background
 from tidegate_client.engine import OnUnavailable, PolicyEngine, SyncPolicyEngine
 from tidegate_client.errors import TidegateError, failure_of
-from tidegate_client.messages import Call
+from tidegate_client.messages import Call, StreamRpc
 from tidegate_client.stream import Ask, AsyncAsk
 
 if TYPE_CHECKING:
@@ -57,16 +58,16 @@ class LocalPolicy(PolicyEngine):
         return call.read(answer)
 
     @asynccontextmanager
-    async def _stream(self, start: pb.FilterStreamRequest) -> AsyncGenerator[AsyncAsk, None]:
-        sent: deque[pb.FilterStreamRequest] = deque()
+    async def _stream(self, rpc: StreamRpc, start: Message) -> AsyncGenerator[AsyncAsk, None]:
+        sent: deque[Message] = deque()
 
-        async def messages() -> AsyncIterator[pb.FilterStreamRequest]:
+        async def messages() -> AsyncIterator[Message]:
             while True:  # the engine takes one message for each answer, and is asked after each message
                 yield sent.popleft()
 
-        answers = self._engine.filter_stream(messages())
+        answers = self._engine.stream(rpc, messages())
 
-        async def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
+        async def ask(request: Message) -> Any:
             sent.append(request)
             try:
                 return await anext(answers)
@@ -105,9 +106,9 @@ class LocalPolicySync(SyncPolicyEngine):
         return self._background.run(self._inner._call(call))
 
     @contextmanager
-    def _stream(self, start: pb.FilterStreamRequest) -> Generator[Ask, None, None]:
+    def _stream(self, rpc: StreamRpc, start: Message) -> Generator[Ask, None, None]:
         run = self._background.run
-        stream = self._inner._stream(start)
+        stream = self._inner._stream(rpc, start)
         ask = run(stream.__aenter__())
         try:
             yield lambda request: run(ask(request))

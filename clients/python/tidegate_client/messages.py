@@ -20,6 +20,7 @@ END = pb.FilterStreamRequest(end=pb.FilterStreamRequest.End())
 HeaderPairs = Mapping[str, str] | Iterable[tuple[str, str]]
 Cost = int | Mapping[str, int]
 Rpc = Literal["Decide", "Consume", "Settle", "Extend", "FilterText"]
+StreamRpc = Literal["FilterStream", "Exchange"]
 Result = TypeVar("Result")
 
 _TYPES: Mapping[str, tuple[type[Message], type[Message]]] = {
@@ -29,6 +30,7 @@ _TYPES: Mapping[str, tuple[type[Message], type[Message]]] = {
     "Extend": (pb.ExtendRequest, pb.ExtendResponse),
     "FilterText": (pb.FilterTextRequest, pb.FilterTextResponse),
     "FilterStream": (pb.FilterStreamRequest, pb.FilterStreamResponse),
+    "Exchange": (pb.ExchangeRequest, pb.ExchangeResponse),
 }
 _CHUNK = 256 * 1024  # characters of a message; far below gRPC's 4 MiB whatever they are
 _EXTENSIONS: Mapping[int, Extension] = {pb.EXTENSION_EXTENDED: "extended", pb.EXTENSION_REFUSED: "refused"}
@@ -50,7 +52,7 @@ class Call(Generic[Result]):
 
 def open_method(channel: Any, rpc: str) -> Any:
     """The callable of one RPC on a `grpc` or `grpc.aio` channel."""
-    open_kind = channel.stream_stream if rpc == "FilterStream" else channel.unary_unary
+    open_kind = channel.stream_stream if rpc in ("FilterStream", "Exchange") else channel.unary_unary
     request, answer = _TYPES[rpc]
     return open_kind(
         f"/{SERVICE}/{rpc}", request_serializer=request.SerializeToString, response_deserializer=answer.FromString
@@ -68,6 +70,7 @@ def decide(
     body: bytes,
     body_partial: bool,
     request_id: str,
+    exchange: bool = False,
 ) -> Call[Allowed | Denied]:
     """Judge one HTTP request."""
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
@@ -85,6 +88,7 @@ def decide(
             client_ip=client_ip,
             body=body,
             body_state=state,
+            exchange=exchange,
         )
     return Call("Decide", request, _verdict, charges=True)
 
@@ -138,9 +142,47 @@ def texts_of(chunk: str) -> Iterator[pb.FilterStreamRequest]:
         yield message
 
 
+def exchange_open(handoff: str) -> pb.ExchangeRequest:
+    """The first message of an exchange."""
+    return pb.ExchangeRequest(open=pb.ExchangeRequest.Open(handoff=handoff))
+
+
+def exchange_head(
+    status: int, content_type: str, content_encoding: str, *, end: bool, tensors: bool
+) -> pb.ExchangeRequest:
+    """A response begins."""
+    with _Building():
+        head = pb.ExchangeRequest.Head(
+            status=status, content_type=content_type, content_encoding=content_encoding, end=end, tensors=tensors
+        )
+        return pb.ExchangeRequest(head=head)
+
+
+def exchange_bodies(data: bytes, *, end: bool) -> Iterator[pb.ExchangeRequest]:
+    """Bytes of a response as messages of a size that every server takes; none for nothing that ends nothing."""
+    for begin in range(0, len(data), _CHUNK) or ((0,) if end else ()):
+        part = data[begin : begin + _CHUNK]
+        last = end and begin + _CHUNK >= len(data)
+        yield pb.ExchangeRequest(body=pb.ExchangeRequest.Body(data=part, end=last))
+
+
 def finding_of(message: pb.Finding) -> Finding:
     """One finding."""
     return Finding(message.entity, message.action, message.count, message.where)
+
+
+def denied_of(deny: pb.Deny, request_id: str = "", policy_version: str = "") -> Denied:
+    """A refusal."""
+    return Denied(
+        request_id=request_id,
+        policy_version=policy_version,
+        status=deny.http_status,
+        reason=deny.reason,
+        message=deny.message,
+        headers=headers_of(deny.headers),
+        body=deny.body,
+        limit=_limit_state(deny.limit) if deny.HasField("limit") else None,
+    )
 
 
 def unavailable(request_id: str) -> Denied:
@@ -190,22 +232,15 @@ def _verdict(message: pb.DecideResponse) -> Allowed | Denied:
                 model=allow.model,
                 rulesets=tuple(allow.rulesets),
                 limits=tuple(map(_limit_state, allow.limits)),
-                headers=_headers(allow.headers),
+                headers=headers_of(allow.headers),
                 reservation=allow.reservation,
                 price=_price(allow.price) if allow.HasField("price") else None,
+                handoff=allow.handoff,
+                request_headers=headers_of(allow.request_headers),
+                removed_request_headers=frozenset(allow.removed_request_headers),
             )
         case "deny":
-            deny = message.deny
-            return Denied(
-                request_id=message.request_id,
-                policy_version=message.policy_version,
-                status=deny.http_status,
-                reason=deny.reason,
-                message=deny.message,
-                headers=_headers(deny.headers),
-                body=deny.body,
-                limit=_limit_state(deny.limit) if deny.HasField("limit") else None,
-            )
+            return denied_of(message.deny, message.request_id, message.policy_version)
     raise TidegateUnavailable("UNKNOWN", "the answer holds no verdict")
 
 
@@ -263,5 +298,6 @@ def _price(message: pb.Price) -> Price:
     return Price(message.prompt, message.completion, message.cache_read, message.cache_write, message.request)
 
 
-def _headers(pairs: Iterable[pb.Header]) -> tuple[tuple[str, str], ...]:
+def headers_of(pairs: Iterable[pb.Header]) -> tuple[tuple[str, str], ...]:
+    """Headers as pairs."""
     return tuple((header.name, header.value) for header in pairs)

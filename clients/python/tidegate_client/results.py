@@ -69,6 +69,10 @@ class Allowed(Decision):
     `method` is how the caller was authenticated. `rulesets` are what the response must pass: hand them to
     `filter_text`. `headers` belong on the response (RateLimit, RateLimit-Policy). `reservation` is for `settle`, ""
     when there is nothing to settle; `price` is there when a limit counts money.
+
+    `handoff` opens an exchange, "" unless one was announced. The application must not see the request's headers in
+    `removed_request_headers` (credentials, what only we may say); `request_headers` are what it is told of its caller.
+    `unchecked` says that nobody decided: the caller chose to let pass what an unreachable service cannot judge.
     """
 
     allowed: ClassVar[Literal[True]] = True
@@ -84,6 +88,10 @@ class Allowed(Decision):
     headers: Headers = ()
     reservation: str = ""
     price: Price | None = None
+    handoff: str = ""
+    request_headers: Headers = ()
+    removed_request_headers: frozenset[str] = frozenset()
+    unchecked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

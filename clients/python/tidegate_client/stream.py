@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Self
+from typing import Any, Self
+
+from google.protobuf.message import Message
 
 from tidegate_client import messages
 from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.results import Finding
 
-Ask = Callable[[pb.FilterStreamRequest], pb.FilterStreamResponse]
-AsyncAsk = Callable[[pb.FilterStreamRequest], Awaitable[pb.FilterStreamResponse]]
+# One message of a stream, and its one answer.
+Ask = Callable[[Message], Any]
+AsyncAsk = Callable[[Message], Awaitable[Any]]
 
 
 class _Outcome:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from tidegate_client import tidegate_pb2 as pb
 from tidegate_client.channel import Link, Tls
 from tidegate_client.engine import OnUnavailable, SyncPolicyEngine
 from tidegate_client.errors import TidegateUnavailable, failure_of
-from tidegate_client.messages import Call, open_method
+from tidegate_client.messages import Call, StreamRpc, open_method
 from tidegate_client.retry import Attempts
 from tidegate_client.stream import Ask
 
@@ -25,7 +25,8 @@ Result = TypeVar("Result")
 class Tidegate(SyncPolicyEngine):
     """A tidegate service at `target` ("host:port" or "unix:/path"). Safe to share among threads.
 
-    `timeout` is seconds for one call with all its retries, and for each answer of a stream. `retries` is how often
+    `timeout` is seconds for one call with all its retries, and for each answer of `filter_stream`;
+    `response_timeout` for each answer of an exchange, which may be a whole document read. `retries` is how often
     UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
     connection is plain. The connection is opened by the first call and then kept: a server that forks may create this
     before it forks, and must not call it before.
@@ -40,8 +41,9 @@ class Tidegate(SyncPolicyEngine):
         retries: int = 2,
         on_unavailable: OnUnavailable = "raise",
         options: Sequence[tuple[str, Any]] = (),
+        response_timeout: float = 10.0,
     ) -> None:
-        self._link = Link(target, tls, timeout, retries, on_unavailable, options)
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout)
         self.on_unavailable = on_unavailable
         self._lock = threading.Lock()
         self._channel: Any = None
@@ -70,18 +72,18 @@ class Tidegate(SyncPolicyEngine):
             time.sleep(pause)
 
     @contextmanager
-    def _stream(self, start: pb.FilterStreamRequest) -> Generator[Ask, None, None]:
-        outbox: queue.SimpleQueue[pb.FilterStreamRequest | None] = queue.SimpleQueue()
-        inbox: queue.SimpleQueue[pb.FilterStreamResponse | grpc.RpcError | None] = queue.SimpleQueue()
+    def _stream(self, rpc: StreamRpc, start: Message) -> Generator[Ask, None, None]:
+        outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        inbox: queue.SimpleQueue[Message | grpc.RpcError | None] = queue.SimpleQueue()
         # gRPC iterates the outbox in a thread of its own; a thread of ours waits for the answers, which have no
         # deadline each when gRPC waits for them.
-        call = self._method("FilterStream")(iter(outbox.get, None))
+        call = self._method(rpc)(iter(outbox.get, None))
         threading.Thread(target=_receive, args=(call, inbox), daemon=True, name="tidegate-stream").start()
 
-        def ask(request: pb.FilterStreamRequest) -> pb.FilterStreamResponse:
+        def ask(request: Message) -> Any:
             outbox.put(request)
             try:
-                answer = inbox.get(timeout=self._link.timeout)
+                answer = inbox.get(timeout=self._link.answer_timeout(rpc))
             except queue.Empty:
                 raise TidegateUnavailable("DEADLINE_EXCEEDED", "no answer in time") from None
             if answer is None:

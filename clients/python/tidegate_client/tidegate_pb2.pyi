@@ -141,6 +141,7 @@ class DecideRequest(message.Message):
     CLIENT_IP_FIELD_NUMBER: builtins.int
     BODY_FIELD_NUMBER: builtins.int
     BODY_STATE_FIELD_NUMBER: builtins.int
+    EXCHANGE_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Echoed in the answer, in the headers and body of a refusal, and in the decision log. "" lets the service choose."""
     method: builtins.str
@@ -155,6 +156,8 @@ class DecideRequest(message.Message):
     """The address that limits by address count; "" when it is not known."""
     body: builtins.bytes
     body_state: BodyState.ValueType
+    exchange: builtins.bool
+    """An Exchange follows: the answer has a `handoff`, and a place in the endpoint's capacity is kept for it."""
     @builtins.property
     def headers(self) -> containers.RepeatedCompositeFieldContainer[Header]:
         """All of them, credentials included, each occurrence for itself."""
@@ -171,10 +174,11 @@ class DecideRequest(message.Message):
         client_ip: builtins.str = ...,
         body: builtins.bytes = ...,
         body_state: BodyState.ValueType = ...,
+        exchange: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "body_state", b"body_state", "client_ip", b"client_ip", "headers", b"headers", "host", b"host", "method", b"method", "path", b"path", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "body_state", b"body_state", "client_ip", b"client_ip", "exchange", b"exchange", "headers", b"headers", "host", b"host", "method", b"method", "path", b"path", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +228,9 @@ class Allow(message.Message):
     HEADERS_FIELD_NUMBER: builtins.int
     RESERVATION_FIELD_NUMBER: builtins.int
     PRICE_FIELD_NUMBER: builtins.int
+    HANDOFF_FIELD_NUMBER: builtins.int
+    REQUEST_HEADERS_FIELD_NUMBER: builtins.int
+    REMOVED_REQUEST_HEADERS_FIELD_NUMBER: builtins.int
     subject: builtins.str
     tenant: builtins.str
     tier: builtins.str
@@ -236,6 +243,8 @@ class Allow(message.Message):
     """For Settle, when the response is over: what was used, and a place that was taken. "" when the limits only count
     requests. What was reserved stands when nobody settles within 600 seconds, a place until its lease is over.
     """
+    handoff: builtins.str
+    """For Exchange, opaque, and for the same version of the service; "" when none was announced. No client may choose it."""
     @builtins.property
     def rulesets(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The rulesets that the response must pass, floor first: the `rulesets` of a Selection."""
@@ -252,6 +261,18 @@ class Allow(message.Message):
     def price(self) -> Price:
         """What the model costs; absent when no limit counts money."""
 
+    @builtins.property
+    def request_headers(self) -> containers.RepeatedCompositeFieldContainer[Header]:
+        """What the application is told of its caller (x-tidegate-subject, -tenant, -tier, -endpoint), in the place of what the
+        request says of them.
+        """
+
+    @builtins.property
+    def removed_request_headers(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of headers of the request that the application must not see: credentials, identity that is not from us, and
+        what makes responses that cannot be read (accept-encoding, range, if-range). Lower case.
+        """
+
     def __init__(
         self,
         *,
@@ -266,10 +287,13 @@ class Allow(message.Message):
         headers: abc.Iterable[Header] | None = ...,
         reservation: builtins.str = ...,
         price: Price | None = ...,
+        handoff: builtins.str = ...,
+        request_headers: abc.Iterable[Header] | None = ...,
+        removed_request_headers: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "headers", b"headers", "limits", b"limits", "method", b"method", "model", b"model", "price", b"price", "reservation", b"reservation", "rulesets", b"rulesets", "subject", b"subject", "tenant", b"tenant", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["endpoint", b"endpoint", "handoff", b"handoff", "headers", b"headers", "limits", b"limits", "method", b"method", "model", b"model", "price", b"price", "removed_request_headers", b"removed_request_headers", "request_headers", b"request_headers", "reservation", b"reservation", "rulesets", b"rulesets", "subject", b"subject", "tenant", b"tenant", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -940,5 +964,175 @@ class FilterStreamResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["done", b"done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExchangeRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class Open(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        HANDOFF_FIELD_NUMBER: builtins.int
+        handoff: builtins.str
+        """As Decide gave it."""
+        def __init__(
+            self,
+            *,
+            handoff: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["handoff", b"handoff"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @typing.final
+    class Head(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        STATUS_FIELD_NUMBER: builtins.int
+        CONTENT_TYPE_FIELD_NUMBER: builtins.int
+        CONTENT_ENCODING_FIELD_NUMBER: builtins.int
+        END_FIELD_NUMBER: builtins.int
+        TENSORS_FIELD_NUMBER: builtins.int
+        status: builtins.int
+        content_type: builtins.str
+        content_encoding: builtins.str
+        end: builtins.bool
+        """No body follows."""
+        tensors: builtins.bool
+        """Bytes follow the JSON of the body: the response has a header Inference-Header-Content-Length (KServe)."""
+        def __init__(
+            self,
+            *,
+            status: builtins.int = ...,
+            content_type: builtins.str = ...,
+            content_encoding: builtins.str = ...,
+            end: builtins.bool = ...,
+            tensors: builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["content_encoding", b"content_encoding", "content_type", b"content_type", "end", b"end", "status", b"status", "tensors", b"tensors"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @typing.final
+    class Body(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        DATA_FIELD_NUMBER: builtins.int
+        END_FIELD_NUMBER: builtins.int
+        data: builtins.bytes
+        """Cut anywhere."""
+        end: builtins.bool
+        def __init__(
+            self,
+            *,
+            data: builtins.bytes = ...,
+            end: builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data", "end", b"end"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    OPEN_FIELD_NUMBER: builtins.int
+    HEAD_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def open(self) -> ExchangeRequest.Open: ...
+    @builtins.property
+    def head(self) -> ExchangeRequest.Head: ...
+    @builtins.property
+    def body(self) -> ExchangeRequest.Body: ...
+    def __init__(
+        self,
+        *,
+        open: ExchangeRequest.Open | None = ...,
+        head: ExchangeRequest.Head | None = ...,
+        body: ExchangeRequest.Body | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["body", b"body", "head", b"head", "message", b"message", "open", b"open"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "head", b"head", "message", b"message", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = typing.Literal["open", "head", "body"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+@typing.final
+class ExchangeResponse(message.Message):
+    """In this order: `head`, `body`, then one of `end`, `reply` and `aborted`, or none of them."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class Head(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        SET_FIELD_NUMBER: builtins.int
+        REMOVED_FIELD_NUMBER: builtins.int
+        @builtins.property
+        def set(self) -> containers.RepeatedCompositeFieldContainer[Header]:
+            """In the place of headers of the same name."""
+
+        @builtins.property
+        def removed(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+        def __init__(
+            self,
+            *,
+            set: abc.Iterable[Header] | None = ...,
+            removed: abc.Iterable[builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["removed", b"removed", "set", b"set"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEAD_FIELD_NUMBER: builtins.int
+    BODY_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    REPLY_FIELD_NUMBER: builtins.int
+    ABORTED_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    COVERAGE_FIELD_NUMBER: builtins.int
+    body: builtins.bytes
+    """What of the body may leave now."""
+    end: builtins.bool
+    """The response is over."""
+    aborted: builtins.bool
+    """Cut the response off, so that nobody takes it for whole: what has left cannot be taken back."""
+    outcome: builtins.str
+    """With the last answer: "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"."""
+    coverage: builtins.str
+    """With the last answer: what was read, as `x-tidegate-coverage` says it."""
+    @builtins.property
+    def head(self) -> ExchangeResponse.Head:
+        """The response's head may leave now, so changed; absent as long as it must wait, and after it left."""
+
+    @builtins.property
+    def reply(self) -> Deny:
+        """What leaves in the place of the whole response, of which nothing has left."""
+
+    def __init__(
+        self,
+        *,
+        head: ExchangeResponse.Head | None = ...,
+        body: builtins.bytes = ...,
+        end: builtins.bool = ...,
+        reply: Deny | None = ...,
+        aborted: builtins.bool = ...,
+        outcome: builtins.str = ...,
+        coverage: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["head", b"head", "reply", b"reply"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aborted", b"aborted", "body", b"body", "coverage", b"coverage", "end", b"end", "head", b"head", "outcome", b"outcome", "reply", b"reply"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -23,6 +23,7 @@ from tidegate.admission.ledger import Ledger
 from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
+from tidegate.api.conductor import Conductor
 from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
@@ -48,9 +49,10 @@ _Answered = TypeVar("_Answered", bound=Message)
 class ApiServicer:
     """Answers our own API.
 
-    `queue` is the pipeline's. `hash_key` keys the hash action. `max_text` is the largest text that is held whole,
-    bytes. `record` gets every decision and the seconds it took; `on_error` every failure whose cause the caller is not
-    told.
+    `queue` is the pipeline's. Without a `conductor` no exchanges are carried through. `credential_headers` are those
+    that may carry a credential under a policy. `hash_key` keys the hash action. `max_text` is the largest text that is
+    held whole, bytes. `record` gets every decision and the seconds it took; `on_error` every failure whose cause the
+    caller is not told.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class ApiServicer:
         policy: Callable[[], Policy],
         ledger: Ledger,
         queue: Queue | None = None,
+        conductor: Conductor | None = None,
+        credential_headers: Callable[[Policy], tuple[str, ...]] = lambda _policy: (),
         hash_key: bytes = b"",
         max_text: int = 4 * 1024 * 1024,
         record: Callable[[Decision, float], None] | None = None,
@@ -70,6 +74,8 @@ class ApiServicer:
         self._policy = policy
         self._ledger = ledger
         self._queue = queue
+        self._conductor = conductor
+        self._credential_headers = credential_headers
         self._hash_key = hash_key
         self._max_text = max_text
         self._record = record
@@ -80,18 +86,21 @@ class ApiServicer:
     async def decide(self, message: pb.DecideRequest) -> pb.DecideResponse:
         """Judge one request. Refusals, malformed requests among them, are answers."""
         started = self._clock.monotonic()
+        exchange = message.exchange and self._conductor is not None
+        policy = self._policy()
         request_id = message.request_id or uuid.uuid4().hex
         request = translate.request_of(message, request_id)
         if isinstance(request, Deny):
             blank = Request(request_id, "", "", "")
-            decision = Decision(blank, request, self._policy().version, dialect=dialect_of(message.path))
+            decision = Decision(blank, request, policy.version, dialect=dialect_of(message.path))
         else:
             decision = await self._pipeline.decide(request)
         if self._record is not None:
             self._record(decision, self._clock.monotonic() - started)
-        if isinstance(decision.verdict, Allow):
+        if isinstance(decision.verdict, Allow) and not exchange:
             await self._leave(decision.verdict)
-        return translate.decide_response(decision)
+        credential_headers = self._credential_headers(policy)
+        return translate.decide_response(decision, credential_headers=credential_headers, exchange=exchange)
 
     async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
         """Charge what an already authenticated caller uses. Raises `InvalidCall`, `StoreUnavailable`."""
@@ -183,6 +192,12 @@ class ApiServicer:
                 return
         raise ProtocolViolation("the stream closed without 'end'")
 
+    def exchange(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
+        """Carry one exchange through, one answer a message. Raises `InvalidCall`, `ProtocolViolation`."""
+        if self._conductor is None:
+            raise InvalidCall("exchanges are not carried through here")
+        return self._conductor.conduct(messages)
+
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """The method table for a grpc.aio server."""
         methods = {
@@ -191,11 +206,8 @@ class ApiServicer:
             "Settle": self._unary(self.settle, pb.SettleRequest),
             "Extend": self._unary(self.extend, pb.ExtendRequest),
             "FilterText": self._unary(self.filter_text, pb.FilterTextRequest),
-            "FilterStream": grpc.stream_stream_rpc_method_handler(
-                self._serve_stream,
-                request_deserializer=pb.FilterStreamRequest.FromString,
-                response_serializer=pb.FilterStreamResponse.SerializeToString,
-            ),
+            "FilterStream": self._stream(self.filter_stream, pb.FilterStreamRequest),
+            "Exchange": self._stream(self.exchange, pb.ExchangeRequest),
         }
         return (grpc.method_handlers_generic_handler(SERVICE, methods),)
 
@@ -221,15 +233,20 @@ class ApiServicer:
             serve, request_deserializer=asked.FromString, response_serializer=methodcaller("SerializeToString")
         )
 
-    async def _serve_stream(
-        self, messages: AsyncIterator[pb.FilterStreamRequest], context: Any
-    ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
-        try:
-            async with aclosing(self.filter_stream(messages)) as answers:
-                async for answer in answers:
-                    yield answer
-        except Exception as failure:  # noqa: BLE001 - as above
-            await self._abort(failure, context)
+    def _stream(
+        self, answers_to: Callable[[AsyncIterator[_Asked]], AsyncGenerator[_Answered, None]], asked: type[_Asked]
+    ) -> grpc.RpcMethodHandler:
+        async def serve(messages: AsyncIterator[_Asked], context: Any) -> AsyncGenerator[_Answered, None]:
+            try:
+                async with aclosing(answers_to(messages)) as answers:
+                    async for answer in answers:
+                        yield answer
+            except Exception as failure:  # noqa: BLE001 - as above
+                await self._abort(failure, context)
+
+        return grpc.stream_stream_rpc_method_handler(
+            serve, request_deserializer=asked.FromString, response_serializer=methodcaller("SerializeToString")
+        )
 
     async def _abort(self, failure: Exception, context: Any) -> Never:
         code, details = fault_of(failure)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tidegate.admission.arithmetic import MAX_COST
 from tidegate.admission.ledger import Extension
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api.faults import InvalidCall
-from tidegate.edge import canonical
+from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, canonical, is_unwanted
+from tidegate.envoy.commands import Abort, Body, Command, Continue, Reply, ResponseHead
+from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats.coverage import Coverage
 from tidegate.model import UNITS, Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
-from tidegate.outward import limit_headers, render
+from tidegate.outward import Headers, limit_headers, render
 
 _BODY_STATES = {
     pb.BODY_STATE_ABSENT: BodyState.ABSENT,
@@ -65,14 +67,54 @@ def costs_by_unit(costs: Mapping[str, int]) -> dict[str, int]:
     return dict(costs)
 
 
-def decide_response(decision: Decision) -> pb.DecideResponse:
-    """The verdict, with all that its caller has to send on."""
+def decide_response(
+    decision: Decision, *, credential_headers: Collection[str] = (), exchange: bool = False
+) -> pb.DecideResponse:
+    """The verdict, with all that its caller has to send on; with a handoff where an `exchange` follows."""
     response = pb.DecideResponse(policy_version=decision.policy, request_id=decision.request.id)
     if isinstance(decision.verdict, Allow):
         response.allow.CopyFrom(_allow(decision.verdict))
+        identity = decision.verdict.identity
+        ours = (identity.subject, identity.tenant, identity.tier, decision.verdict.endpoint)
+        named = [(IDENTITY_PREFIX + name, value) for name, value in zip(IDENTITY_NAMES, ours, strict=True)]
+        response.allow.request_headers.extend(_headers(named))
+        response.allow.removed_request_headers.extend(_removed(decision.request, credential_headers))
+        if exchange:
+            response.allow.handoff = Handoff.of(decision, decision.verdict).encode()
     else:
         response.deny.CopyFrom(_deny(decision, decision.verdict))
     return response
+
+
+def response_head_of(head: pb.ExchangeRequest.Head) -> ResponseHead:
+    """The head event. No proxy stands in between, so every response is the application's own."""
+    return ResponseHead(
+        status=head.status,
+        content_type=head.content_type,
+        content_encoding=head.content_encoding,
+        end=head.end,
+        details="",
+        handoff=None,
+        tensors=head.tensors,
+    )
+
+
+def add_commands(answer: pb.ExchangeResponse, commands: Iterable[Command], handoff: Handoff | None) -> None:
+    """What an exchange commands, added to the one answer that its message gets."""
+    for command in commands:
+        match command:
+            case Continue(set_headers, remove_headers):
+                answer.head.SetInParent()
+                answer.head.set.extend(_headers(set_headers))
+                answer.head.removed.extend(remove_headers)
+            case Body(data, end):
+                answer.body += data
+                answer.end = answer.end or end
+            case Reply(deny):
+                request_id, dialect = (handoff.request_id, handoff.dialect) if handoff else ("", "problem")
+                answer.reply.CopyFrom(_reply(deny, render(deny, request_id, dialect)))
+            case Abort():
+                answer.aborted = True
 
 
 def consume_response(admission: Admission) -> pb.ConsumeResponse:
@@ -150,19 +192,31 @@ def _allow(allow: Allow) -> pb.Allow:
 
 
 def _deny(decision: Decision, deny: Deny) -> pb.Deny:
-    status, headers, body = render(deny, decision.request.id, decision.dialect)
-    refused = None
+    answer = _reply(deny, render(deny, decision.request.id, decision.dialect))
     if decision.admission is not None:
-        headers += limit_headers(decision.admission)
-        refused = decision.admission.refused
+        answer.headers.extend(_headers(limit_headers(decision.admission)))
+        if decision.admission.refused is not None:
+            answer.limit.CopyFrom(limit_state(decision.admission.refused))
+    return answer
+
+
+def _reply(deny: Deny, rendered: tuple[int, Headers, bytes]) -> pb.Deny:
+    status, headers, body = rendered
     return pb.Deny(
-        http_status=status,
-        reason=str(deny.reason),
-        message=deny.message,
-        headers=_headers(headers),
-        body=body,
-        limit=None if refused is None else limit_state(refused),
+        http_status=status, reason=str(deny.reason), message=deny.message, headers=_headers(headers), body=body
     )
+
+
+def _removed(request: Request, credential_headers: Collection[str]) -> list[str]:
+    """What is false or secret in the headers of a request, and what would make its response unreadable."""
+    return [
+        name
+        for name in request.headers
+        if name in credential_headers
+        or name == "accept-encoding"
+        or name.startswith(IDENTITY_PREFIX)
+        or is_unwanted(name)
+    ]
 
 
 def _headers(pairs: Iterable[tuple[str, str]]) -> list[pb.Header]:

@@ -12,7 +12,7 @@ from envoy.service.auth.v3 import external_auth_pb2
 from tidegate.clock import Clock
 from tidegate.envoy import translate
 from tidegate.envoy.handoff import Handoff
-from tidegate.model import Allow, Decision, Deny, Request
+from tidegate.model import Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
@@ -62,27 +62,5 @@ class CheckServicer:
         self._record(decision, self._clock.monotonic() - started)
         if isinstance(decision.verdict, Deny):
             return translate.deny_response(decision, decision.verdict)
-        handoff = _handoff(decision, decision.verdict)
+        handoff = Handoff.of(decision, decision.verdict)
         return translate.allow_response(decision, decision.verdict, handoff, self._credential_headers(policy))
-
-
-def _handoff(decision: Decision, allow: Allow) -> Handoff:
-    identity = allow.identity
-    return Handoff(
-        decision.request.id,
-        decision.policy,
-        identity.subject,
-        identity.tenant,
-        identity.tier,
-        allow.endpoint,
-        allow.model,
-        allow.rulesets,
-        decision.dialect,
-        allow.unscannable,
-        allow.max_response,
-        allow.admission.reservation,
-        allow.prompt_tokens,
-        allow.price,
-        allow.hold,
-        allow.ticket,
-    )

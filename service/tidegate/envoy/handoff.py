@@ -11,7 +11,7 @@ import orjson
 
 from tidegate.admission.queue.terms import Ticket
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Hold, Price
+from tidegate.model import Allow, Decision, Hold, Price
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
@@ -47,6 +47,29 @@ class Handoff(NamedTuple):
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
         *others, price, hold, ticket = self
         return orjson.dumps([_VERSION, *others, [] if price is None else [*price], [*hold], ticket]).decode()
+
+    @classmethod
+    def of(cls, decision: Decision, allow: Allow) -> Handoff:
+        """What `decision`, which is to `allow`, has to tell."""
+        identity = allow.identity
+        return cls(
+            decision.request.id,
+            decision.policy,
+            identity.subject,
+            identity.tenant,
+            identity.tier,
+            allow.endpoint,
+            allow.model,
+            allow.rulesets,
+            decision.dialect,
+            allow.unscannable,
+            allow.max_response,
+            allow.admission.reservation,
+            allow.prompt_tokens,
+            allow.price,
+            allow.hold,
+            allow.ticket,
+        )
 
     @classmethod
     def decode(cls, text: str) -> Handoff:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
+from tidegate.envoy.aside import LONG, Aside
 from tidegate.envoy.commands import Abort, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.holds import Holds
@@ -21,8 +21,6 @@ from tidegate.envoy.settle import Settlements
 from tidegate.errors import ProtocolViolation
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-
-_LONG = 64 * 1024  # bytes; to read more than this at once would stall every other exchange, and Envoy's health check
 
 
 class ProcessServicer:
@@ -54,9 +52,9 @@ class ProcessServicer:
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._responses = ThreadPoolExecutor(1, "filter")
+        self._responses = Aside("filter")
         # Envoy gives a request up after its message timeout, and a response never: so they do not wait for each other.
-        self._requests = ThreadPoolExecutor(1, "ask")
+        self._requests = Aside("ask")
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The method table for a grpc.aio server."""
@@ -90,8 +88,8 @@ class ProcessServicer:
                     await stream.carry_out(commands[:-1], exchange)
                     answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                     step = partial(exchange.extended, answer)
-                    aside = exchange.expands or exchange.waiting > _LONG
-                    commands = await self._step_aside(step, self._responses) if aside else step()
+                    aside = exchange.expands or exchange.waiting > LONG
+                    commands = await self._responses.run(step) if aside else step()
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -146,18 +144,9 @@ class ProcessServicer:
             return exchange.head(head)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
-        if not exchange.expands and stream.unanswered <= _LONG:
+        if not exchange.expands and stream.unanswered <= LONG:
             return step()
-        return await self._step_aside(step, self._requests if message.HasField("request_body") else self._responses)
-
-    async def _step_aside(self, step: Callable[[], list[Command]], thread: ThreadPoolExecutor) -> list[Command]:
-        """A step on a thread, one at a time; it is over when this returns or raises, cancelled or not."""
-        running = asyncio.get_running_loop().run_in_executor(thread, step)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait((running,))
-            raise
+        return await (self._requests if message.HasField("request_body") else self._responses).run(step)
 
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:

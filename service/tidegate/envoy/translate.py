@@ -11,7 +11,7 @@ from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2 as pro
 from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
-from tidegate.edge import IDENTITY_PREFIX, canonical
+from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, canonical, is_unwanted
 from tidegate.envoy.commands import (
     DIGESTS,
     Body,
@@ -32,7 +32,6 @@ _PARTIAL = "x-envoy-auth-partial-body"
 _REQUEST_ID = "x-request-id"
 _SOUND_ID = re.compile(r"[!-~]{1,128}")
 _ATTRIBUTES = "envoy.filters.http.ext_proc"
-_OURS = ("subject", "tenant", "tier", "endpoint")  # what the model learns of the caller, after IDENTITY_PREFIX
 _OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _GRPC_CODES = {401: 16, 403: 7, 404: 5, 429: 8, 503: 14}  # google.rpc.Code of a denial, for logs; 7 otherwise
 
@@ -100,18 +99,10 @@ def allow_response(
     ok = response.ok_response
     for option, (_, value) in zip(ok.response_headers_to_add, limits, strict=True):
         option.header.value = value
-    if unwanted := [name for name in decision.request.headers if _is_unwanted(name)]:
+    if unwanted := [name for name in decision.request.headers if is_unwanted(name)]:
         ok.headers_to_remove.extend(unwanted)
     response.dynamic_metadata.fields[FIELD].string_value = handoff.encode()
     return response
-
-
-@lru_cache(maxsize=4096)
-def _is_unwanted(name: str) -> bool:
-    """Identity that is not from us, and byte ranges, which let a client read a value in two halves."""
-    if name.replace("_", "-").startswith(IDENTITY_PREFIX):
-        return name.removeprefix(IDENTITY_PREFIX) not in _OURS
-    return name in ("range", "if-range")
 
 
 @lru_cache(maxsize=8192)
@@ -122,7 +113,7 @@ def _allow_template(
     response = external_auth_pb2.CheckResponse()
     response.status.code = 0
     ok = response.ok_response
-    for name, value in zip(_OURS, caller, strict=True):
+    for name, value in zip(IDENTITY_NAMES, caller, strict=True):
         header = ok.headers.add().header
         header.key = IDENTITY_PREFIX + name
         header.value = value

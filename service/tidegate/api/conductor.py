@@ -1,0 +1,113 @@
+"""One exchange carried through for a caller that is not Envoy: the same state machine, one answer a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
+
+from tidegate.api import tidegate_pb2 as pb
+from tidegate.api import translate
+from tidegate.envoy.aside import LONG, Aside
+from tidegate.envoy.commands import Command, Extend, RequestHead
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.holds import Holds
+from tidegate.envoy.places import Places
+from tidegate.envoy.settle import Settlements
+from tidegate.errors import ProtocolViolation
+
+
+class Conductor:
+    """Carries exchanges through. However a stream ends, its exchange is settled and its place given back.
+
+    `record` is told of each exchange that ended, and its request's id; `live` that one more runs (+1), or one less.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Callable[[], Exchange],
+        settlements: Settlements,
+        holds: Holds,
+        places: Places,
+        record: Callable[[Exchange, str], None] = lambda _exchange, _id: None,
+        live: Callable[[int], None] = lambda _change: None,
+    ) -> None:
+        self._exchange = exchange
+        self._settlements = settlements
+        self._holds = holds
+        self._places = places
+        self._record = record
+        self._live = live
+        self._aside = Aside("exchange")
+
+    async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
+        """Answer each message. Raises `ProtocolViolation`."""
+        exchange, tenure = self._exchange(), self._places.open()
+        renewal: asyncio.Task[None] | None = None
+        held = 0  # bytes that came since something was last released
+        self._live(1)
+        try:
+            async for message in messages:
+                held += len(message.body.data)
+                step = _step(exchange, message)
+                commands = await self._aside.run(step) if exchange.expands or held > LONG else step()
+                tenure.follow(exchange)
+                renewal = renewal or self._keep(exchange)
+                answer = pb.ExchangeResponse()
+                while commands and isinstance(commands[-1], Extend):
+                    translate.add_commands(answer, commands[:-1], exchange.handoff)
+                    commands = await self._extended(exchange, commands[-1])
+                translate.add_commands(answer, commands, exchange.handoff)
+                held = 0 if answer.body else held
+                if exchange.finished:  # before the last bytes leave: a client that has them finds its limits settled
+                    answer.outcome, answer.coverage = exchange.outcome, exchange.coverage().header()
+                    self._settle(exchange)
+                    tenure.follow(exchange)
+                yield answer
+                if exchange.finished:
+                    return
+            raise ProtocolViolation("the stream closed before the response was over")
+        finally:
+            if renewal is not None:
+                renewal.cancel()
+            exchange.lost()
+            self._settle(exchange)
+            tenure.follow(exchange)
+            self._live(-1)
+            self._record(exchange, exchange.handoff.request_id if exchange.handoff else "")
+
+    async def drained(self) -> None:
+        """Wait for all that exchanges left to do."""
+        await self._settlements.drained()
+        await self._places.drained()
+
+    async def _extended(self, exchange: Exchange, extend: Extend) -> list[Command]:
+        answer = await self._holds.extend(extend.reservation, extend.costs, extend.hold)
+        step = partial(exchange.extended, answer)
+        return await self._aside.run(step) if exchange.expands or exchange.waiting > LONG else step()
+
+    def _settle(self, exchange: Exchange) -> None:
+        settlement = exchange.settlement()
+        if settlement is not None:
+            self._settlements.start(settlement)
+
+    def _keep(self, exchange: Exchange) -> asyncio.Task[None] | None:
+        handoff = exchange.handoff
+        if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
+            return None
+        return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
+
+
+def _step(exchange: Exchange, message: pb.ExchangeRequest) -> Callable[[], list[Command]]:
+    match message.WhichOneof("message"):
+        case "open" if exchange.handoff is None:
+            handoff = Handoff.decode(message.open.handoff)
+            return partial(exchange.request, RequestHead("", "", "", body=False, handoff=handoff))
+        case "head" if exchange.handoff is not None:
+            return partial(exchange.head, translate.response_head_of(message.head))
+        case "body" if exchange.handoff is not None:
+            return partial(exchange.body, message.body.data, message.body.end)
+        case other:
+            raise ProtocolViolation(f"'{other}' is not expected here: send open, then head, then body")

@@ -1,0 +1,45 @@
+"""What an exchange is opened with: the rules for its handoff, and the rewriter for its response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.handoff import Handoff
+from tidegate.errors import UnsupportedBody
+from tidegate.filtering.formats import BodyRewriter, Observer, open_body
+from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.filtering.selection import Selection
+from tidegate.policy.compiled import Policy
+
+
+class Plans:
+    """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self._policy = policy
+        self._plan = lru_cache(maxsize=1024)(self._merge)
+
+    def __call__(self, handoff: Handoff) -> FilterPlan:
+        """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
+        policy = self._policy()
+        names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
+        return self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
+
+    def _merge(self, _version: str, names: tuple[str, ...], selection: Selection | None) -> FilterPlan:
+        rulesets = self._policy().rulesets
+        unknown = [name for name in names if name not in rulesets]
+        if unknown:
+            raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
+        return merge((rulesets[name] for name in names), selection)
+
+
+def exchanges(policy: Callable[[], Policy], key: bytes) -> Callable[[], Exchange]:
+    """Makes exchanges under the policy in force; `key` keys the hash action."""
+    plans = Plans(policy)
+
+    def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
+        return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)
+
+    return lambda: Exchange(plans, open_for)
