@@ -1,6 +1,13 @@
 """Ask a tidegate policy service whether a call may pass, how much is left, and what may leave.
 
-FastAPI, and everything else on ASGI:
+In front of an application, with all that it has behind Envoy (decided before it runs, the caller in x-tidegate-*
+headers, its responses rewritten while they come, what was reserved settled). On ASGI, and on WSGI:
+
+    app.add_middleware(TidegateAsgi, gate=AsyncTidegate("tidegate:9401"))
+
+    app.wsgi_app = TidegateWsgi(app.wsgi_app, gate=Tidegate("tidegate:9401"))
+
+The decision alone, in FastAPI, and everything else on ASGI:
 
     from tidegate_client import AsyncTidegate, from_asgi
 
@@ -30,10 +37,13 @@ the same engine in this process and have the same methods.
 The default is closed: when no answer comes, `decide` raises `TidegateUnavailable`, or is `Denied` with status 503.
 """
 
+from tidegate_client.adapting import ResponseCutOff
 from tidegate_client.aio import AsyncTidegate
+from tidegate_client.asgi import TidegateAsgi
 from tidegate_client.channel import Tls
 from tidegate_client.engine import PolicyEngine, SyncPolicyEngine
 from tidegate_client.errors import TidegateError, TidegateInvalid, TidegateUnavailable
+from tidegate_client.exchange import AsyncExchange, Exchange, HeadChanges, Release
 from tidegate_client.local import LocalPolicy, LocalPolicySync
 from tidegate_client.results import (
     Allowed,
@@ -50,29 +60,37 @@ from tidegate_client.results import (
 from tidegate_client.stream import AsyncFilteredText, FilteredText
 from tidegate_client.sync import Tidegate
 from tidegate_client.web import from_asgi, from_wsgi
+from tidegate_client.wsgi import TidegateWsgi
 
 __all__ = [
     "Allowed",
+    "AsyncExchange",
     "AsyncFilteredText",
     "AsyncTidegate",
     "Consumed",
     "Coverage",
     "Decision",
     "Denied",
+    "Exchange",
     "Extension",
     "Filtered",
     "FilteredText",
     "Finding",
+    "HeadChanges",
     "LimitState",
     "LocalPolicy",
     "LocalPolicySync",
     "PolicyEngine",
     "Price",
+    "Release",
+    "ResponseCutOff",
     "SyncPolicyEngine",
     "Tidegate",
+    "TidegateAsgi",
     "TidegateError",
     "TidegateInvalid",
     "TidegateUnavailable",
+    "TidegateWsgi",
     "Tls",
     "from_asgi",
     "from_wsgi",
