@@ -171,10 +171,14 @@ def _raise(failure: Exception) -> None:
 
 @asynccontextmanager
 async def serving(
-    handlers: Sequence[grpc.GenericRpcHandler], *, target: str = "127.0.0.1:0", credentials: Any = None
+    handlers: Sequence[grpc.GenericRpcHandler],
+    *,
+    target: str = "127.0.0.1:0",
+    credentials: Any = None,
+    interceptors: Sequence[Any] = (),
 ) -> AsyncIterator[str]:
     """A grpc.aio server on `target`; gives its address."""
-    server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+    server = grpc.aio.server(interceptors=interceptors, options=(("grpc.so_reuseport", 0),))
     server.add_generic_rpc_handlers(handlers)
     port = server.add_secure_port(target, credentials) if credentials else server.add_insecure_port(target)
     await server.start()

@@ -7,6 +7,12 @@ headers, its responses rewritten while they come, what was reserved settled). On
 
     app.wsgi_app = TidegateWsgi(app.wsgi_app, gate=Tidegate("tidegate:9401"))
 
+In front of a gRPC service, on asyncio and not:
+
+    grpc.aio.server(interceptors=[AsyncTidegateInterceptor(AsyncTidegate("tidegate:9401"), host="models.example.com")])
+
+    grpc.server(pool, interceptors=[TidegateInterceptor(Tidegate("tidegate:9401"), host="models.example.com")])
+
 The decision alone, in FastAPI, and everything else on ASGI:
 
     from tidegate_client import AsyncTidegate, from_asgi
@@ -39,11 +45,13 @@ The default is closed: when no answer comes, `decide` raises `TidegateUnavailabl
 
 from tidegate_client.adapting import ResponseCutOff
 from tidegate_client.aio import AsyncTidegate
+from tidegate_client.aio_interceptor import AsyncTidegateInterceptor
 from tidegate_client.asgi import TidegateAsgi
 from tidegate_client.channel import Tls
 from tidegate_client.engine import PolicyEngine, SyncPolicyEngine
 from tidegate_client.errors import TidegateError, TidegateInvalid, TidegateUnavailable
 from tidegate_client.exchange import AsyncExchange, Exchange, HeadChanges, Release
+from tidegate_client.interceptor import TidegateInterceptor
 from tidegate_client.local import LocalPolicy, LocalPolicySync
 from tidegate_client.results import (
     Allowed,
@@ -67,6 +75,7 @@ __all__ = [
     "AsyncExchange",
     "AsyncFilteredText",
     "AsyncTidegate",
+    "AsyncTidegateInterceptor",
     "Consumed",
     "Coverage",
     "Decision",
@@ -88,6 +97,7 @@ __all__ = [
     "Tidegate",
     "TidegateAsgi",
     "TidegateError",
+    "TidegateInterceptor",
     "TidegateInvalid",
     "TidegateUnavailable",
     "TidegateWsgi",
