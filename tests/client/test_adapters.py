@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tidegate_client import AsyncTidegate, LocalPolicy, LocalPolicySync, Tidegate
+from tidegate_client import AsyncTidegate, Breaker, LocalPolicy, LocalPolicySync, Tidegate
 
 from tests.client.sites import POLICY, SECRET, Site, text_of, uvicorn_site, waitress_site
 from tests.client.world import PEPPER, World, background, free_port, held, make_servicer, make_world, serving
@@ -267,6 +267,26 @@ def test_a_service_that_is_gone_is_a_refusal(world: World, framework: str) -> No
         answer = site.ask()
     assert (answer.status_code, answer.json()["code"]) == (503, "policy_unavailable")
     assert site.model.seen == []
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "flask"])
+def test_what_is_let_pass_unchecked_is_nobody(world: World, framework: str) -> None:
+    """The caller chose "allow": the app runs, and learns of no identity, least of all of one that a client made up."""
+    breaker = Breaker(failures=1, cooldown=60, when_open="allow")
+    options: dict[str, Any] = {"timeout": 0.3, "on_unavailable": "deny", "breaker": breaker}
+    target = f"127.0.0.1:{free_port()}"
+    with ExitStack() as stack:
+        loop = stack.enter_context(background())
+        if framework == "fastapi":
+            gate: Any = stack.enter_context(held(loop, AsyncTidegate(target, **options)))
+            site = stack.enter_context(uvicorn_site(loop, world, gate))
+        else:
+            site = stack.enter_context(waitress_site(world, stack.enter_context(Tidegate(target, **options))))
+        site.model.json({"ok": True})
+        assert site.ask().status_code == 503
+        answer = site.ask(headers={"x-tidegate-subject": "root"})
+    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    assert not [name for name in site.model.seen[0][0] if name.startswith("x-tidegate-")]
 
 
 @pytest.mark.parametrize("framework", ["fastapi", "flask"])

@@ -41,12 +41,14 @@ Without a service, in tests or beside one model: `LocalPolicy("policy.yaml")` an
 the same engine in this process and have the same methods.
 
 The default is closed: when no answer comes, `decide` raises `TidegateUnavailable`, or is `Denied` with status 503.
+With `breaker=Breaker()` a client does not ask a service that has not answered for some calls in a row.
 """
 
 from tidegate_client.adapting import ResponseCutOff
 from tidegate_client.aio import AsyncTidegate
 from tidegate_client.aio_interceptor import AsyncTidegateInterceptor
 from tidegate_client.asgi import TidegateAsgi
+from tidegate_client.breaker import Breaker, CircuitOpen
 from tidegate_client.channel import Tls
 from tidegate_client.engine import PolicyEngine, SyncPolicyEngine
 from tidegate_client.errors import TidegateError, TidegateInvalid, TidegateUnavailable
@@ -76,6 +78,8 @@ __all__ = [
     "AsyncFilteredText",
     "AsyncTidegate",
     "AsyncTidegateInterceptor",
+    "Breaker",
+    "CircuitOpen",
     "Consumed",
     "Coverage",
     "Decision",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from tidegate_client.breaker import Breaker
 from tidegate_client.channel import Link, Tls
 from tidegate_client.engine import OnUnavailable, PolicyEngine
 from tidegate_client.errors import TidegateError, TidegateUnavailable, failure_of
@@ -25,8 +26,9 @@ class AsyncTidegate(PolicyEngine):
 
     `timeout` is seconds for one call with all its retries, and for each answer of `filter_stream`;
     `response_timeout` for each answer of an exchange, which may be a whole document read. `retries` is how often
-    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
-    connection is plain. The connection is opened by the first call and then kept, one for each event loop.
+    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. With a `breaker`
+    a service that does not answer is not asked for a while. Without `tls` the connection is plain. The connection is
+    opened by the first call and then kept, one for each event loop.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class AsyncTidegate(PolicyEngine):
         on_unavailable: OnUnavailable = "raise",
         options: Sequence[tuple[str, Any]] = (),
         response_timeout: float = 10.0,
+        breaker: Breaker | None = None,
     ) -> None:
-        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout)
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout, breaker)
         self.on_unavailable = on_unavailable
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Any = None
@@ -53,6 +56,10 @@ class AsyncTidegate(PolicyEngine):
             await channel.close()
 
     async def _call(self, call: Call[Result]) -> Result:
+        with self._link.guard():
+            return await self._send(call)
+
+    async def _send(self, call: Call[Result]) -> Result:
         method = self._method(call.rpc)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
@@ -85,7 +92,8 @@ class AsyncTidegate(PolicyEngine):
             return answer
 
         try:
-            await ask(start)
+            with self._link.guard():
+                await ask(start)
             yield ask
         finally:
             call.cancel()

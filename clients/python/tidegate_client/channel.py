@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 
+from tidegate_client.breaker import Breaker
 from tidegate_client.engine import OnUnavailable
 from tidegate_client.messages import StreamRpc
 
@@ -61,6 +63,7 @@ class Link:
     on_unavailable: OnUnavailable
     options: Sequence[tuple[str, Any]]
     response_timeout: float
+    breaker: Breaker | None
 
     def __post_init__(self) -> None:
         if not (self.timeout > 0 and self.response_timeout > 0):
@@ -69,6 +72,10 @@ class Link:
             raise ValueError("retries must not be negative")
         if self.on_unavailable not in ("raise", "deny"):
             raise ValueError("on_unavailable is 'raise' or 'deny'")
+
+    def guard(self) -> AbstractContextManager[None]:
+        """Around one call. Raises `CircuitOpen` in its place."""
+        return nullcontext() if self.breaker is None else self.breaker.call()
 
     def answer_timeout(self, rpc: StreamRpc) -> float:
         """Seconds that one answer of a stream may take."""

@@ -14,6 +14,7 @@ from typing import Literal, Self, TypeVar
 from google.protobuf.message import Message
 
 from tidegate_client import messages
+from tidegate_client.breaker import CircuitOpen
 from tidegate_client.errors import TidegateUnavailable
 from tidegate_client.exchange import AsyncExchange, Exchange
 from tidegate_client.results import Allowed, Consumed, Denied, Extension, Filtered
@@ -63,10 +64,8 @@ class PolicyEngine(ABC):
         )
         try:
             return await self._call(call)
-        except TidegateUnavailable:
-            if self.on_unavailable == "deny":
-                return messages.unavailable(request_id)
-            raise
+        except TidegateUnavailable as failure:
+            return _unanswered(failure, self.on_unavailable, request_id)
 
     async def consume(
         self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0
@@ -78,7 +77,12 @@ class PolicyEngine(ABC):
         given by unit. `attributes` are tenant, tier and whatever the limits count by (subject, client_id, model,
         client_ip, api_key). With `hold` (seconds, at most a day) the answer names a reservation for `settle`.
         """
-        return await self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+        try:
+            return await self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+        except CircuitOpen as failure:
+            if failure.when_open == "allow":
+                return messages.uncounted()
+            raise
 
     async def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """Replace the reserved cost by the actual one (units). False when there is nothing left to settle.
@@ -154,6 +158,16 @@ class PolicyEngine(ABC):
         await self.close()
 
 
+def _unanswered(failure: TidegateUnavailable, on_unavailable: OnUnavailable, request_id: str) -> Allowed | Denied:
+    """What stands in for a decision, as the caller chose."""
+    match failure.when_open if isinstance(failure, CircuitOpen) else on_unavailable:
+        case "allow":
+            return messages.unchecked(request_id)
+        case "deny":
+            return messages.unavailable(request_id)
+    raise failure
+
+
 class SyncPolicyEngine(ABC):
     """`PolicyEngine` for code that does not await: the same methods, the same results. Safe to share among threads."""
 
@@ -188,16 +202,19 @@ class SyncPolicyEngine(ABC):
         )
         try:
             return self._call(call)
-        except TidegateUnavailable:
-            if self.on_unavailable == "deny":
-                return messages.unavailable(request_id)
-            raise
+        except TidegateUnavailable as failure:
+            return _unanswered(failure, self.on_unavailable, request_id)
 
     def consume(
         self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0
     ) -> Consumed:
         """See `PolicyEngine.consume`."""
-        return self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+        try:
+            return self._call(messages.consume(endpoint, attributes, cost=cost, hold=hold))
+        except CircuitOpen as failure:
+            if failure.when_open == "allow":
+                return messages.uncounted()
+            raise
 
     def settle(self, reservation: str, cost: messages.Cost) -> bool:
         """See `PolicyEngine.settle`."""

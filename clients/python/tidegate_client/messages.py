@@ -199,6 +199,27 @@ def unavailable(request_id: str) -> Denied:
     )
 
 
+def unchecked(request_id: str) -> Allowed:
+    """What the caller chose to let pass while nobody can judge it."""
+    return Allowed(
+        request_id=request_id,
+        subject="",
+        tenant="",
+        tier="",
+        method="",
+        endpoint="",
+        model="",
+        rulesets=(),
+        limits=(),
+        unchecked=True,
+    )
+
+
+def uncounted() -> Consumed:
+    """The same for a charge."""
+    return Consumed(admitted=True, states=(), refused=None, reservation="", enforcement="none")
+
+
 def _cost(cost: Cost) -> dict[str, Any]:
     if not isinstance(cost, Mapping):
         return {"cost": cost}

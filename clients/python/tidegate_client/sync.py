@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from tidegate_client.breaker import Breaker
 from tidegate_client.channel import Link, Tls
 from tidegate_client.engine import OnUnavailable, SyncPolicyEngine
 from tidegate_client.errors import TidegateUnavailable, failure_of
@@ -27,9 +28,10 @@ class Tidegate(SyncPolicyEngine):
 
     `timeout` is seconds for one call with all its retries, and for each answer of `filter_stream`;
     `response_timeout` for each answer of an exchange, which may be a whole document read. `retries` is how often
-    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. Without `tls` the
-    connection is plain. The connection is opened by the first call and then kept: a server that forks may create this
-    before it forks, and must not call it before.
+    UNAVAILABLE is tried again; `decide` and `consume` only when nothing was ever sent, streams never. With a `breaker`
+    a service that does not answer is not asked for a while. Without `tls` the connection is plain. The connection is
+    opened by the first call and then kept: a server that forks may
+    create this before it forks, and must not call it before.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Tidegate(SyncPolicyEngine):
         on_unavailable: OnUnavailable = "raise",
         options: Sequence[tuple[str, Any]] = (),
         response_timeout: float = 10.0,
+        breaker: Breaker | None = None,
     ) -> None:
-        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout)
+        self._link = Link(target, tls, timeout, retries, on_unavailable, options, response_timeout, breaker)
         self.on_unavailable = on_unavailable
         self._lock = threading.Lock()
         self._channel: Any = None
@@ -57,6 +60,10 @@ class Tidegate(SyncPolicyEngine):
             channel.close()
 
     def _call(self, call: Call[Result]) -> Result:
+        with self._link.guard():
+            return self._send(call)
+
+    def _send(self, call: Call[Result]) -> Result:
         method = self._method(call.rpc)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
@@ -93,7 +100,8 @@ class Tidegate(SyncPolicyEngine):
             return answer
 
         try:
-            ask(start)
+            with self._link.guard():
+                ask(start)
             yield ask
         finally:
             call.cancel()
