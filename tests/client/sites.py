@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,10 @@ import httpx
 import uvicorn
 import waitress.server
 from fastapi.responses import StreamingResponse
-from tidegate_client import TidegateAsgi, TidegateWsgi
+from tidegate_client import AsyncTidegate, LocalPolicy, LocalPolicySync, Tidegate, TidegateAsgi, TidegateWsgi
 from tidegate_client.background import Background
 
-from tests.client.world import HOST, World, free_port
+from tests.client.world import HOST, PEPPER, World, background, free_port, held, make_servicer, serving
 
 POLICY = """
 version: 1
@@ -212,6 +212,29 @@ def waitress_site(world: World, gate: Any, **options: Any) -> Iterator[Site]:
         server.close()
         server.task_dispatcher.shutdown()
         thread.join(5)
+
+
+SITES = ("fastapi network", "fastapi local", "flask network", "flask local")
+
+
+@contextmanager
+def site_of(kind: str, world: World, **options: Any) -> Iterator[Site]:
+    """One of `SITES`, whose limits nobody has used yet."""
+    framework, _, where = kind.partition(" ")
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        loop = enter(background())
+        if where == "network":
+            target = enter(held(loop, serving(make_servicer(world).handlers())))
+            gate: Any = AsyncTidegate(target, timeout=10) if framework == "fastapi" else Tidegate(target, timeout=10)
+        else:
+            gate = (LocalPolicy if framework == "fastapi" else LocalPolicySync)(world.path, key_pepper=PEPPER)
+        if framework == "fastapi":
+            enter(held(loop, gate))
+            yield enter(uvicorn_site(loop, world, gate, **options))
+        else:
+            enter(gate)
+            yield enter(waitress_site(world, gate, **options))
 
 
 async def _start(server: uvicorn.Server) -> asyncio.Task[None]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tidegate_client import AsyncTidegate, Breaker, LocalPolicy, LocalPolicySync, Tidegate
+from tidegate_client import AsyncTidegate, Breaker, Tidegate
 
-from tests.client.sites import POLICY, SECRET, Site, text_of, uvicorn_site, waitress_site
-from tests.client.world import PEPPER, World, background, free_port, held, make_servicer, make_world, serving
+from tests.client.sites import POLICY, SECRET, SITES, Site, site_of, text_of, uvicorn_site, waitress_site
+from tests.client.world import World, background, free_port, held, make_servicer, make_world, serving
 
 CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError)
 OPTIONS = {"max_body": 4096, "unguarded": ["/healthz"]}
@@ -26,25 +26,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(Path(tmp_path_factory.mktemp("site")), POLICY)
 
 
-@pytest.fixture(params=["fastapi network", "fastapi local", "flask network", "flask local"])
+@pytest.fixture(params=SITES)
 def site(request: pytest.FixtureRequest, world: World) -> Iterator[Site]:
-    framework, _, where = request.param.partition(" ")
-    with ExitStack() as stack:
-        enter = stack.enter_context
-        loop = enter(background())
-        if where == "network":
-            target = enter(held(loop, serving(make_servicer(world).handlers())))
-            gate: Any = AsyncTidegate(target, timeout=10) if framework == "fastapi" else Tidegate(target, timeout=10)
-        elif framework == "fastapi":
-            gate = LocalPolicy(world.path, key_pepper=PEPPER)
-        else:
-            gate = LocalPolicySync(world.path, key_pepper=PEPPER)
-        if framework == "fastapi":
-            enter(held(loop, gate))
-            yield enter(uvicorn_site(loop, world, gate, **OPTIONS))
-        else:
-            enter(gate)
-            yield enter(waitress_site(world, gate, **OPTIONS))
+    with site_of(request.param, world, **OPTIONS) as site:
+        yield site
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -264,8 +249,9 @@ def test_a_service_that_is_gone_is_a_refusal(world: World, framework: str) -> No
             site = stack.enter_context(uvicorn_site(loop, world, gate))
         else:
             site = stack.enter_context(waitress_site(world, stack.enter_context(Tidegate(target, timeout=0.3))))
-        answer = site.ask()
-    assert (answer.status_code, answer.json()["code"]) == (503, "policy_unavailable")
+        answer, problem = site.ask(), site.ask(path="/api/score")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "policy_unavailable")
+    assert (problem.status_code, problem.json()["code"]) == (503, "policy_unavailable")
     assert site.model.seen == []
 
 

@@ -91,7 +91,7 @@ def test_an_app_is_closed_when_the_service_is_gone(world: World) -> None:
     with example("Flask", f"127.0.0.1:{free_port()}", app=app, request=flask.request)["gate"]:
         answer = app.test_client().post("/v1/chat/completions", json={"model": "small"})
     assert answer.status_code == 503
-    assert answer.get_json()["code"] == "policy_unavailable"
+    assert answer.get_json()["error"]["code"] == "policy_unavailable"
 
 
 def test_the_in_process_engine_takes_the_clients_place(world: World) -> None:

@@ -12,7 +12,7 @@ from tidegate_client.engine import PolicyEngine
 from tidegate_client.errors import TidegateError, TidegateUnavailable
 from tidegate_client.exchange import AsyncExchange, Release
 from tidegate_client.results import Allowed, Denied
-from tidegate_client.web import from_asgi
+from tidegate_client.web import RequestArguments, from_asgi
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -67,7 +67,7 @@ class TidegateAsgi:
                 **arguments, body=body.data[: self._max_body], body_partial=body.cut(self._max_body), exchange=True
             )
         except TidegateError:
-            verdict = messages.unavailable("")
+            verdict = messages.unavailable("", arguments["path"])
         if isinstance(verdict, Denied):
             await _reply(send, verdict)
             return
@@ -84,9 +84,9 @@ class TidegateAsgi:
             try:
                 exchange = await stack.enter_async_context(self._gate.open_exchange(verdict))
             except TidegateError:
-                await _reply(send, messages.unavailable(verdict.request_id))
+                await _reply(send, messages.unavailable(verdict.request_id, arguments["path"]))
                 return
-            response = _Response(scope["method"], verdict, exchange, send, body)
+            response = _Response(arguments, verdict, exchange, send, body)
             await response.run(self._app, inner)
 
 
@@ -140,8 +140,11 @@ class _Body:
 class _Response:
     """What an application sends, on its way through an exchange. `body` is told when nothing more may leave."""
 
-    def __init__(self, method: str, verdict: Allowed, exchange: AsyncExchange, send: Send, body: _Body) -> None:
-        self._method = method
+    def __init__(
+        self, arguments: RequestArguments, verdict: Allowed, exchange: AsyncExchange, send: Send, body: _Body
+    ) -> None:
+        self._method = arguments["method"]
+        self._path = arguments["path"]
         self._verdict = verdict
         self._exchange = exchange
         self._send = send
@@ -222,7 +225,7 @@ class _Response:
         if self._begun or not isinstance(failure, TidegateUnavailable):
             self._failure = failure
             raise OSError("the response is over") from failure
-        await _reply(self._send, messages.unavailable(self._verdict.request_id), self._verdict)
+        await _reply(self._send, messages.unavailable(self._verdict.request_id, self._path), self._verdict)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -65,7 +65,7 @@ class PolicyEngine(ABC):
         try:
             return await self._call(call)
         except TidegateUnavailable as failure:
-            return _unanswered(failure, self.on_unavailable, request_id)
+            return _unanswered(failure, self.on_unavailable, request_id, path)
 
     async def consume(
         self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0
@@ -158,13 +158,15 @@ class PolicyEngine(ABC):
         await self.close()
 
 
-def _unanswered(failure: TidegateUnavailable, on_unavailable: OnUnavailable, request_id: str) -> Allowed | Denied:
+def _unanswered(
+    failure: TidegateUnavailable, on_unavailable: OnUnavailable, request_id: str, path: str
+) -> Allowed | Denied:
     """What stands in for a decision, as the caller chose."""
     match failure.when_open if isinstance(failure, CircuitOpen) else on_unavailable:
         case "allow":
             return messages.unchecked(request_id)
         case "deny":
-            return messages.unavailable(request_id)
+            return messages.unavailable(request_id, path)
     raise failure
 
 
@@ -203,7 +205,7 @@ class SyncPolicyEngine(ABC):
         try:
             return self._call(call)
         except TidegateUnavailable as failure:
-            return _unanswered(failure, self.on_unavailable, request_id)
+            return _unanswered(failure, self.on_unavailable, request_id, path)
 
     def consume(
         self, endpoint: str, attributes: Mapping[str, str], *, cost: messages.Cost = 1, hold: float = 0.0

@@ -185,17 +185,22 @@ def denied_of(deny: pb.Deny, request_id: str = "", policy_version: str = "") -> 
     )
 
 
-def unavailable(request_id: str) -> Denied:
-    """The denial that stands in for an answer that never came."""
-    message = "The request cannot be checked now."
-    body = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": message}
+def unavailable(request_id: str, path: str = "") -> Denied:
+    """The denial that stands in for an answer that never came, in the format that callers of `path` expect."""
+    message, code = "The request cannot be checked now.", "policy_unavailable"
+    if path.startswith("/v1/"):
+        content_type = "application/json"
+        body: dict[str, Any] = {"error": {"message": message, "type": "api_error", "param": None, "code": code}}
+    else:
+        content_type = "application/problem+json"
+        body = {"type": "about:blank", "title": "Service Unavailable", "status": 503, "detail": message, "code": code}
     return Denied(
         request_id=request_id,
         status=503,
-        reason="policy_unavailable",
+        reason=code,
         message=message,
-        headers=(("content-type", "application/problem+json"), ("cache-control", "no-store"), ("retry-after", "1")),
-        body=json.dumps(body | {"code": "policy_unavailable"}).encode(),
+        headers=(("content-type", content_type), ("cache-control", "no-store"), ("retry-after", "1")),
+        body=json.dumps(body).encode(),
     )
 
 

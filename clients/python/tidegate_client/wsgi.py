@@ -14,7 +14,7 @@ from tidegate_client.engine import SyncPolicyEngine
 from tidegate_client.errors import TidegateError, TidegateUnavailable
 from tidegate_client.exchange import Exchange, Release
 from tidegate_client.results import Allowed, Denied
-from tidegate_client.web import from_wsgi
+from tidegate_client.web import RequestArguments, from_wsgi
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -45,7 +45,7 @@ class TidegateWsgi:
         try:
             verdict = self._gate.decide(**arguments, body=data[: self._max_body], body_partial=partial, exchange=True)
         except TidegateError:
-            verdict = messages.unavailable("")
+            verdict = messages.unavailable("", arguments["path"])
         if isinstance(verdict, Denied):
             return _reply(start_response, verdict)
         inner = _inner(environ, arguments["headers"], verdict, data)
@@ -55,8 +55,8 @@ class TidegateWsgi:
             try:
                 exchange = stack.enter_context(self._gate.open_exchange(verdict))
             except TidegateError:
-                return _reply(start_response, messages.unavailable(verdict.request_id))
-            response = _Response(environ["REQUEST_METHOD"], verdict, exchange, start_response)
+                return _reply(start_response, messages.unavailable(verdict.request_id, arguments["path"]))
+            response = _Response(arguments, verdict, exchange, start_response)
             response.call(self._app, inner)
             response.owns(stack.pop_all())
             return response
@@ -65,8 +65,11 @@ class TidegateWsgi:
 class _Response:
     """An application's response on its way through an exchange: an iterable that the server reads and closes."""
 
-    def __init__(self, method: str, verdict: Allowed, exchange: Exchange, start_response: StartResponse) -> None:
-        self._method = method
+    def __init__(
+        self, arguments: RequestArguments, verdict: Allowed, exchange: Exchange, start_response: StartResponse
+    ) -> None:
+        self._method = arguments["method"]
+        self._path = arguments["path"]
         self._verdict = verdict
         self._exchange = exchange
         self._start_response = start_response
@@ -105,7 +108,7 @@ class _Response:
                 self._final = True
                 if self._begun:
                     raise adapting.ResponseCutOff("the response could not be checked") from failure
-                unavailable = messages.unavailable(self._verdict.request_id)
+                unavailable = messages.unavailable(self._verdict.request_id, self._path)
                 return self._answer(unavailable)
             if data:
                 return data
