@@ -15,6 +15,7 @@ import flask
 import httpx
 import uvicorn
 import waitress.server
+import waitress.wasyncore
 from fastapi.responses import StreamingResponse
 from tidegate_client import AsyncTidegate, LocalPolicy, LocalPolicySync, Tidegate, TidegateAsgi, TidegateWsgi
 from tidegate_client.background import Background
@@ -200,18 +201,26 @@ def waitress_site(world: World, gate: Any, **options: Any) -> Iterator[Site]:
     model = Model()
     app = flask_app(model)
     app.wsgi_app = TidegateWsgi(app.wsgi_app, gate=gate, **options)  # type: ignore[method-assign]
+    sockets: dict[int, Any] = {}
     server = waitress.server.create_server(
-        app, host="127.0.0.1", port=0, threads=4, clear_untrusted_proxy_headers=False
+        app, map=sockets, host="127.0.0.1", port=0, threads=4, clear_untrusted_proxy_headers=False
     )
-    thread = threading.Thread(target=server.run, daemon=True)
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            waitress.wasyncore.loop(timeout=0.05, count=1, map=sockets)
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         with client(server.effective_port) as http:
             yield Site(model, http, world)
-    finally:
-        server.close()
-        server.task_dispatcher.shutdown()
-        thread.join(5)
+    finally:  # the workers first: they write to what the loop reads
+        server.task_dispatcher.shutdown(timeout=10)
+        stop.set()
+        thread.join(10)
+        waitress.wasyncore.close_all(sockets)
 
 
 SITES = ("fastapi network", "fastapi local", "flask network", "flask local")
