@@ -133,6 +133,7 @@ def test_a_blocked_stream_ends_in_its_own_format_and_the_app_is_told_to_stop(sit
         ("application/json", b'{"text": ', {}),
         ("image/png", b"\x89PNG", {}),
         ("application/json", b"{}", {"content-encoding": "gzip"}),
+        ("application/json", b"{}\x00\x01", {"inference-header-content-length": "2"}),
     ],
 )
 def test_what_cannot_be_checked_is_withheld(site: Site, kind: str, body: bytes, extra: dict[str, str]) -> None:

@@ -54,3 +54,8 @@ def bodiless(method: str, status: int, headers: Iterable[tuple[str, str]]) -> bo
 def header(headers: Iterable[tuple[str, str]], name: str) -> str:
     """All values of a header in one, "" for none: two content types are no content type that can be read."""
     return ", ".join([value for key, value in headers if key.lower() == name])
+
+
+def tensors(headers: Iterable[tuple[str, str]]) -> bool:
+    """Whether bytes follow the JSON of a response (KServe's binary tensor data extension)."""
+    return any(name.lower() == "inference-header-content-length" for name, _ in headers)

@@ -200,7 +200,8 @@ class _Response:
         status, headers = message["status"], self._headers
         end = adapting.bodiless(self._method, status, headers)
         kind, coding = adapting.header(headers, "content-type"), adapting.header(headers, "content-encoding")
-        await self._leave(await self._exchange.head(status, kind, coding, end=end))
+        tensors = adapting.tensors(headers)
+        await self._leave(await self._exchange.head(status, kind, coding, end=end, tensors=tensors))
 
     async def _leave(self, release: Release) -> None:
         if release.final:

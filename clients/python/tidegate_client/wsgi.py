@@ -143,7 +143,8 @@ class _Response:
             status, headers = self._start
             end = adapting.bodiless(self._method, status, headers)
             kind, coding = adapting.header(headers, "content-type"), adapting.header(headers, "content-encoding")
-            yield self._exchange.head(status, kind, coding, end=end)
+            tensors = adapting.tensors(headers)
+            yield self._exchange.head(status, kind, coding, end=end, tensors=tensors)
         if not self._final:
             yield self._exchange.body(chunk or b"", end=chunk is None)
 
