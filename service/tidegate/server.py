@@ -188,6 +188,7 @@ class Worker:
         await asyncio.sleep(settings.health_grace)
         await server.stop(settings.drain)
         await processor.drained()
+        await conductor.drained()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
         close_metrics()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -161,3 +162,25 @@ async def test_a_decision_names_what_the_application_must_not_see(api: ApiServic
         "x-tidegate-tier": "free",
         "x-tidegate-endpoint": "score",
     }
+
+
+async def test_a_service_that_stops_waits_for_what_its_exchanges_leave_to_do(api: ApiServicer, world: World) -> None:
+    begun, start = asyncio.Event(), await opened(api, world)
+
+    async def source() -> AsyncIterator[pb.ExchangeRequest]:
+        yield start
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def carry() -> None:
+        async with aclosing(api.exchange(source())) as answers:
+            async for _ in answers:
+                pass
+
+    running = asyncio.create_task(carry())
+    await begun.wait()
+    running.cancel()  # as a server that stops does; it has not run yet
+    assert api._conductor is not None
+    await api._conductor.drained()
+    assert running.done()
+    assert (await api.decide(request(world))).HasField("allow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 
 from tidegate.api import tidegate_pb2 as pb
@@ -41,13 +42,16 @@ class Conductor:
         self._record = record
         self._live = live
         self._aside = Aside("exchange")
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Answer each message. Raises `ProtocolViolation`."""
         exchange, tenure = self._exchange(), self._places.open()
         renewal: asyncio.Task[None] | None = None
         held = 0  # bytes that came since something was last released
-        self._live(1)
+        self._count(1)
         try:
             async for message in messages:
                 held += len(message.body.data)
@@ -75,13 +79,23 @@ class Conductor:
             exchange.lost()
             self._settle(exchange)
             tenure.follow(exchange)
-            self._live(-1)
+            self._count(-1)
             self._record(exchange, exchange.handoff.request_id if exchange.handoff else "")
 
-    async def drained(self) -> None:
-        """Wait for all that exchanges left to do."""
+    async def drained(self, timeout: float = 1.0) -> None:
+        """Wait for exchanges that were told to stop (at most `timeout` seconds), then for all that they left to do."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout)
         await self._settlements.drained()
         await self._places.drained()
+
+    def _count(self, change: int) -> None:
+        self._live(change)
+        self._open += change
+        if self._open:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     async def _extended(self, exchange: Exchange, extend: Extend) -> list[Command]:
         answer = await self._holds.extend(extend.reservation, extend.costs, extend.hold)
