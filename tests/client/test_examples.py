@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +18,9 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from tidegate.demo.materials import Materials, make_materials
-from tidegate.policy import load_policy
 
 from tests.client.sites import text_of
-from tests.client.world import World, background, free_port, held, make_servicer, serving
+from tests.client.world import free_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "clients/python/examples"
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -32,31 +32,47 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> Materials:
 
 
 @contextmanager
+def process(command: list[str], directory: Path, port: int, **environment: str) -> Iterator[None]:
+    """A program of this environment, from when it listens on `port`."""
+    command = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    full = {**os.environ, **environment, "PYTHONPATH": str(EXAMPLES)}
+    with subprocess.Popen(command, cwd=directory, env=full, stderr=subprocess.DEVNULL) as program:
+        try:
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except ConnectionRefusedError:
+                    assert program.poll() is None, f"{command[0]} ended"
+                    assert time.monotonic() < end, f"{command[0]} does not listen"
+            yield
+        finally:
+            program.terminate()
+
+
+@contextmanager
 def running(name: str, directory: Path, **environment: str) -> Iterator[httpx.Client]:
     """An example, started by the command in its docstring; only its port is another."""
     line = next(line for line in (EXAMPLES / name).read_text().splitlines() if "8000" in line)
     port = free_port()
     words = shlex.split(line.replace("8000", str(port)))
-    command = [word for word in words if "=" not in word]
     assert {word.partition("=")[0] for word in words if "=" in word} == environment.keys()
-    command[0] = str(Path(sys.executable).parent / command[0])
-    full = {**os.environ, **environment, "PYTHONPATH": str(EXAMPLES)}
     with (
-        subprocess.Popen(command, cwd=directory, env=full) as process,
+        process([word for word in words if "=" not in word], directory, port, **environment),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http,
     ):
-        try:
-            end = time.monotonic() + 60
-            while True:
-                try:
-                    http.get("/healthz")
-                    break
-                except httpx.ConnectError:
-                    assert process.poll() is None, f"{name} ended"
-                    assert time.monotonic() < end, f"{name} does not listen"
-            yield http
-        finally:
-            process.terminate()
+        yield http
+
+
+@contextmanager
+def service(materials: Materials, directory: Path) -> Iterator[str]:
+    """A real `tidegate serve`; its address."""
+    port, metrics = free_port(), free_port()
+    flags = {"policy": materials.policy, "key-pepper-file": materials.pepper, "store": "memory://"}
+    flags |= {"listen": f"127.0.0.1:{port}", "metrics": f"127.0.0.1:{metrics}", "health-grace": "0"}
+    with process(["tidegate", "serve", *(f"--{name}={value}" for name, value in flags.items())], directory, port):
+        yield f"127.0.0.1:{port}"
 
 
 def test_the_readmes_lines_put_a_policy_in_front_of_an_app() -> None:
@@ -67,15 +83,11 @@ def test_the_readmes_lines_put_a_policy_in_front_of_an_app() -> None:
 
 
 def test_three_lines_guard_a_fastapi_app(materials: Materials, tmp_path: Path) -> None:
-    policy = load_policy(materials.policy)
-    world = World(materials.policy, policy, materials.keys)
-    pepper = materials.pepper.read_bytes()
     with (
-        background() as loop,
-        held(loop, serving(make_servicer(world, pepper=pepper).handlers())) as target,
+        service(materials, tmp_path) as target,
         running("fastapi_app.py", tmp_path, TIDEGATE=target) as http,
     ):
-        headers = dict([world.credential("frida")])
+        headers = {"authorization": f"Bearer {materials.keys['frida']}"}
         answer = http.post("/v1/chat/completions", headers=headers, json=CHAT)
         anonymous = http.post("/v1/chat/completions", json=CHAT)
         large = http.post("/v1/chat/completions", headers=headers, json=CHAT | {"model": "large"})

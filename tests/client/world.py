@@ -135,11 +135,11 @@ class SpyLedger:
 
 
 def make_servicer(
-    world: World, ledger: Ledger | None = None, queue: Queue | None = None, pepper: bytes = PEPPER, **options: Any
+    world: World, ledger: Ledger | None = None, queue: Queue | None = None, **options: Any
 ) -> ApiServicer:
     clock = SystemClock()
     identifier = Identifier(
-        keys=KeyStore.load(world.policy.api_keys.file if world.policy.api_keys else None, pepper=pepper),
+        keys=KeyStore.load(world.policy.api_keys.file if world.policy.api_keys else None, pepper=PEPPER),
         verifier=BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)),
         introspector=Introspector(clock=clock),
     )
