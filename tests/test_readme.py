@@ -10,6 +10,7 @@ import pytest
 import typer
 from tidegate.cli import app
 from tidegate.policy import parse_policy
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +32,7 @@ def test_the_policy_that_is_walked_through_compiles() -> None:
 
 
 def test_commands_are_shown() -> None:
-    assert {words[1] for words in commands()} == {"policy", "keys", "serve", "envoy-config", "limits"}
+    assert {words[1] for words in commands()} == {"policy", "keys", "filter", "serve", "envoy-config", "limits"}
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -42,6 +43,27 @@ def test_the_commands_and_their_flags_exist(words: list[str]) -> None:
         command = command.commands[rest.pop(0)]
     known = {flag for parameter in command.params for flag in parameter.opts}
     assert {word for word in rest if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize(("number", "status"), [(0, 0), (1, 0), (2, 1)])
+def test_the_filter_does_what_the_page_says(
+    number: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (policy,) = blocks("yaml")
+    (tmp_path / "policy.yaml").write_text(policy)
+    (tmp_path / "answer.json").write_text('{"text": "Write to bob@example.com."}')
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("Write to bob@example.com.")
+    words = [words for words in commands() if words[1] == "filter"][number]
+    words[-1:] = [str(path.relative_to(tmp_path)) for path in tmp_path.glob(words[-1])]
+    result = CliRunner().invoke(app, words[1:])
+    assert result.exit_code == status
+    if status:
+        assert "docs/a.md:1:10: EMAIL (by email), redact: [EMAIL]" in result.stdout
+    else:
+        assert result.stdout == '{"text": "Write to b**@*******.com."}'
+        assert ("answer.json: /text: EMAIL (by email), mask: b**@*******.com" in result.stderr) == (number == 0)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

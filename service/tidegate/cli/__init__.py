@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidegate.cli import demo, envoy_config, keys, limits, policy, serve
+from tidegate.cli import demo, envoy_config, filter, keys, limits, policy, serve
 
 app = typer.Typer(
     name="tidegate",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("envoy-config")(envoy_config.envoy_config)
 app.command("demo")(demo.demo)
+app.command("filter")(filter.filter_)
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")

@@ -16,6 +16,7 @@ from tidegate.filtering.detector import Detector
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
 from tidegate.filtering.view import fold, position
+from tidegate.filtering.witness import Found
 from tidegate.model import Finding
 
 
@@ -32,6 +33,8 @@ class TextRewriter:
         self._scanner = scanner_for(plan)
         self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
+        self._witness = plan.witness
+        self._gone = 0  # how much of the text is no longer in `_text`
         self._key = key
         self._where = where
         self._text = ""
@@ -105,13 +108,14 @@ class TextRewriter:
             out.append(text[done:start])
             action = self._count(found.entity)
             if action is Action.BLOCK:
+                self._tell(found, start, text[start:end], "")
                 self._text, self._view, self._base, self._ranks = "", b"", 0, []
                 return "".join(out)
+            value, entity = text[start:end], found.entity
+            new = actions.constant(entity) if over else actions.replacement(action, entity, value, self._key)
+            out.append(new if self._witness is None else self._tell(found, start, value, new))
             if over:
-                out.append(actions.constant(found.entity))
                 at, end = self._swallow(found, at, end)
-            else:
-                out.append(actions.replacement(action, found.entity, text[start:end], self._key))
             done = end
             if at > hold:
                 hold = look.hold(at)
@@ -141,6 +145,14 @@ class TextRewriter:
             self.blocked = Finding(entity, action.label, self._where)
         return action
 
+    def _tell(self, found: Detector, start: int, value: str, instead: str) -> str:
+        if self._witness is None:
+            return instead
+        act = self._actions[found.entity].label
+        return self._witness.found(
+            Found(found.entity, found.name, act, self._where, self._gone + start, value, instead)
+        )
+
     def _keep(self, hold: int, cut: int) -> None:
         """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
         if self._ranks:
@@ -149,6 +161,7 @@ class TextRewriter:
         start = max(0, hold - self._behind)
         self._view = self._view[start:]
         self._text = self._text[cut:]
+        self._gone += cut
         self._base = hold - start
 
 

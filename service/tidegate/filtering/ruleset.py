@@ -8,6 +8,7 @@ from enum import IntEnum
 from types import MappingProxyType
 
 from tidegate.filtering.selection import Selection
+from tidegate.filtering.witness import Witness
 
 
 class Action(IntEnum):
@@ -45,11 +46,13 @@ class Ruleset:
 class FilterPlan:
     """The one thing a rewriter needs: entity → action, and in which fields of JSON (None: in all of them).
 
-    Hashable by identity, so compiled machinery can be cached.
+    Hashable by identity, so compiled machinery can be cached. `witness` is told of every value, where somebody tries a
+    policy.
     """
 
     actions: Mapping[str, Action]
     selection: Selection | None = None
+    witness: Witness | None = None
 
     __hash__ = object.__hash__
 

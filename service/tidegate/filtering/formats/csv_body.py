@@ -57,8 +57,9 @@ class CsvBody(LiveBody[bytes]):
             new = reader.whole(text)
             tally.scanned_bytes += size(row[at:stop])
             tally.scanned_fields += 1
-            if reader.stopped():
+            if reader.unplaced():
                 reader.place(f"[{column}]")
+            if reader.stopped():
                 return ""
             parts += (row[end:at], row[at:stop] if new == text else _written(new, quoted=row[at] == '"'))
             end = stop

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from contextlib import suppress
 from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage, size
 from tidegate.filtering.formats.dialect import LOGPROBS, label
-from tidegate.filtering.formats.json_text import FLAT, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import FLAT, Path, parse, quote, unquote, walk
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
@@ -37,6 +38,7 @@ class JsonBody:
         self._observer = observer
         self._body = bytearray()
         self._over = False
+        self._places: dict[int, Path] = {}  # filled when something has to be placed
 
     @property
     def blocked(self) -> Finding | None:
@@ -116,8 +118,9 @@ class JsonBody:
                     elif old in LOGPROBS:
                         skip_to = splices.drop(mark.end())
                         tally.skip("dropped_logprobs", skip_to > 0)
+                if reader.unplaced():
+                    self._place(text, start)
                 if reader.stopped():
-                    reader.place(_where(text, start))
                     return ""
         tally.scanned_bytes += scanned
         tally.scanned_fields += fields
@@ -150,8 +153,9 @@ class JsonBody:
             if key and old in LOGPROBS and not selection.names(leaf.path):
                 skip_to = splices.drop(leaf.next)
                 tally.skip("dropped_logprobs", skip_to > 0)
+            if reader.unplaced():
+                reader.place(label(leaf.path), leaf.path)
             if reader.stopped():
-                reader.place(label(leaf.path))
                 return ""
         return splices.result()
 
@@ -168,13 +172,16 @@ class JsonBody:
             tally.scanned_bytes += len(mark[0])
             if new != mark[0]:
                 splices.put(mark.start(), mark.end(), new)
+            if reader.unplaced():
+                self._place(text, mark.start())
             if reader.stopped():
                 break
         tally.skip("number", skipped)
 
-
-def _where(text: str, start: int) -> str:
-    try:
-        return next((label(leaf.path) for leaf in walk(text) if leaf.start == start), "")
-    except MalformedBody:  # a key that stands twice: the path would be ambiguous
-        return ""
+    def _place(self, text: str, start: int) -> None:
+        if not self._places:
+            with suppress(MalformedBody):  # a key that stands twice: the path would be ambiguous
+                for leaf in walk(text):
+                    self._places[leaf.start] = leaf.path
+        path = self._places.get(start, ())
+        self._reader.place(label(path), path)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from tidegate.filtering.detectors import NUMERIC
 from tidegate.filtering.formats.coverage import Coverage, Tally
 from tidegate.filtering.formats.fragment import JsonFragment
-from tidegate.filtering.formats.json_text import BLANK, quote
+from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
@@ -52,6 +52,7 @@ class Reader:
         self.blocked: Finding | None = None
         self._plan = plan
         self._key = key
+        self._witness = plan.witness
         self._numeric = _numeric(plan)
         self.selection = plan.selection
         self._sieve = sieve(frozenset(plan.actions))
@@ -114,10 +115,17 @@ class Reader:
         self._running[id(rewriter)] = rewriter
         return _Plain(self, rewriter)
 
-    def place(self, where: str) -> None:
-        """Say where the blocking finding stands, when its rewriter did not know."""
+    def place(self, where: str, path: Path = ()) -> None:
+        """Say where what was found stands, when its rewriter did not know."""
         if self.blocked is not None and not self.blocked.where:
             self.blocked = replace(self.blocked, where=where)
+
+        if self._witness is not None:
+            self._witness.placed(path, where)
+
+    def unplaced(self) -> bool:
+        """Whether something was found of which nobody knows yet where it stands."""
+        return self.blocked is not None or (self._witness is not None and self._witness.waiting)
 
     def stopped(self) -> bool:
         """Whether a finding ended the body."""
@@ -219,7 +227,7 @@ def _numeric(plan: FilterPlan) -> FilterPlan | None:
     found = _numeric_plans.get(plan)
     if found is None:
         actions: Mapping[str, object] = plan.actions
-        found = FilterPlan({entity: plan.actions[entity] for entity in sorted(NUMERIC & actions.keys())})
+        found = replace(plan, actions={entity: plan.actions[entity] for entity in sorted(NUMERIC & actions.keys())})
         _numeric_plans[plan] = found
     return found if found.actions else None
 

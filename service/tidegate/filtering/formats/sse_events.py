@@ -43,8 +43,9 @@ class Events:
     def event(self, name: str, payload: str | None, others: list[str]) -> str:
         """One event with its name, its data and its other lines."""
         lines = [line for line in map(self._line, others) if line]
-        if self._reader.stopped():
+        if self._reader.unplaced():
             self._reader.place("line")
+        if self._reader.stopped():
             return ""
         if payload is None:
             return self._join(lines, None)
@@ -129,8 +130,8 @@ class Events:
                     text = reader.whole(old)
                 if text != old:
                     new = quote(text)
-            if reader.stopped():
-                reader.place(label(hole.path))
+            if reader.unplaced():
+                reader.place(label(hole.path), hole.path)
             parts += (new, literal)
         counts.add_to(reader.tally)
         pattern.counts.add_to(reader.tally)
@@ -188,6 +189,8 @@ class Events:
                 counts.number(token, was_read)
                 if new != token:
                     splices.put(leaf.start, leaf.end, new)
+                if reader.unplaced():
+                    reader.place(label(leaf.path), leaf.path)
                 continue
             old = unquote(token)
             channel = reading.pieces.get(leaf.path) if leaf.kind == "string" else None
@@ -206,8 +209,8 @@ class Events:
             if leaf.kind == "key" and old in LOGPROBS:
                 skip_to = splices.drop(leaf.next)
                 fixed.dropped += skip_to > 0
-            if reader.stopped():
-                reader.place(label(leaf.path))
+            if reader.unplaced():
+                reader.place(label(leaf.path), leaf.path)
         fixed.add_to(reader.tally)
         varying.add_to(reader.tally)
         out = splices.result()

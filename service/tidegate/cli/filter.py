@@ -1,0 +1,162 @@
+"""`tidegate filter`: what a policy would make of a text, on the command line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from tidegate.errors import TidegateError
+from tidegate.settings import SettingsError, read_pepper
+
+if TYPE_CHECKING:
+    from tidegate.filtering.ruleset import FilterPlan, Ruleset
+
+_STDIN = "-"
+
+
+def filter_(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="What to read; - or nothing: standard input, as it comes."),
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(envvar="TIDEGATE_POLICY", help="Policy document (YAML).")] = None,
+    ruleset: Annotated[list[str] | None, typer.Option(help="A ruleset of the policy; may be repeated.")] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="Or all that a response of this endpoint passes, the floor among it.")
+    ] = "",
+    tier: Annotated[str, typer.Option(help="To a caller of this tier; with --endpoint.")] = "",
+    detect: Annotated[
+        list[str] | None,
+        typer.Option(help="Kinds of value or groups of them, separated by commas: EMAIL,SECRETS; needs no policy."),
+    ] = None,
+    act: Annotated[str, typer.Option(help="What to do with all of them, whatever the policy says.")] = "",
+    format_: Annotated[
+        str, typer.Option("--format", help="What the input is: text, json, sse and others; auto guesses.")
+    ] = "auto",
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="List each finding on stderr: what, by which row, where, what became of it."),
+    ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="And the value itself; on a terminal only.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Findings and receipts as one JSON object a line.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Write no text but the list of findings; the exit status is 1 when there are any."
+        ),
+    ] = False,
+    color: Annotated[
+        str, typer.Option(help="Highlight what was put in: auto (on a terminal, without NO_COLOR), always, never.")
+    ] = "auto",
+    key_pepper_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TIDEGATE_KEY_PEPPER_FILE", help="What hashes are keyed with, as for serve; else a key of this run."
+        ),
+    ] = None,
+    key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
+) -> None:
+    """Try a policy on files or standard input.
+
+    The text leaves on stdout, rewritten as it comes, and its receipt on stderr. The exit status is 1 when a rule
+    blocked the text, with --check when anything was found, and 2 for what cannot be read.
+    """
+    from tidegate.cli.filter_report import Report
+    from tidegate.cli.filter_run import KINDS, Run
+    from tidegate.hash_key import hash_key
+
+    try:
+        if format_ != "auto" and format_ not in KINDS:
+            raise SettingsError(f"--format: '{format_}' is not one of auto, {', '.join(KINDS)}")
+        if color not in ("auto", "always", "never"):
+            raise SettingsError(f"--color: '{color}' is not one of auto, always, never")
+        if show_values and as_json:
+            raise SettingsError("--show-values: values are shown to people, never with --json")
+        if show_values and not (sys.stdout if check else sys.stderr).isatty():
+            raise SettingsError("--show-values: values are shown on a terminal only")
+        plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], act)
+        run = Run(
+            plan,
+            format_,
+            key=hash_key(read_pepper(key_pepper_file, key_pepper)) or secrets.token_bytes(32),
+            write=None if check else typer.get_binary_stream("stdout"),
+            colored=color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ),
+        )
+        reports: list[Report] = []
+        for name in files or [_STDIN]:
+            with ExitStack() as stack:
+                stream = typer.get_binary_stream("stdin") if name == _STDIN else stack.enter_context(_opened(name))
+                report = run.over("(stdin)" if name == _STDIN else name, stream)
+            reports.append(report)
+            for line in report.lines(explain=explain or check, values=show_values, as_json=as_json):
+                typer.echo(line, err=not check)
+    except TidegateError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    if any(report.blocked or (check and report.found_any) for report in reports):
+        raise typer.Exit(1)
+
+
+def _opened(name: str) -> BinaryIO:
+    try:
+        return Path(name).open("rb")
+    except OSError as error:
+        raise SettingsError(f"{name}: cannot be read: {error.strerror}") from None
+
+
+def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, detect: list[str], act: str) -> FilterPlan:
+    from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
+
+    acts = {action.label: action for action in Action}
+    if act:
+        _known("--act", act, acts)
+    if not (rulesets or endpoint or detect):
+        raise SettingsError("what to look for is needed: give --ruleset or --endpoint with --policy, or --detect")
+    if bool(endpoint) != bool(tier):
+        raise SettingsError("--endpoint and --tier go together")
+    chosen: list[Ruleset] = _of_policy(file, rulesets, endpoint, tier) if rulesets or endpoint else []
+    if detect:
+        chosen.append(Ruleset("--detect", (Rule(_entities(detect), acts.get(act, Action.REDACT)),)))
+    plan = merge(chosen)
+    return FilterPlan(dict.fromkeys(plan.actions, acts[act])) if act else plan
+
+
+def _of_policy(file: Path | None, rulesets: list[str], endpoint: str, tier: str) -> list[Ruleset]:
+    from tidegate.policy import load_policy
+
+    if file is None:
+        raise SettingsError("--ruleset and --endpoint need --policy")
+    policy = load_policy(file)
+    for name in rulesets:
+        _known("--ruleset", name, policy.rulesets)
+    if endpoint:
+        _known("--endpoint", endpoint, [one.name for one in policy.endpoints])
+        _known("--tier", tier, policy.tiers)
+        rulesets = [*rulesets, *policy.passes[endpoint, tier]]
+    return [policy.rulesets[name] for name in dict.fromkeys(rulesets)]
+
+
+def _entities(listed: list[str]) -> frozenset[str]:
+    from tidegate.filtering.detectors import ENTITIES, GROUPS, expand
+
+    names = [name.strip().upper() for words in listed for name in words.split(",") if name.strip()]
+    for name in names:
+        _known("--detect", name, ENTITIES | GROUPS.keys())
+    return expand(names)
+
+
+def _known(flag: str, name: str, names: Iterable[str]) -> None:
+    known = sorted(names)
+    if name not in known:
+        hint = "".join(f"; did you mean '{close}'?" for close in get_close_matches(name, known, n=1))
+        raise SettingsError(f"{flag}: there is no '{name}'{hint}")
