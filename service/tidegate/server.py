@@ -168,7 +168,7 @@ class Worker:
         settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
         holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
-        exchange = exchanges(self._policy, hash_key(settings.pepper))
+        exchange = exchanges(self._policy, hash_key(settings.pepper), shadow=settings.shadow)
         processor = self._processor(exchange, settlements, holds, places)
         conductor = self._conductor(exchange, settlements, holds, places)
         server = self._server(ledger, queue, processor, conductor)
@@ -181,6 +181,8 @@ class Worker:
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        if settings.shadow:
+            self.telemetry.log.warning("in shadow: no rule changes or withholds a response")
         self.telemetry.log.info("serving", address=settings.listen, policy=self.source.current.version)
         await self._stopping.wait()
         await self._health.enter_graceful_shutdown()
@@ -239,6 +241,7 @@ class Worker:
             conductor=conductor,
             credential_headers=self._identifier.credential_headers,
             hash_key=hash_key(self._settings.pepper),
+            shadow=self._settings.shadow,
             record=self.telemetry.decision,
             on_error=self.telemetry.error,
         )

@@ -77,3 +77,10 @@ def test_a_plan_for_an_endpoint_knows_its_fields() -> None:
     assert chosen.selection == selection_of([], ["/a"], keys=True)
     assert plans.plan(policy, ["secrets"], "score") is chosen
     assert plans.plan(policy, ["secrets"]).selection is None
+
+
+def test_in_shadow_a_plan_finds_the_same_and_changes_nothing(policy: Policy) -> None:
+    enforced, shadow = Plans().plan(policy, ["secrets", "pii"]), Plans(shadow=True).plan(policy, ["secrets", "pii"])
+    assert shadow.actions.keys() == enforced.actions.keys()
+    assert shadow.shadow
+    assert not enforced.shadow

@@ -270,3 +270,14 @@ def test_whatever_is_guessed_ends_in_words_and_never_in_a_trace(text: str) -> No
     result = run("--detect", "EMAIL", given=text.encode("utf-8", "surrogatepass"))
     assert result.exit_code in (0, 2)
     assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_in_shadow_nothing_is_changed_and_no_value_is_told() -> None:
+    data = '{ "a" : "bob\\u0040example.com" , "b":1.0}'
+    for words in (("--shadow",), ("--act", "annotate")):
+        result = run("--detect", "EMAIL", *words, "--explain", given=data)
+        assert (result.exit_code, result.stdout) == (0, data)
+        assert result.stderr.splitlines()[0] == "(stdin): /a: EMAIL (by email), annotate"
+        told = run("--detect", "EMAIL", *words, "--check", "--json", given=data)
+        assert told.exit_code == 1
+        assert json.loads(told.stdout.splitlines()[0])["instead"] is None

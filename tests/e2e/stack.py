@@ -156,7 +156,12 @@ def running_gate(
                     "key-pepper-file": files.pepper,
                     **(flags or {}),
                 }
-                command = ["-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in given.items())]
+                command = [
+                    "-m",
+                    "tidegate",
+                    "serve",
+                    *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()),
+                ]
             process = Process([sys.executable, *command], directory / f"worker-{index}.log")
             stack.callback(process.kill)
             processes.append(process)

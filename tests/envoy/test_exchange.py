@@ -28,6 +28,7 @@ from tidegate.filtering.formats import open_body
 from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
 
 REDACT = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.REDACT),))])
+SHADOW = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.ANNOTATE),))])
 BLOCK = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.BLOCK),))])
 NOTHING = merge([])
 HANDOFF = Handoff("r1", "v1", "ada", "acme", "free", "chat", "small", ("pii",), "openai", "withhold", 65536)
@@ -94,6 +95,37 @@ def test_sse_is_answered_at_once_and_a_value_split_over_deltas_is_redacted() -> 
     out += body_of(subject.body(b"", end=True))
     assert content_of(out) == "mail [EMAIL] now ok"
     assert out.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("raw", "content_type", "failure", "receipt"),
+    [
+        (b'{"text" : "to bob\\u0040example.com"}', "application/json", "", "findings=EMAIL:annotate:1"),
+        (b'{"text": "to bob@example.com', "application/json", "malformed", "failure=malformed"),
+        (sse("bob@example.com").replace(b"\n", b"\r\n"), "text/event-stream", "", "findings=EMAIL:annotate:1"),
+        (b"\xff bob@example.com", "text/plain", "malformed", "failure=malformed"),
+        (b"GIF89a bob@example.com", "image/gif", "", "unread=unsupported_type:1"),
+    ],
+)
+def test_in_shadow_everything_passes_as_it_came_and_is_accounted_for(
+    raw: bytes, content_type: str, failure: str, receipt: str
+) -> None:
+    for size in (1, 5, len(raw)):
+        subject = exchange(SHADOW)
+        (answered,) = subject.head(head(content_type=content_type))
+        assert answered == Continue((), (COVERAGE_HEADER,))
+        for start in range(0, len(raw), size):
+            piece = raw[start : start + size]
+            assert subject.body(piece, end=False) == [Body(piece, end=False)]
+        assert subject.body(b"", end=True) == [Body(b"", end=True)]
+        assert (subject.outcome, subject.failure) == ("passed", failure)
+        coverage = subject.coverage()
+        assert receipt in coverage.header()
+        assert coverage.scanned_bytes + coverage.skipped_bytes == len(raw)
+
+
+def test_in_shadow_an_unknown_ruleset_is_still_withheld() -> None:
+    assert isinstance(exchange(SHADOW).head(head(handoff=None))[0], Reply)
 
 
 def test_without_a_handoff_the_body_is_withheld() -> None:

@@ -16,7 +16,13 @@ from tidegate.model import Finding
 KEY = b"k"
 PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action)) for action in Action}
 MIXED = FilterPlan(
-    dict(zip(sorted(ENTITIES), cycle([Action.REDACT, Action.HASH, Action.MASK, Action.DROP]), strict=False))
+    dict(
+        zip(
+            sorted(ENTITIES),
+            cycle([Action.REDACT, Action.HASH, Action.MASK, Action.DROP, Action.ANNOTATE]),
+            strict=False,
+        )
+    )
 )
 SINGLE = {entity: FilterPlan({entity: Action.REDACT}) for entity in ENTITIES}
 
@@ -84,9 +90,11 @@ def run(plan: FilterPlan, chunks: list[str]) -> tuple[str, dict[tuple[str, str],
 
 def meaning(plan: FilterPlan, text: str) -> str:
     """What filtering means, without RE2, holding or streams: every position, every row in order, the first one wins."""
+    rows = [row for row in DETECTORS if plan.actions.get(row.entity, Action.ANNOTATE) is not Action.ANNOTATE]
+    if not rows:
+        return text
     folded = fold(text)
     text, view = folded.text, folded.view
-    rows = [row for row in DETECTORS if row.entity in plan.actions]
     out, done, at = [], 0, 0
     while at < len(view):
         hit = next(filter(None, (_decide(row, view, at) for row in rows)), None)

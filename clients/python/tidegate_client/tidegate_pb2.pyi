@@ -726,7 +726,7 @@ class Finding(message.Message):
     entity: builtins.str
     """A name of the detector table: "EMAIL"."""
     action: builtins.str
-    """What was done: "mask", "hash", "redact", "drop", "block"."""
+    """What was done: "annotate", "mask", "hash", "redact", "drop", "block"."""
     count: builtins.int
     where: builtins.str
     """Path of the field in the document, only where one value is meant and the content type has fields."""

@@ -19,7 +19,8 @@ _SHOWN = 64  # characters of a caller's word that an answer repeats
 class Plans:
     """Merged rulesets of one policy, kept so that the machinery compiled for a plan is found again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shadow: bool = False) -> None:
+        self._shadow = shadow
         self._policy: Policy | None = None
         self._plans: dict[tuple[frozenset[str], Selection | None], FilterPlan] = {}
 
@@ -31,7 +32,7 @@ class Plans:
         plan = self._plans.get((chosen, selection))
         if plan is None:
             plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection)
-            self._plans[chosen, selection] = plan
+            plan = self._plans[chosen, selection] = plan.in_shadow() if self._shadow else plan
         return plan
 
 

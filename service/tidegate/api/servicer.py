@@ -50,9 +50,9 @@ class ApiServicer:
     """Answers our own API.
 
     `queue` is the pipeline's. Without a `conductor` no exchanges are carried through. `credential_headers` are those
-    that may carry a credential under a policy. `hash_key` keys the hash action. `max_text` is the largest text that is
-    held whole, bytes. `record` gets every decision and the seconds it took; `on_error` every failure whose cause the
-    caller is not told.
+    that may carry a credential under a policy. `hash_key` keys the hash action. With `shadow` no rule changes a text.
+    `max_text` is the largest text that is held whole, bytes. `record` gets every decision and the seconds it took;
+    `on_error` every failure whose cause the caller is not told.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class ApiServicer:
         conductor: Conductor | None = None,
         credential_headers: Callable[[Policy], tuple[str, ...]] = lambda _policy: (),
         hash_key: bytes = b"",
+        shadow: bool = False,
         max_text: int = 4 * 1024 * 1024,
         record: Callable[[Decision, float], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
@@ -81,7 +82,7 @@ class ApiServicer:
         self._record = record
         self._on_error = on_error or _log
         self._clock = clock or SystemClock()
-        self._plans = Plans()
+        self._plans = Plans(shadow=shadow)
 
     async def decide(self, message: pb.DecideRequest) -> pb.DecideResponse:
         """Judge one request. Refusals, malformed requests among them, are answers."""

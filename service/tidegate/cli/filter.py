@@ -38,6 +38,7 @@ def filter_(
         typer.Option(help="Kinds of value or groups of them, separated by commas: EMAIL,SECRETS; needs no policy."),
     ] = None,
     act: Annotated[str, typer.Option(help="What to do with all of them, whatever the policy says.")] = "",
+    shadow: Annotated[bool, typer.Option("--shadow", help="Change nothing: short for --act annotate.")] = False,
     format_: Annotated[
         str, typer.Option("--format", help="What the input is: text, json, sse and others; auto guesses.")
     ] = "auto",
@@ -84,7 +85,7 @@ def filter_(
             raise SettingsError("--show-values: values are shown to people, never with --json")
         if show_values and not (sys.stdout if check else sys.stderr).isatty():
             raise SettingsError("--show-values: values are shown on a terminal only")
-        plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], act)
+        plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], "annotate" if shadow else act)
         run = Run(
             plan,
             format_,

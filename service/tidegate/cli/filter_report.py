@@ -50,7 +50,9 @@ class Report:
             self._found.append((found.where, found))
         else:
             self._waiting.append(found)
-        return f"{START}{found.instead}{END}" if self._marks and found.instead else found.instead
+        if not found.instead:
+            return ""
+        return f"{START}{found.instead}{END}" if self._marks else found.instead
 
     def placed(self, path: tuple[str | int, ...], where: str) -> None:
         """The values that wait stand here, as a JSON pointer (RFC 6901)."""

@@ -63,6 +63,14 @@ def serve(
         float,
         typer.Option(envvar="TIDEGATE_STORE_TIMEOUT", min=0.001, help="Seconds that a decision waits for the store."),
     ] = 0.05,
+    shadow: Annotated[
+        bool,
+        typer.Option(
+            "--shadow",
+            envvar="TIDEGATE_SHADOW",
+            help="Find and count in responses, the floor's rules too, and change or withhold nothing.",
+        ),
+    ] = False,
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
@@ -92,6 +100,7 @@ def serve(
             store_timeout=store_timeout,
             replicas=replicas,
             log_level=log_level,
+            shadow=shadow,
         )
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)

@@ -76,6 +76,7 @@ class Exchange:
     _pacing: Pacing | None = None
     _events: WholeEvents | None = None
     _state: _State = _State.HEAD
+    _shadow: bool = False
     _passed: int = 0
     _skip_reason: str = ""
     _removed: tuple[str, ...] = field(default=(COVERAGE_HEADER,))
@@ -140,7 +141,8 @@ class Exchange:
             return self._withhold(deny, "ruleset_unknown")
         if head.end:
             return self._pass("no_body", end=True)
-        self._pace(head, read=bool(plan.actions))
+        self._shadow = plan.shadow
+        self._pace(head, read=not plan.shadow)
         if not plan.actions:
             if self._metering is not None:
                 self._metering.listen(head.readable)
@@ -218,13 +220,13 @@ class Exchange:
     def _stop(self, limits: tuple[str, ...]) -> list[Command]:
         """The stream has used what there was room for."""
         message = f"Limit {' or '.join(repr(name) for name in limits)} is exhausted: the response ends here."
+        broken = b"\n\n" if self._events is not None and self._events.inside else b""
         if self._rewriter is not None:
-            return self._end_in_band("stopped", Reason.LIMIT_EXCEEDED, message, b"")
+            return self._end_in_band("stopped", Reason.LIMIT_EXCEEDED, message, broken)
         assert self._metering is not None  # noqa: S101 - only pacing stops
-        assert self._events is not None  # noqa: S101 - a paced body passes in whole events
         ending = self._metering.stopped(str(Reason.LIMIT_EXCEEDED), message)
         self._finish("stopped")
-        return [Body((b"\n\n" if self._events.inside else b"") + ending, end=True)]
+        return [Body(broken + ending, end=True)]
 
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
         metering = self._metering
@@ -240,9 +242,9 @@ class Exchange:
                 self._state = _State.HOLD
                 return []
             self._state = _State.LIVE
-            return [Continue((), (*self._removed, *_STALE))]
+            return [Continue((), self._removed if plan.shadow and self._events is None else (*self._removed, *_STALE))]
         reason = head.unscannable
-        if handoff.unscannable == "pass":
+        if handoff.unscannable == "pass" or plan.shadow:
             if self._metering is not None:
                 self._metering.listen("")
             return self._pass(reason, end=False)
@@ -270,7 +272,9 @@ class Exchange:
 
     def _release(self, out: bytes) -> list[Command]:
         held = self._state is _State.HOLD
-        self._finish("rewritten")
+        if self._shadow:
+            self.failure = self.coverage().failure
+        self._finish("passed" if self._shadow else "rewritten")
         commands: list[Command] = [Body(out, end=True)]
         if held:
             receipt = (COVERAGE_HEADER, self.coverage().header())

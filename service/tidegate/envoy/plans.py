@@ -17,8 +17,9 @@ from tidegate.policy.compiled import Policy
 class Plans:
     """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
 
-    def __init__(self, policy: Callable[[], Policy]) -> None:
+    def __init__(self, policy: Callable[[], Policy], *, shadow: bool = False) -> None:
         self._policy = policy
+        self._shadow = shadow
         self._plan = lru_cache(maxsize=1024)(self._merge)
 
     def __call__(self, handoff: Handoff) -> FilterPlan:
@@ -32,12 +33,13 @@ class Plans:
         unknown = [name for name in names if name not in rulesets]
         if unknown:
             raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        return merge((rulesets[name] for name in names), selection)
+        plan = merge((rulesets[name] for name in names), selection)
+        return plan.in_shadow() if self._shadow else plan
 
 
-def exchanges(policy: Callable[[], Policy], key: bytes) -> Callable[[], Exchange]:
-    """Makes exchanges under the policy in force; `key` keys the hash action."""
-    plans = Plans(policy)
+def exchanges(policy: Callable[[], Policy], key: bytes, *, shadow: bool = False) -> Callable[[], Exchange]:
+    """Makes exchanges under the policy in force; `key` keys the hash action; in `shadow` nothing is changed."""
+    plans = Plans(policy, shadow=shadow)
 
     def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
         return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)

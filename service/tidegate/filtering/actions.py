@@ -32,6 +32,8 @@ def replacement(action: Action, entity: str, value: str, key: bytes = b"") -> st
         case Action.HASH:
             message = f"{entity}\0{_CANONICAL.get(entity, str)(plain(value))}".encode("utf-8", "surrogatepass")
             return f"[{entity}:{hmac.digest(key, message, 'sha256').hex()[:HASH_DIGITS]}]"
+        case Action.ANNOTATE:
+            return value
         case Action.DROP:
             return ""
         case Action.BLOCK:

@@ -25,12 +25,15 @@ class TextRewriter:
 
     `key` is the HMAC key of the `hash` action, `where` the field path that a blocking finding carries. `blocked` is set
     when a value whose action is BLOCK was found; what stands before it has been released and nothing after it will be.
-    `scanned` counts the characters taken in, up to the end of the chunk that was blocked.
+    `scanned` counts the characters taken in, up to the end of the chunk that was blocked. `watching` is for values that
+    are let stand: they are counted, and what comes back means nothing.
     Raises ValueError when the plan names an entity that no detector has.
     """
 
-    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
-        self._scanner = scanner_for(plan)
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "", watching: bool = False) -> None:
+        enforced, watched = (plan, None) if watching else plan.parts
+        self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True)
+        self._scanner = scanner_for(enforced)
         self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
         self._witness = plan.witness
@@ -56,7 +59,8 @@ class TextRewriter:
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
         """How often each entity was found, by entity and action."""
-        return {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
+        own = {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
+        return own if self._watcher is None else {**own, **self._watcher.findings}
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
@@ -66,6 +70,7 @@ class TextRewriter:
             return ""
         self.scanned += len(text)
         if self._scanner is None or not text:
+            self._watch(text)
             return text
         if text.isascii():
             self._invisible = 0
@@ -80,7 +85,10 @@ class TextRewriter:
         if self._finished:
             return ""
         self._finished = True
-        return self._advance(final=True)
+        out = self._advance(final=True)
+        if self._watcher is not None:
+            self._watcher.finish()
+        return out
 
     def _take(self, text: str) -> None:
         folded = fold(text, self._invisible)
@@ -109,6 +117,7 @@ class TextRewriter:
             action = self._count(found.entity)
             if action is Action.BLOCK:
                 self._tell(found, start, text[start:end], "")
+                self._watch(text[:start])
                 self._text, self._view, self._base, self._ranks = "", b"", 0, []
                 return "".join(out)
             value, entity = text[start:end], found.entity
@@ -124,6 +133,7 @@ class TextRewriter:
         self._keep(hold, cut)
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
             out.append(self._text)
+            self._watch(self._text)
             self._text = ""
         return "".join(out)
 
@@ -148,10 +158,16 @@ class TextRewriter:
     def _tell(self, found: Detector, start: int, value: str, instead: str) -> str:
         if self._witness is None:
             return instead
-        act = self._actions[found.entity].label
+        action = self._actions[found.entity]
+        new = None if action is Action.ANNOTATE else instead
         return self._witness.found(
-            Found(found.entity, found.name, act, self._where, self._gone + start, value, instead)
+            Found(found.entity, found.name, action.label, self._where, self._gone + start, value, new)
         )
+
+    def _watch(self, text: str) -> None:
+        """What is decided, before it was rewritten, and nothing behind a block: so its cutting does not matter."""
+        if self._watcher is not None:
+            self._watcher.feed(text)
 
     def _keep(self, hold: int, cut: int) -> None:
         """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
@@ -160,6 +176,8 @@ class TextRewriter:
             self._ranks = [rank - released for rank in self._ranks[cut - released :]]
         start = max(0, hold - self._behind)
         self._view = self._view[start:]
+        if self._watcher is not None:
+            self._watcher.feed(self._text[:cut])
         self._text = self._text[cut:]
         self._gone += cut
         self._base = hold - start

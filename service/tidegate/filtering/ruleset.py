@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from tidegate.filtering.selection import Selection
@@ -14,11 +15,12 @@ from tidegate.filtering.witness import Witness
 class Action(IntEnum):
     """What happens to a detected value. Ordered by strictness: a merge keeps the strictest."""
 
-    MASK = 1
-    HASH = 2
-    REDACT = 3
-    DROP = 4
-    BLOCK = 5
+    ANNOTATE = 1
+    MASK = 2
+    HASH = 3
+    REDACT = 4
+    DROP = 5
+    BLOCK = 6
 
     @property
     def label(self) -> str:
@@ -55,6 +57,27 @@ class FilterPlan:
     witness: Witness | None = None
 
     __hash__ = object.__hash__
+
+    @cached_property
+    def shadow(self) -> bool:
+        """Whether no text is changed by it."""
+        return all(action is Action.ANNOTATE for action in self.actions.values())
+
+    @cached_property
+    def parts(self) -> tuple[FilterPlan, FilterPlan | None]:
+        """What is enforced, and what is only looked for.
+
+        Each reads the text by itself: a value that is let stand must not hide one inside of it that must not leave.
+        """
+        watched = {entity: action for entity, action in self.actions.items() if action is Action.ANNOTATE}
+        if not watched:
+            return self, None
+        enforced = {entity: action for entity, action in self.actions.items() if action is not Action.ANNOTATE}
+        return replace(self, actions=enforced), replace(self, actions=watched)
+
+    def in_shadow(self) -> FilterPlan:
+        """The same, with nothing done to what is found."""
+        return replace(self, actions=dict.fromkeys(self.actions, Action.ANNOTATE))
 
     def __eq__(self, other: object) -> bool:
         return self is other

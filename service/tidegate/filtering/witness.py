@@ -9,7 +9,7 @@ class Found(NamedTuple):
     """One value. `detector` is the row's name; `start` counts the characters before it in its own text.
 
     `where` is the path of the field, "" where the text does not know it (`Witness.placed` may follow). `value` is what
-    was found, up to its detector's cap, and `instead` what stands in its place.
+    was found, up to its detector's cap, and `instead` what stands in its place; None where the value stays.
     """
 
     entity: str
@@ -18,14 +18,14 @@ class Found(NamedTuple):
     where: str
     start: int
     value: str
-    instead: str
+    instead: str | None
 
 
 class Witness(Protocol):
     """Sees found values themselves. Only for who may read the text anyway: nothing of it may be logged."""
 
     def found(self, found: Found) -> str:
-        """Is told of a value, and says what is written in its place: `instead`, in colour perhaps."""
+        """Is told of a value, and says what is written in its place: `instead`, in colour perhaps; "" for None."""
 
     def placed(self, path: tuple[str | int, ...], where: str) -> None:
         """Every value that was found and had no place yet stands at `path` of its document, or else at `where`."""

@@ -80,10 +80,12 @@ class Rule(Strict):
     detect: words.Some[words.Entity] = Field(
         description="The kinds of value to find, or groups of them; [detectors.md](detectors.md) says what each finds."
     )
-    act: Literal["redact", "mask", "hash", "drop", "block"] = Field(
+    act: Literal["redact", "mask", "hash", "drop", "block", "annotate"] = Field(
         description=(
             "redact: put `[EMAIL]` in its place; mask: cover its characters; hash: a digest of it; drop: leave it out; "
-            "block: withhold the response."
+            "block: withhold the response; annotate: change nothing, and count it in the receipt, log and metrics. "
+            "Where several rules name a kind of value, the strictest act stands: annotate, mask, hash, redact, drop, "
+            "block."
         )
     )
 

@@ -11,6 +11,7 @@ from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.filtering.formats.listening import Listening, Observer
 from tidegate.filtering.formats.media_type import format_of
 from tidegate.filtering.formats.ndjson import NdjsonBody
+from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.filtering.formats.sse import SseBody
 from tidegate.filtering.formats.text import TextBody
 from tidegate.filtering.formats.unread import UnreadBody
@@ -70,23 +71,27 @@ def open_body(
 
     `max_bytes` caps what is held, which for JSON is the whole body; `max_event` caps one server-sent event, one line of
     NDJSON or one row of CSV. With `tail` an event stream ends with its receipt in a comment, since its headers left
-    long before. `observer` is shown what is read, as it was before it is rewritten.
+    long before. `observer` is shown what is read, as it was before it is rewritten. By a plan that changes nothing
+    every byte leaves as and when it comes.
     """
     kind = format_of(content_type)
     if kind and not plan.actions:
         return UnreadBody(kind, "no_ruleset")
+    body: BodyRewriter
     match kind:
         case "json":
-            return JsonBody(plan, key=key, max_bytes=max_bytes, observer=observer)
+            body = JsonBody(plan, key=key, max_bytes=max_bytes, observer=observer)
         case "ndjson":
-            return NdjsonBody(plan, key=key, max_bytes=max_bytes, max_line=max_event, observer=observer)
+            body = NdjsonBody(plan, key=key, max_bytes=max_bytes, max_line=max_event, observer=observer)
         case "sse":
-            return SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail, observer=observer)
+            body = SseBody(plan, key=key, max_bytes=max_bytes, max_event=max_event, tail=tail, observer=observer)
         case "csv":
-            return CsvBody(plan, key=key, max_bytes=max_bytes, max_row=max_event, observer=observer)
+            body = CsvBody(plan, key=key, max_bytes=max_bytes, max_row=max_event, observer=observer)
         case "text":
-            return TextBody(plan, key=key, max_bytes=max_bytes, observer=observer)
-    return None
+            body = TextBody(plan, key=key, max_bytes=max_bytes, observer=observer)
+        case _:
+            return None
+    return ShadowBody(body) if plan.shadow else body
 
 
 def listen(content_type: str, observer: Observer, *, max_bytes: int) -> Listening | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coding import Decoder, decoder_of
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.model import Finding
 
 if TYPE_CHECKING:
@@ -97,9 +98,14 @@ def decodes(content_encoding: str) -> bool:
     return decoder_of(content_encoding) is not None
 
 
-def decoded(body: BodyRewriter, content_encoding: str) -> DecodedBody:
-    """`body`, given what comes under that Content-Encoding. Raises ValueError for one that cannot be undone."""
+def decoded(body: BodyRewriter, content_encoding: str) -> BodyRewriter:
+    """`body`, given what comes under that Content-Encoding. Raises ValueError for one that cannot be undone.
+
+    A body in shadow leaves as it came, compressed.
+    """
     decoder = decoder_of(content_encoding)
     if decoder is None:
         raise ValueError(f"no decoder for {content_encoding!r}")
+    if isinstance(body, ShadowBody):
+        return body.under(lambda inner: DecodedBody(inner, decoder))
     return DecodedBody(body, decoder)
