@@ -245,7 +245,8 @@ class Allow:
     to a body that no format reads; `max_response` is how many bytes of it may be held whole. `prompt_tokens` is what
     was reserved for the prompt, 0 when no limit is priced by it. `price` is the model's as it was when the request was
     admitted, None when no limit counts money; `hold` is what the admission's reservation holds. `ticket` is the place
-    that the exchange takes in its endpoint's capacity, "" when it takes none.
+    that the exchange takes in its endpoint's capacity, "" when it takes none. `conversation` is what the caller says
+    that the request is part of, "" where it says nothing or the endpoint asks for nothing.
     """
 
     identity: Identity
@@ -259,6 +260,7 @@ class Allow:
     price: Price | None = None
     hold: Hold = _NOTHING
     ticket: str = ""
+    conversation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

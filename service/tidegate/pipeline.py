@@ -21,6 +21,7 @@ from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
 from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
 from tidegate.usage.price import counts_money, in_money
 
+_MAX_CONVERSATION: Final = 256
 _GRACE: Final = 5.0
 """How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
@@ -132,6 +133,7 @@ class Pipeline:
                 price,
                 hold_for(access.limits, costs, hold),
                 place.ticket,
+                _conversation(request, endpoint.conversation),
             )
         return Decision(
             request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
@@ -159,6 +161,12 @@ class Pipeline:
         except Exception as failure:  # noqa: BLE001 - the refusal is the answer, whatever becomes of the charge
             if self._on_error is not None:
                 self._on_error(failure)
+
+
+def _conversation(request: Request, header: str) -> str:
+    """What the caller says that the request is part of. A name that is too long is none, rather than cut."""
+    named = request.headers.get(header, "") if header else ""
+    return named if len(named) <= _MAX_CONVERSATION else ""
 
 
 def _attributes(request: Request, identity: Identity, access: Access) -> Mapping[str, str]:

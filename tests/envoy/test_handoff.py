@@ -32,6 +32,7 @@ TICKET = "r.160000.abc"
             st.floats(0, 1e6),
         ),
         st.sampled_from(["", TICKET]),
+        text,
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -46,15 +47,15 @@ def test_anything_else_is_a_protocol_violation(raw: str) -> None:
 
 HELD = Hold(6.0, (("tokens", 9),), ("tpm",), 3.0)
 GOOD = Handoff(
-    "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, TICKET
+    "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, TICKET, "c"
 )
 
 
-@pytest.mark.parametrize("version", ["0", "2", "4", "true", '"3"', "3.0"])
+@pytest.mark.parametrize("version", ["0", "3", "5", "true", '"4"', "4.0"])
 def test_another_version_is_refused(version: str) -> None:
     assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().replace("[3,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[4,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
@@ -77,10 +78,15 @@ def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
     good = GOOD.encode()
     start = good.index("[6.0")
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good[:start] + hold + ',""]')
+        Handoff.decode(good[:start] + hold + ',"","c"]')
 
 
 @pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"'])
 def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}"]') + ticket + "]")
+        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c"]') + f'{ticket},"c"]')
+
+
+def test_a_conversation_of_another_shape_is_refused() -> None:
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(GOOD.encode().removesuffix('"c"]') + "7]")

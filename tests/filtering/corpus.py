@@ -6,15 +6,18 @@ from itertools import cycle, pairwise
 
 from hypothesis import strategies as st
 from tidegate.filtering import actions
+from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
+from tidegate.filtering.pseudonyms import ScopeKeys
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.view import fold, position
 from tidegate.model import Finding
 
 KEY = b"k"
-PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action)) for action in Action}
+SCOPES = ScopeKeys(b"response", b"conversation", b"tenant")
+PLANS = {action: FilterPlan(dict.fromkeys(ENTITIES, action), keys=SCOPES) for action in Action}
 MIXED = FilterPlan(
     dict(
         zip(
@@ -108,11 +111,13 @@ def meaning(plan: FilterPlan, text: str) -> str:
             return "".join(out)
         done, at = end, hit.end
         if hit.over:
-            out.append(actions.constant(entity))
+            out.append(constant(entity))
             run_on = hit.detector.swallow.match(view, at)
             if run_on is not None and run_on.end() > at:
                 at = run_on.end()
                 done = position(folded.ranks, at - 1) + 1
+        elif action is Action.PSEUDONYMIZE:
+            out.append(plan.stand_in(entity, text[start:end]))
         else:
             out.append(actions.replacement(action, entity, text[start:end], KEY))
     return "".join([*out, text[done:]])

@@ -80,5 +80,5 @@ def test_a_run_of_invisible_characters_is_cut_so_that_it_can_neither_hide_nor_ho
 
 
 def test_a_block_replaces_nothing() -> None:
-    with pytest.raises(ValueError, match="no replacement"):
+    with pytest.raises(ValueError, match="replaces nothing"):
         replacement(Action.BLOCK, "EMAIL", "bob@example.com")

@@ -186,6 +186,7 @@ def test_endpoints(policy: Policy) -> None:
         unscannable="pass",
         max_response=65_536,
         capacity=Capacity(64, 0, 1.0, 5.0, 63, "requests"),
+        conversation="x-conversation-id",
     )
     predict = endpoint(policy, "predict")
     assert predict.shared_with == {"acme", "globex"}

@@ -31,6 +31,7 @@ from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.hash_key import keyed
 from tidegate.model import UNITS, Allow, Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
@@ -221,7 +222,7 @@ class ApiServicer:
     def _plan(self, selection: pb.Selection) -> FilterPlan:
         policy = self._policy()
         names = rulesets_of(policy, rulesets=selection.rulesets, endpoint=selection.endpoint, tier=selection.tier)
-        return self._plans.plan(policy, names, selection.endpoint)
+        return keyed(self._plans.plan(policy, names, selection.endpoint), self._hash_key)
 
     def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
         async def serve(message: _Asked, context: Any) -> _Answered:

@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -18,6 +19,7 @@ from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
     from tidegate.filtering.ruleset import FilterPlan, Ruleset
+    from tidegate.filtering.selection import Selection
 
 _STDIN = "-"
 
@@ -62,7 +64,8 @@ def filter_(
     key_pepper_file: Annotated[
         Path | None,
         typer.Option(
-            envvar="TIDEGATE_KEY_PEPPER_FILE", help="What hashes are keyed with, as for serve; else a key of this run."
+            envvar="TIDEGATE_KEY_PEPPER_FILE",
+            help="What hashes are keyed with, as for serve; else a key of this run, as for pseudonyms.",
         ),
     ] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
@@ -74,7 +77,7 @@ def filter_(
     """
     from tidegate.cli.filter_report import Report
     from tidegate.cli.filter_run import KINDS, Run
-    from tidegate.hash_key import hash_key
+    from tidegate.hash_key import hash_key, keyed
 
     try:
         if format_ != "auto" and format_ not in KINDS:
@@ -86,10 +89,11 @@ def filter_(
         if show_values and not (sys.stdout if check else sys.stderr).isatty():
             raise SettingsError("--show-values: values are shown on a terminal only")
         plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], "annotate" if shadow else act)
+        key = hash_key(read_pepper(key_pepper_file, key_pepper)) or secrets.token_bytes(32)
         run = Run(
-            plan,
+            keyed(plan, key),
             format_,
-            key=hash_key(read_pepper(key_pepper_file, key_pepper)) or secrets.token_bytes(32),
+            key=key,
             write=None if check else typer.get_binary_stream("stdout"),
             colored=color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ),
         )
@@ -116,7 +120,7 @@ def _opened(name: str) -> BinaryIO:
 
 
 def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, detect: list[str], act: str) -> FilterPlan:
-    from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
+    from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
 
     acts = {action.label: action for action in Action}
     if act:
@@ -125,14 +129,19 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
         raise SettingsError("what to look for is needed: give --ruleset or --endpoint with --policy, or --detect")
     if bool(endpoint) != bool(tier):
         raise SettingsError("--endpoint and --tier go together")
-    chosen: list[Ruleset] = _of_policy(file, rulesets, endpoint, tier) if rulesets or endpoint else []
+    chosen: list[Ruleset] = []
+    selection = None
+    if rulesets or endpoint:
+        chosen, selection = _of_policy(file, rulesets, endpoint, tier)
     if detect:
         chosen.append(Ruleset("--detect", (Rule(_entities(detect), acts.get(act, Action.REDACT)),)))
-    plan = merge(chosen)
-    return FilterPlan(dict.fromkeys(plan.actions, acts[act])) if act else plan
+    plan = merge(chosen, selection)
+    return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
 
 
-def _of_policy(file: Path | None, rulesets: list[str], endpoint: str, tier: str) -> list[Ruleset]:
+def _of_policy(
+    file: Path | None, rulesets: list[str], endpoint: str, tier: str
+) -> tuple[list[Ruleset], Selection | None]:
     from tidegate.policy import load_policy
 
     if file is None:
@@ -144,7 +153,7 @@ def _of_policy(file: Path | None, rulesets: list[str], endpoint: str, tier: str)
         _known("--endpoint", endpoint, [one.name for one in policy.endpoints])
         _known("--tier", tier, policy.tiers)
         rulesets = [*rulesets, *policy.passes[endpoint, tier]]
-    return [policy.rulesets[name] for name in dict.fromkeys(rulesets)]
+    return [policy.rulesets[name] for name in dict.fromkeys(rulesets)], policy.selection_of(endpoint)
 
 
 def _entities(listed: list[str]) -> frozenset[str]:

@@ -15,7 +15,7 @@ from tidegate.model import Allow, Decision, Hold, Price
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 3
+_VERSION = 4
 
 
 class Handoff(NamedTuple):
@@ -24,6 +24,7 @@ class Handoff(NamedTuple):
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
     reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled; `hold` is
     what the reservation holds. `ticket` is the place that the exchange takes in its endpoint's capacity, "" when none.
+    `conversation` is what the caller says that the exchange is part of, "" when nothing.
     """
 
     request_id: str
@@ -42,11 +43,13 @@ class Handoff(NamedTuple):
     price: Price | None = None
     hold: Hold = Hold()
     ticket: str = ""
+    conversation: str = ""
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price, hold, ticket = self
-        return orjson.dumps([_VERSION, *others, [] if price is None else [*price], [*hold], ticket]).decode()
+        *others, price, hold, ticket, conversation = self
+        paid = [] if price is None else [*price]
+        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation]).decode()
 
     @classmethod
     def of(cls, decision: Decision, allow: Allow) -> Handoff:
@@ -69,13 +72,14 @@ class Handoff(NamedTuple):
             allow.price,
             allow.hold,
             allow.ticket,
+            allow.conversation,
         )
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            *first, reservation, prompt, price, hold, ticket = orjson.loads(text)
+            *first, reservation, prompt, price, hold, ticket, conversation = orjson.loads(text)
             version, *strings, rulesets, dialect, unscannable, cap = first
             seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
@@ -105,6 +109,7 @@ class Handoff(NamedTuple):
             and min(seconds, lease) >= 0
             and type(ticket) is str
             and (not ticket or _is_ticket(ticket))
+            and type(conversation) is str
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -112,7 +117,8 @@ class Handoff(NamedTuple):
         caller = (request_id, policy, subject, tenant, tier, endpoint, model)
         paid = Price(*price) if price else None
         held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
-        return cls(*caller, tuple(rulesets), dialect, unscannable, cap, reservation, prompt, paid, held, ticket)
+        how = (tuple(rulesets), dialect, unscannable, cap)
+        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation)
 
 
 def _is_ticket(text: str) -> bool:

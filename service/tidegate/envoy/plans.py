@@ -11,14 +11,16 @@ from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.filtering.selection import Selection
+from tidegate.hash_key import keyed
 from tidegate.policy.compiled import Policy
 
 
 class Plans:
     """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
 
-    def __init__(self, policy: Callable[[], Policy], *, shadow: bool = False) -> None:
+    def __init__(self, policy: Callable[[], Policy], *, key: bytes = b"", shadow: bool = False) -> None:
         self._policy = policy
+        self._key = key
         self._shadow = shadow
         self._plan = lru_cache(maxsize=1024)(self._merge)
 
@@ -26,7 +28,9 @@ class Plans:
         """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
         policy = self._policy()
         names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
-        return self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
+        plan = self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
+        caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
+        return keyed(plan, self._key, **caller)
 
     def _merge(self, _version: str, names: tuple[str, ...], selection: Selection | None) -> FilterPlan:
         rulesets = self._policy().rulesets
@@ -38,8 +42,8 @@ class Plans:
 
 
 def exchanges(policy: Callable[[], Policy], key: bytes, *, shadow: bool = False) -> Callable[[], Exchange]:
-    """Makes exchanges under the policy in force; `key` keys the hash action; in `shadow` nothing is changed."""
-    plans = Plans(policy, shadow=shadow)
+    """Makes exchanges under the policy in force; `key` keys hashes and pseudonyms; in `shadow` nothing is changed."""
+    plans = Plans(policy, key=key, shadow=shadow)
 
     def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
         return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
+from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
@@ -36,6 +37,7 @@ class TextRewriter:
         self._scanner = scanner_for(enforced)
         self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
+        self._stand_in = plan.stand_in
         self._witness = plan.witness
         self._gone = 0  # how much of the text is no longer in `_text`
         self._key = key
@@ -121,7 +123,12 @@ class TextRewriter:
                 self._text, self._view, self._base, self._ranks = "", b"", 0, []
                 return "".join(out)
             value, entity = text[start:end], found.entity
-            new = actions.constant(entity) if over else actions.replacement(action, entity, value, self._key)
+            if over:
+                new = constant(entity)
+            elif action is Action.PSEUDONYMIZE:
+                new = self._stand_in(entity, value)
+            else:
+                new = actions.replacement(action, entity, value, self._key)
             out.append(new if self._witness is None else self._tell(found, start, value, new))
             if over:
                 at, end = self._swallow(found, at, end)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from tidegate.filtering.pseudonyms import BRIEF, Pseudonym, ScopeKeys, stand_in
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.witness import Witness
 
@@ -18,9 +19,10 @@ class Action(IntEnum):
     ANNOTATE = 1
     MASK = 2
     HASH = 3
-    REDACT = 4
-    DROP = 5
-    BLOCK = 6
+    PSEUDONYMIZE = 4
+    REDACT = 5
+    DROP = 6
+    BLOCK = 7
 
     @property
     def label(self) -> str:
@@ -30,10 +32,11 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Entities (names of the detector table) and the one action for them."""
+    """Entities (names of the detector table) and the one action for them. `pseudonym` is for PSEUDONYMIZE alone."""
 
     entities: frozenset[str]
     action: Action
+    pseudonym: Pseudonym = BRIEF
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,15 @@ class FilterPlan:
     """The one thing a rewriter needs: entity → action, and in which fields of JSON (None: in all of them).
 
     Hashable by identity, so compiled machinery can be cached. `witness` is told of every value, where somebody tries a
-    policy.
+    policy. `pseudonyms` are of the entities that get one, and `keys` those of the exchange that the plan is for:
+    without any, no two values are told apart.
     """
 
     actions: Mapping[str, Action]
     selection: Selection | None = None
     witness: Witness | None = None
+    pseudonyms: Mapping[str, Pseudonym] = field(default_factory=lambda: MappingProxyType({}))
+    keys: ScopeKeys | None = None
 
     __hash__ = object.__hash__
 
@@ -62,6 +68,11 @@ class FilterPlan:
     def shadow(self) -> bool:
         """Whether no text is changed by it."""
         return all(action is Action.ANNOTATE for action in self.actions.values())
+
+    @cached_property
+    def pseudonymous(self) -> bool:
+        """Whether it needs keys of the exchange."""
+        return Action.PSEUDONYMIZE in self.actions.values()
 
     @cached_property
     def parts(self) -> tuple[FilterPlan, FilterPlan | None]:
@@ -75,6 +86,14 @@ class FilterPlan:
         enforced = {entity: action for entity, action in self.actions.items() if action is not Action.ANNOTATE}
         return replace(self, actions=enforced), replace(self, actions=watched)
 
+    def stand_in(self, entity: str, value: str) -> str:
+        """The pseudonym of a value."""
+        return stand_in(self.pseudonyms.get(entity, BRIEF), entity, value, self.keys)
+
+    def under(self, keys: ScopeKeys) -> FilterPlan:
+        """The same, for one exchange."""
+        return replace(self, keys=keys)
+
     def in_shadow(self) -> FilterPlan:
         """The same, with nothing done to what is found."""
         return replace(self, actions=dict.fromkeys(self.actions, Action.ANNOTATE))
@@ -84,10 +103,14 @@ class FilterPlan:
 
 
 def merge(rulesets: Iterable[Ruleset], selection: Selection | None = None) -> FilterPlan:
-    """Union of rulesets; where two name the same entity the stricter action stands."""
+    """Union of rulesets; where two name the same entity the stricter action stands, and the stricter pseudonym."""
     actions: dict[str, Action] = {}
+    pseudonyms: dict[str, Pseudonym] = {}
     for ruleset in rulesets:
         for rule in ruleset.rules:
             for entity in rule.entities:
                 actions[entity] = max(rule.action, actions.get(entity, rule.action))
-    return FilterPlan(MappingProxyType(actions), selection)
+                if rule.action is Action.PSEUDONYMIZE:
+                    pseudonyms[entity] = rule.pseudonym.strictest(pseudonyms.get(entity, rule.pseudonym))
+    chosen = {entity: how for entity, how in pseudonyms.items() if actions[entity] is Action.PSEUDONYMIZE}
+    return FilterPlan(MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen))

@@ -13,6 +13,7 @@ from typing import Any
 from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.detectors import expand
+from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
 from tidegate.model import Limit, Price
@@ -228,6 +229,7 @@ def _endpoint(
         unscannable=endpoint.unscannable,
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
+        conversation=endpoint.conversation or "",
     )
 
 
@@ -248,4 +250,9 @@ def _model(rule: schema.ModelRule) -> compiled.ModelRule:
 
 
 def _ruleset(name: str, rules: Sequence[schema.Rule]) -> Ruleset:
-    return Ruleset(name, tuple(Rule(expand(rule.detect), Action[rule.act.upper()]) for rule in rules))
+    return Ruleset(name, tuple(map(_rule, rules)))
+
+
+def _rule(rule: schema.Rule) -> Rule:
+    pseudonym = Pseudonym(rule.scope or "response", alike=rule.form == "alike")
+    return Rule(expand(rule.detect), Action[rule.act.upper()], pseudonym)

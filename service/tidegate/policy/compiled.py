@@ -176,7 +176,7 @@ class Endpoint:
     caps what must be held whole, bytes. `anonymous` is the tier of callers without a credential, "" for none of them.
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
-    `capacity` is None where nobody counts what runs.
+    `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
     """
 
     name: str
@@ -197,6 +197,7 @@ class Endpoint:
     max_response: int = 4 * 1024 * 1024
     anonymous: str = ""
     capacity: Capacity | None = None
+    conversation: str = ""
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.admission.periods import time_zones
+from tidegate.filtering.detectors import expand
+from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.policy.credentials import Claims, Issuer, SharedSecret
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.routes import shape, variables
-from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant
+from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant, Rule
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
 
@@ -52,6 +54,7 @@ def check(document: Document, report: Report) -> None:
     for name, rules in document.rulesets.items():
         for index, rule in enumerate(rules):
             _refer("kind of value", rule.detect, entities(), ("rulesets", name, index, "detect"), report)
+            _check_pseudonym(rule, ("rulesets", name, index), report)
     for name, tenant in document.tenants.items():
         for path, limits in limits_of_tenant(name, tenant):
             _check_limits(limits, path, report, floor)
@@ -73,6 +76,14 @@ def check(document: Document, report: Report) -> None:
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     _check_overlap(document, report)
     check_prices(document, report)
+
+
+def _check_pseudonym(rule: Rule, path: Path, report: Report) -> None:
+    for key, given in (("scope", rule.scope), ("form", rule.form)):
+        if given is not None and rule.act != "pseudonymize":
+            report.at((*path, key), "is for act: pseudonymize alone")
+    if rule.form == "alike" and (plain := sorted(expand(rule.detect) - ALIKE.keys())):
+        report.at((*path, "form"), f"alike is not known for {', '.join(plain[:3])}")
 
 
 def _declared(data: Any, section: str) -> Collection[str]:

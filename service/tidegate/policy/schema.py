@@ -80,13 +80,24 @@ class Rule(Strict):
     detect: words.Some[words.Entity] = Field(
         description="The kinds of value to find, or groups of them; [detectors.md](detectors.md) says what each finds."
     )
-    act: Literal["redact", "mask", "hash", "drop", "block", "annotate"] = Field(
+    act: Literal["redact", "mask", "hash", "drop", "block", "annotate", "pseudonymize"] = Field(
         description=(
             "redact: put `[EMAIL]` in its place; mask: cover its characters; hash: a digest of it; drop: leave it out; "
             "block: withhold the response; annotate: change nothing, and count it in the receipt, log and metrics. "
-            "Where several rules name a kind of value, the strictest act stands: annotate, mask, hash, redact, drop, "
-            "block."
+            "pseudonymize: put a stand-in in its place, the same for the same value within `scope`. "
+            "Where several rules name a kind of value, the strictest act stands: annotate, mask, hash, pseudonymize, "
+            "redact, drop, block."
         )
+    )
+    scope: Literal["response", "conversation", "tenant"] | None = Field(
+        default=None,
+        description="Where a value keeps its pseudonym; by default in one response. conversation: of one caller, as "
+        "`endpoints.*.conversation` tells, and one response where the request names none.",
+    )
+    form: Literal["token", "alike"] | None = Field(
+        default=None,
+        description="What a pseudonym looks like. token, the default: `[EMAIL_7f3a9c021b44]`; alike: like a value "
+        "of its kind that nobody can have. For CREDIT_CARD, EMAIL, IP_ADDRESS, PHONE and US_SSN.",
     )
 
 
@@ -224,6 +235,9 @@ class Endpoint(Strict):
     errors: Literal["openai", "problem"] | None = Field(
         default=None,
         description="The shape of refusals: OpenAI's or RFC 9457's. By default openai where the path begins with /v1/.",
+    )
+    conversation: words.HeaderName | None = Field(
+        default=None, description="The request header that names the conversation, for pseudonyms that last as long."
     )
     unscannable: Literal["withhold", "pass"] = Field(
         default="withhold", description="What happens to a response that no filter can read, such as an image."
