@@ -102,6 +102,9 @@ def test_hashes_are_those_of_the_service_that_has_the_pepper(tmp_path: Path) -> 
         ("a", "data about bob@example.com", "text", "data about [EMAIL]"),
         ("a.txt", '{"a": "bob\\u0040example.com"}', "text", '{"a": "bob\\u0040example.com"}'),
         ("empty", "", "text", ""),
+        ("a.jsonl", '{"a":"bob@example.com"}\n', "ndjson", '{"a":"[EMAIL]"}\n'),
+        ("a", '{"a":"bob@example.com"}\n{"a":1}\n', "ndjson", '{"a":"[EMAIL]"}\n{"a":1}\n'),
+        ("a.csv", "a,bob@example.com\n", "csv", "a,[EMAIL]\n"),
     ],
 )
 def test_the_format_is_told_by_name_and_beginning(

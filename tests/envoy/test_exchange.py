@@ -124,6 +124,18 @@ def test_in_shadow_everything_passes_as_it_came_and_is_accounted_for(
         assert coverage.scanned_bytes + coverage.skipped_bytes == len(raw)
 
 
+def test_in_shadow_what_came_compressed_is_read_and_leaves_compressed() -> None:
+    raw = gzip.compress(b'{"text": "to bob@example.com"}')
+    subject = exchange(SHADOW)
+    assert subject.head(head(content_encoding="gzip")) == [Continue((), (COVERAGE_HEADER,))]
+    assert body_of(subject.body(raw[:9], end=False) + subject.body(raw[9:], end=True)) == raw
+    assert subject.coverage().findings == {("EMAIL", "annotate"): 1}
+    broken = exchange(SHADOW)
+    broken.head(head(content_encoding="gzip"))
+    assert body_of(broken.body(raw[:20], end=False) + broken.body(b"junk", end=True)) == raw[:20] + b"junk"
+    assert (broken.outcome, broken.failure) == ("passed", "malformed")
+
+
 def test_in_shadow_an_unknown_ruleset_is_still_withheld() -> None:
     assert isinstance(exchange(SHADOW).head(head(handoff=None))[0], Reply)
 
