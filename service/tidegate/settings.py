@@ -30,6 +30,7 @@ class Settings:
     `listen` and `metrics` are "host:port"; `listen` may also be "unix:/path". Worker i of `workers` adds i to the
     ports, or ".i" to the path, because Envoy balances over addresses and never over SO_REUSEPORT. `drain` and
     `store_timeout` are seconds. `replicas` is how many processes share the limits until heartbeats say otherwise.
+    `audit` is the URL of the place for audit records, "" for none.
     """
 
     policy: Path
@@ -44,6 +45,7 @@ class Settings:
     store_timeout: float = 0.05
     replicas: int = 1
     log_level: str = "info"
+    audit: str = ""
     max_message: int = 64 * 1024 * 1024
 
     def for_worker(self, index: int) -> Settings:

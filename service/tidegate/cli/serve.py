@@ -63,6 +63,13 @@ def serve(
         float,
         typer.Option(envvar="TIDEGATE_STORE_TIMEOUT", min=0.001, help="Seconds that a decision waits for the store."),
     ] = 0.05,
+    audit: Annotated[
+        str,
+        typer.Option(
+            envvar="TIDEGATE_AUDIT",
+            help="Where audit records are kept: file:///directory, redis://, rediss:// or unix://; docs/audit.md.",
+        ),
+    ] = "",
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
@@ -92,6 +99,7 @@ def serve(
             store_timeout=store_timeout,
             replicas=replicas,
             log_level=log_level,
+            audit=audit,
         )
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)

@@ -13,7 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
 from tidegate.envoy.aside import LONG, Aside
-from tidegate.envoy.commands import Abort, Command, Extend
+from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
@@ -188,5 +188,7 @@ class _Stream:
                     receipt["coverage"].string_value = exchange.coverage().header()
                     receipt["outcome"].string_value = exchange.outcome
                 await self._context.write(response)
+                if isinstance(command, Body):
+                    exchange.sent += len(command.data)
         if commands:
             self.unanswered = 0
