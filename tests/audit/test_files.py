@@ -72,7 +72,33 @@ async def test_a_line_that_a_crash_tore_stays_and_the_next_process_says_so(tmp_p
     await write(tmp_path, [1], key=KEY)
     assert path.read_bytes() == whole[:-cut]
     assert chain_in(tmp_path).closed
+    assert any(f"tore {torn} bytes" in note for note in chain_in(tmp_path).notes()) == bool(torn)
     assert f'"torn":{torn}'.encode() in sorted(tmp_path.glob("*.jsonl"))[1].read_bytes()
+
+
+@pytest.mark.parametrize("way", ["shortened", "removed"])
+async def test_a_file_that_is_cut_or_gone_while_the_process_runs_is_found(tmp_path: Path, way: str) -> None:
+    log = a_log(sink_in(tmp_path, max_size=1500), key=KEY)
+    await log.start()
+    log.decision(a_decision())
+    await log.flush()
+    (path,) = tmp_path.glob("*.jsonl")
+    if way == "removed":
+        path.unlink()
+    else:
+        first = path.read_bytes().index(b"\n") + 1
+        os.truncate(path, first)
+    for number in range(5):
+        log.decision(a_decision(f"r{number}"))
+        await log.flush()
+    await log.close()
+    report = verify(lines_of(str(tmp_path)), key=KEY)
+    if way == "shortened":
+        assert report.broken is not None
+        assert (report.broken.place, report.broken.number) == (str(path), "2")
+    else:
+        assert report.broken is None
+        assert "what was before it is not here" in chain_in(tmp_path).notes()[0]
 
 
 async def test_a_torn_line_that_was_edited_afterwards_is_found(tmp_path: Path) -> None:

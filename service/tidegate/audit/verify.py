@@ -46,6 +46,7 @@ class Chained:
     places: set[str] = field(default_factory=set)
     closed: bool = False
     torn: Line | None = None
+    crashes: list[tuple[int, int]] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """What is no fault, and still worth knowing."""
@@ -54,6 +55,7 @@ class Chained:
             said.append(f"begins with record {self.first}: what was before it is not here")
         if self.lost:
             said.append(f"{self.lost} records could not be kept, as the log itself says")
+        said += [f"a crash tore {size} bytes off, before record {seq} says so" for seq, size in self.crashes]
         if self.torn is not None:
             said.append(f"the last line is torn ({len(self.torn.data)} bytes): a crash, or it is being written")
         if not self.closed:
@@ -155,6 +157,8 @@ def _follow(report: Report, line: Line, head: Head, body: bytes, stream: bool) -
         raise _Fault("follows a line that is no record")
     if opens and chain.records and torn != record.get("torn"):
         raise _Fault(f"says that {record.get('torn')} bytes before it were torn by a crash, and there are {torn}")
+    if torn:
+        chain.crashes.append((head.seq, torn))
     chain.torn = None
     chain.head = head
     chain.records += 1

@@ -61,8 +61,8 @@ class Exchange:
 
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
-    format reads the type. `sent` is for whoever carries the commands out: bytes of the body that have left; `settled`
-    is what a reservation was settled with, by unit, None where there was none.
+    format reads the type. `sent` is for whoever carries the commands out: the most bytes of the body that left.
+    `settled` is what a reservation was settled with, by unit, None where there was none.
     """
 
     plan: Callable[[Handoff], FilterPlan]

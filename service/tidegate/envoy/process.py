@@ -187,8 +187,8 @@ class _Stream:
                     receipt = response.dynamic_metadata.fields
                     receipt["coverage"].string_value = exchange.coverage().header()
                     receipt["outcome"].string_value = exchange.outcome
-                await self._context.write(response)
                 if isinstance(command, Body):
-                    exchange.sent += len(command.data)
+                    exchange.sent += len(command.data)  # before: Envoy may end the stream while we still write
+                await self._context.write(response)
         if commands:
             self.unanswered = 0
