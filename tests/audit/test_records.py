@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
@@ -161,3 +162,21 @@ def test_no_secret_of_a_request_or_a_response_is_in_the_log(
     assert MARK.lower() not in text.lower()
     assert KEY not in text
     assert "Bearer" not in text
+
+
+def test_a_line_is_in_canonical_form() -> None:
+    sink = Fickle()
+
+    async def main() -> None:
+        log = a_log(sink, key=b"k" * 32)
+        await log.start()
+        log.decision(a_decision())
+        log.decision(a_refusal())
+        exchange, request_id, coverage = an_exchange(settled={"tokens": 3, "money": 2})
+        log.response(exchange, request_id, dataclasses.replace(coverage, skipped={"policy": 1, "number": 2}))
+        await log.close()
+
+    asyncio.run(main())
+    for record in sink.kept:
+        text = record.line.decode()
+        assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)

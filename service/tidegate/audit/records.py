@@ -16,7 +16,7 @@ from tidegate.authorization import find_endpoint
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats import Coverage
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, exceeded
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Limit, exceeded
 from tidegate.policy.compiled import Policy
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -119,9 +119,9 @@ def decision_fields(entry: Decided, names: Names) -> dict[str, Any]:
     """The record of a decision."""
     verdict, identity, admission = entry.verdict, entry.identity, entry.admission
     endpoint = names.endpoint(entry)
-    shadowed = {(state.limit.scope, state.limit.name) for state in admission.shadowed} if admission else set()
+    shadowed = [state.limit for state in admission.shadowed] if admission else []
     allowed = isinstance(verdict, Allow)
-    charged = [_charged(charge) for charge in entry.charges if (charge.limit.scope, charge.limit.name) not in shadowed]
+    charged = [_charged(charge) for charge in entry.charges if charge.limit not in shadowed] if allowed else []
     return {
         "request_id": entry.request_id,
         **_who(identity),
@@ -132,9 +132,9 @@ def decision_fields(entry: Decided, names: Names) -> dict[str, Any]:
         "verdict": "allow" if allowed else "deny",
         "status": 0 if isinstance(verdict, Allow) else verdict.status,
         "reason": "" if isinstance(verdict, Allow) else str(verdict.reason),
-        "exceeded": [f"{limit.scope} {limit.name}" for limit in exceeded(admission)] if admission else [],
-        "shadowed": [f"{scope} {name}" for scope, name in sorted(shadowed)],
-        "charged": charged if allowed else [],
+        "exceeded": [_name(limit) for limit in exceeded(admission)] if admission else [],
+        "shadowed": [_name(limit) for limit in shadowed],
+        "charged": charged,
         "enforcement": admission.enforcement if admission else "none",
         "policy": entry.policy,
     }
@@ -158,13 +158,13 @@ def response_fields(entry: Answered, names: Names) -> dict[str, Any]:
         "skipped_bytes": coverage.skipped_bytes,
         "scanned_fields": coverage.scanned_fields,
         "skipped_fields": coverage.skipped_fields,
-        "skipped": dict(coverage.skipped),
+        "skipped": dict(sorted(coverage.skipped.items())),
         "findings": [
-            {"entity": entity, "action": action, "count": count}
+            {"action": action, "count": count, "entity": entity}
             for (entity, action), count in sorted(coverage.findings.items())
         ],
         "sent_bytes": entry.sent,
-        "costs": None if entry.costs is None else dict(entry.costs),
+        "costs": None if entry.costs is None else dict(sorted(entry.costs.items())),
     }
 
 
@@ -182,4 +182,8 @@ def _who(identity: Identity | None) -> dict[str, str]:
 
 
 def _charged(charge: Charge) -> dict[str, Any]:
-    return {"limit": f"{charge.limit.scope} {charge.limit.name}", "unit": charge.limit.cost, "cost": charge.cost}
+    return {"cost": charge.cost, "limit": _name(charge.limit), "unit": charge.limit.cost}
+
+
+def _name(limit: Limit) -> str:
+    return f"{limit.scope} {limit.name}"
