@@ -145,3 +145,27 @@ async def test_to_note_a_decision_costs_no_more_than_to_log_it() -> None:
         telemetry.flush()
     await log.close()
     assert min(costs["noted"]) < 2 * min(costs["logged"]), costs
+
+
+async def test_a_sink_that_breaks_in_an_unforeseen_way_is_a_log_that_is_not_available_and_goes_on() -> None:
+    class Broken(Fickle):
+        def full(self, now: float) -> bool:
+            if self.failing:
+                raise ZeroDivisionError
+            return False
+
+    sink, told = Broken(), Told()
+    log = a_log(sink, told=told)
+    await log.start()
+    sink.failing = True
+    log.decision(a_decision())
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if not log.available:
+            break
+    assert not log.available
+    assert isinstance(told.errors[0], ZeroDivisionError)
+    sink.failing = False
+    await log.close()
+    assert kinds(sink) == ["open", "decision", "close"]
+    assert told.lost == 0

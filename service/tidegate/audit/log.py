@@ -101,9 +101,9 @@ class AuditLog:
         while await self.flush() and (self._waiting or self._lost):
             pass
         if self._chain is not None and not self._failing:
-            close = self._chain.seal(self._clock.now(), "close", {})
-            if await self._keep([close]):
-                self._observer.audit_head(self._writer, close.head, "stop")
+            self._sealed = [self._chain.seal(self._clock.now(), "close", {})]
+            if await self.flush():
+                self._observer.audit_head(self._writer, self._chain.head, "stop")
         self._observer.audit_lost(len(self._waiting) + len(self._sealed))
         await self._sink.close()
 
@@ -122,25 +122,29 @@ class AuditLog:
     async def flush(self) -> bool:
         """Write what waits, at most a few hundred records; whether that went well."""
         async with self._turn:
-            return await self._flush()
+            try:
+                await self._flush()
+            except AuditUnavailable as failure:
+                self._fails(str(failure))
+                return False
+            except Exception as failure:  # noqa: BLE001 - whatever it is, there is no log
+                self._on_error(failure)
+                self._fails(type(failure).__name__)
+                return False
+            return True
 
-    async def _flush(self) -> bool:
-        try:
-            if self._chain is None:
-                head, self._torn = await self._sink.open()
-                self._chain = Chain(self._writer, self._key, head)
-        except AuditUnavailable as failure:
-            self._fails(str(failure))
-            return False
-        except Exception as failure:  # noqa: BLE001 - whatever it is, there is no log
-            self._on_error(failure)
-            self._fails(type(failure).__name__)
-            return False
+    async def _flush(self) -> None:
+        if self._chain is None:
+            head, self._torn = await self._sink.open()
+            self._chain = Chain(self._writer, self._key, head)
         if not self._sealed:
-            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            lost, self._lost = self._lost, 0
+            batch, lost = self._waiting[:_MOST], self._lost
             self._sealed = await asyncio.to_thread(self._seal, self._chain, batch, lost)
-        return not self._sealed or await self._keep(self._sealed)
+            del self._waiting[: len(batch)]
+            self._lost -= lost
+        if self._sealed:
+            await self._sink.append(self._sealed)
+            self._kept()
 
     async def _write(self) -> None:
         while not self._closing:
@@ -150,25 +154,14 @@ class AuditLog:
             if not await self.flush() or self._waiting or self._lost:
                 self._wake.set()
 
-    async def _keep(self, records: list[Sealed]) -> bool:
-        self._sealed = records
-        try:
-            await self._sink.append(records)
-        except AuditUnavailable as failure:
-            self._fails(str(failure))
-            return False
-        except Exception as failure:  # noqa: BLE001 - as above
-            self._on_error(failure)
-            self._fails(type(failure).__name__)
-            return False
-        self._sealed = []
+    def _kept(self) -> None:
+        records, self._sealed = self._sealed, []
         self._observer.audit_written(len(records))
         if records[0].opens:
             self._observer.audit_head(self._writer, records[0].head, "begin")
         if self._failing is not False:
             self._observer.audit_state(True, "")
         self._failing = False
-        return True
 
     def _fails(self, why: str) -> None:
         if not self._failing:
