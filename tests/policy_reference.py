@@ -114,6 +114,8 @@ def _values(value: dict[str, Any]) -> str:
         return "a name of [detectors.md](detectors.md)"
     if "enum" in value:
         return ", ".join(f"`{word}`" for word in value["enum"])
+    if value["type"] == "boolean":
+        return "`true`, `false`"
     if value["type"] == "number":
         return "[amount](#notations)"
     if value["type"] == "integer":

@@ -89,9 +89,17 @@ def pipeline(
     errors: list[Exception] | None = None,
     policy: Policy = POLICY,
     queue: Queue | None = None,
+    audited: bool = True,
 ) -> Pipeline:
     tell = errors.append if errors is not None else None
-    return Pipeline(policy=lambda: policy, identifier=Knows(who), ledger=ledger or Counts(), on_error=tell, queue=queue)
+    return Pipeline(
+        policy=lambda: policy,
+        identifier=Knows(who),
+        ledger=ledger or Counts(),
+        on_error=tell,
+        queue=queue,
+        audited=lambda: audited,
+    )
 
 
 async def test_every_limit_that_applies_is_charged_in_one_call() -> None:
@@ -140,6 +148,23 @@ async def test_a_spent_limit_is_a_429_that_names_it_and_says_when() -> None:
     assert "rpm" in decision.verdict.message
     assert decision.verdict.violated == ("rpm",)
     assert decision.admission is not None
+
+
+async def test_what_must_be_on_record_and_cannot_be_is_refused_before_anything_is_asked_or_charged() -> None:
+    required = dataclasses.replace(POLICY, audit_required=True)
+    ledger = Counts()
+    decision = await pipeline(AssertionError(), ledger, policy=required, audited=False).decide(REQUEST)
+    assert isinstance(decision.verdict, Deny)
+    assert (decision.verdict.status, decision.verdict.reason) == (503, Reason.AUDIT_UNAVAILABLE)
+    assert ("retry-after", "1") in decision.verdict.headers
+    assert not ledger.seen
+    assert isinstance((await pipeline(policy=required).decide(REQUEST)).verdict, Allow)
+    assert isinstance((await pipeline(audited=False).decide(REQUEST)).verdict, Allow)
+
+
+async def test_a_decision_says_what_was_asked_of_each_limit() -> None:
+    decision = await pipeline().decide(REQUEST)
+    assert [(charge.limit.name, charge.cost) for charge in decision.charges] == [("ip", 1), ("rpm", 1)]
 
 
 async def test_a_store_that_cannot_count_is_a_503_deny() -> None:

@@ -35,6 +35,10 @@ class StoreUnavailable(TidegateError):
     """The limit store did not answer in time, refused the connection, or its breaker is open."""
 
 
+class AuditUnavailable(TidegateError):
+    """The audit log cannot be written, or another process writes to it."""
+
+
 class IdentityProviderUnavailable(TidegateError):
     """A key set or introspection endpoint did not give a usable answer, and nothing usable is cached."""
 

@@ -92,6 +92,7 @@ class Reason(StrEnum):
     LIMIT_EXCEEDED = "rate_limit_exceeded"
     OVERLOADED = "overloaded"
     STORE_UNAVAILABLE = "limits_unavailable"
+    AUDIT_UNAVAILABLE = "audit_unavailable"
     CONTENT_BLOCKED = "content_blocked"
     RESPONSE_WITHHELD = "response_withheld"
     INTERNAL = "policy_error"
@@ -265,7 +266,10 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One record of one decision, whichever way it went."""
+    """One record of one decision, whichever way it went.
+
+    `charges` are what was asked of the limits; none of it was taken where the request was refused.
+    """
 
     request: Request
     verdict: Allow | Deny
@@ -275,6 +279,7 @@ class Decision:
     model: str = ""
     admission: Admission | None = None
     dialect: Literal["openai", "problem"] = "problem"
+    charges: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
 from tidegate.usage.price import counts_money, in_money
 
 _MAX_CONVERSATION: Final = 256
+_UNAUDITED: Final = Deny(
+    503, Reason.AUDIT_UNAVAILABLE, "The request cannot be put on record now.", (("retry-after", "1"),)
+)
 _GRACE: Final = 5.0
 """How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
@@ -50,7 +53,7 @@ class Pipeline:
     """Decides one request under the policy in force. The verdict is deny unless every phase says otherwise.
 
     `on_error` is told of each unexpected exception; the caller learns only that the answer is no. Without a `queue` the
-    capacity of endpoints is not enforced.
+    capacity of endpoints is not enforced. `audited` says whether a decision taken now will be kept on record.
     """
 
     def __init__(
@@ -61,17 +64,21 @@ class Pipeline:
         ledger: Reserves,
         on_error: Callable[[Exception], None] | None = None,
         queue: Queue | None = None,
+        audited: Callable[[], bool] = lambda: True,
     ) -> None:
         self._policy = policy
         self._identifier = identifier
         self._ledger = ledger
         self._on_error = on_error
         self._queue = queue
+        self._audited = audited
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def decide(self, request: Request) -> Decision:
         """One decision, one record. Never raises."""
         policy = self._policy()
+        if policy.audit_required and not self._audited():
+            return Decision(request, _UNAUDITED, policy.version, dialect=_dialect(policy, request))
         try:
             return await self._decide(policy, request)
         except StoreUnavailable as failure:
@@ -136,7 +143,15 @@ class Pipeline:
                 _conversation(request, endpoint.conversation),
             )
         return Decision(
-            request, verdict, policy.version, identity, endpoint.name, access.model, admission, endpoint.errors
+            request,
+            verdict,
+            policy.version,
+            identity,
+            endpoint.name,
+            access.model,
+            admission,
+            endpoint.errors,
+            charges,
         )
 
     async def _enter(self, endpoint: str, capacity: Capacity, demand: Demand, reservation: str) -> Place | Overload:

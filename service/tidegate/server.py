@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 from collections.abc import Callable, Iterator
 
 import grpc
@@ -20,6 +21,10 @@ from tidegate.admission.queue.fair_queue import Queue
 from tidegate.api.conductor import Conductor
 from tidegate.api.servicer import SERVICE as API_SERVICE
 from tidegate.api.servicer import ApiServicer
+from tidegate.audit.chain import chain_key
+from tidegate.audit.log import AuditLog
+from tidegate.audit.open import open_sink
+from tidegate.audit.sink import place_of, writer_name
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
@@ -31,6 +36,7 @@ from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
 from tidegate.listening import bind, serve_metrics, server_credentials
+from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource, load_policy
 from tidegate.policy.compiled import Policy
@@ -72,12 +78,14 @@ class Worker:
             on_error=self.telemetry.policy_refused,
         )
         self._health = health.aio.HealthServicer()
+        self._audit = self._open_audit()
         self._stopping = asyncio.Event()
         self.telemetry.policy(self.source.current)
 
     def _read_keys(self, policy: Policy) -> Callable[[], None]:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
         _check_keys(policy, self._settings)
+        _check_audit(policy, self._settings)
         stored = _keys_are_stored(policy)
         keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
 
@@ -91,7 +99,7 @@ class Worker:
         settings = self._settings
         if settings.store == MEMORY:
             return None
-        with _naming_the_store():
+        with _naming("--store"):
             check_url(settings.store)
 
         def adopt(keys: KeyStore) -> None:
@@ -112,8 +120,42 @@ class Worker:
     def _policy(self) -> Policy:
         return self.source.current
 
+    def _open_audit(self) -> AuditLog | None:
+        settings = self._settings
+        if not settings.audit:
+            return None
+        writer = writer_name(socket.gethostname(), settings.listen)
+        with _naming("--audit"):
+            sink = open_sink(place_of(settings.audit), writer, clock=self._clock)
+        return AuditLog(
+            sink,
+            writer=writer,
+            key=chain_key(settings.pepper),
+            policy=self._policy,
+            clock=self._clock,
+            observer=self.telemetry,
+            on_error=self.telemetry.error,
+        )
+
     def _record(self, exchange: Exchange, request_id: str) -> None:
-        self.telemetry.response(request_id, exchange.outcome, exchange.failure, exchange.coverage())
+        coverage = exchange.coverage()
+        self.telemetry.response(request_id, exchange.outcome, exchange.failure, coverage)
+        if self._audit is not None:
+            self._audit.response(exchange, request_id, coverage)
+
+    def _record_decision(self) -> Callable[[Decision, float], None]:
+        audit, told = self._audit, self.telemetry.decision
+        if audit is None:
+            return told
+
+        def record(decision: Decision, seconds: float) -> None:
+            told(decision, seconds)
+            audit.decision(decision)
+
+        return record
+
+    def _audited(self) -> bool:
+        return self._audit is not None and self._audit.available
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, wait for the balancer to see it, finish streams."""
@@ -127,6 +169,8 @@ class Worker:
             if _keys_are_stored(self.source.current):
                 await self._feed.refresh()
             self._feed.start()
+        if self._audit is not None:
+            await self._audit.start()
         try:
             await self._serve(ledger, queue)
         finally:
@@ -134,6 +178,8 @@ class Worker:
                 await self._feed.close()
             await queue.close()
             await ledger.close()
+            if self._audit is not None:
+                await self._audit.close()
             await self._key_sets.aclose()
             await self._introspector.aclose()
         self.telemetry.flush()
@@ -141,7 +187,7 @@ class Worker:
 
     async def _open_ledger(self) -> Ledger:
         settings = self._settings
-        with _naming_the_store():
+        with _naming("--store"):
             return await open_ledger(
                 settings.store,
                 clock=self._clock,
@@ -224,14 +270,19 @@ class Worker:
         self, ledger: Ledger, queue: Queue, processor: process.ProcessServicer, conductor: Conductor
     ) -> grpc.aio.Server:
         pipeline = Pipeline(
-            policy=self._policy, identifier=self._identifier, ledger=ledger, on_error=self.telemetry.error, queue=queue
+            policy=self._policy,
+            identifier=self._identifier,
+            ledger=ledger,
+            on_error=self.telemetry.error,
+            queue=queue,
+            audited=self._audited,
         )
         checker = check.CheckServicer(
             pipeline=pipeline,
             policy=self._policy,
             credential_headers=self._identifier.credential_headers,
             clock=self._clock,
-            record=self.telemetry.decision,
+            record=self._record_decision(),
         )
         api = ApiServicer(
             pipeline=pipeline,
@@ -242,7 +293,7 @@ class Worker:
             credential_headers=self._identifier.credential_headers,
             hash_key=hash_key(self._settings.pepper),
             shadow=self._settings.shadow,
-            record=self.telemetry.decision,
+            record=self._record_decision(),
             on_error=self.telemetry.error,
         )
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
@@ -252,6 +303,12 @@ class Worker:
         names = (check.SERVICE, process.SERVICE, API_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
+
+
+def _check_audit(policy: Policy, settings: Settings) -> None:
+    if policy.audit_required and not settings.audit:
+        message = "nothing can be put on record without --audit, or TIDEGATE_AUDIT"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.audit.required", message),))
 
 
 def _keys_are_stored(policy: Policy) -> bool:
@@ -269,17 +326,22 @@ def _check_keys(policy: Policy, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _naming_the_store() -> Iterator[None]:
+def _naming(flag: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise SettingsError(f"--store: {error}") from None
+        raise SettingsError(f"{flag}: {error}") from None
 
 
 def check_settings(settings: Settings) -> None:
     """Raises `PolicyError` or `SettingsError` for what no worker could start with: said once, not by each of them."""
-    _check_keys(load_policy(settings.policy), settings)
-    with _naming_the_store():
+    policy = load_policy(settings.policy)
+    _check_keys(policy, settings)
+    _check_audit(policy, settings)
+    if settings.audit:
+        with _naming("--audit"):
+            place_of(settings.audit)
+    with _naming("--store"):
         check_url(settings.store)
     if settings.tls:
         server_credentials(settings.tls)

@@ -30,7 +30,8 @@ class Settings:
     `listen` and `metrics` are "host:port"; `listen` may also be "unix:/path". Worker i of `workers` adds i to the
     ports, or ".i" to the path, because Envoy balances over addresses and never over SO_REUSEPORT. `drain` and
     `store_timeout` are seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. With
-    `shadow` responses are read by every rule, and changed by none.
+    `shadow` responses are read by every rule, and changed by none. `audit` is the URL of the place for audit records,
+    "" for none.
     """
 
     policy: Path
@@ -46,6 +47,7 @@ class Settings:
     replicas: int = 1
     log_level: str = "info"
     shadow: bool = False
+    audit: str = ""
     max_message: int = 64 * 1024 * 1024
 
     def for_worker(self, index: int) -> Settings:

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from tidegate.admission.outage import State
 from tidegate.admission.queue.fair_queue import Outcome
 from tidegate.admission.queue.terms import Priority
+from tidegate.audit.chain import Head
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
@@ -86,6 +87,9 @@ class Telemetry:
             Counter, "queue_refusals", "Exchanges that got no place in their endpoint", (*line, "outcome")
         )
         self._places = self._new(Counter, "place_steps", "Places renewed and given back", ("step", "answered"))
+        self._audited = self._new(Counter, "audit_records", "Audit records that were kept", ())
+        self._unaudited = self._new(Counter, "audit_lost", "Audit records that could not be kept", ())
+        self._audit = self._new(Gauge, "audit_available", "0 while the audit log cannot be written", ())
         self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
 
     def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
@@ -215,6 +219,26 @@ class Telemetry:
     def store_spared(self) -> None:
         """A refusal was repeated without asking the limit store."""
         self._spared.inc()
+
+    def audit_written(self, records: int) -> None:
+        """Audit records were kept."""
+        self._audited.inc(records)
+
+    def audit_lost(self, records: int) -> None:
+        """Audit records were given up."""
+        self._unaudited.inc(records)
+
+    def audit_state(self, available: bool, why: str) -> None:
+        """The audit log cannot be written, or can again."""
+        self._audit.set(available)
+        if available:
+            self.log.info("the audit log is written")
+        else:
+            self.log.error("the audit log cannot be written", why=why)
+
+    def audit_head(self, writer: str, head: Head, why: str) -> None:
+        """Where the chain of audit records ends: kept elsewhere, it shows whether its end was cut off."""
+        self.log.info("audit head", head=f"{writer}:{head.seq}:{head.hash}", why=why)
 
     def error(self, failure: Exception) -> None:
         """An unexpected exception that became a deny. Its type and place, not its text: text may quote input."""

@@ -184,3 +184,10 @@ async def test_a_service_that_stops_waits_for_what_its_exchanges_leave_to_do(api
     await api._conductor.drained()
     assert running.done()
     assert (await api.decide(request(world))).HasField("allow")
+
+
+async def test_an_exchange_that_is_over_says_how_much_of_it_left(api: ApiServicer, world: World) -> None:
+    left: list[int] = []
+    api._conductor._record = lambda exchange, _id: left.append(exchange.sent)  # type: ignore[union-attr]
+    answers = await carried(api, await opened(api, world), JSON, body(b'{"text": "mail bob@example.com"}', end=True))
+    assert left == [sum(len(answer.body) for answer in answers)] == [len(b'{"text": "mail [EMAIL]"}')]

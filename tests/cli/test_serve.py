@@ -59,6 +59,13 @@ STORES = "must be memory://, or begin with redis://, rediss://, unix://, redis+c
             "TLS: /none/x.pem: cannot be read: No such file or directory",
         ),
         (["--key-pepper-file", "/none/x"], "key pepper file: /none/x: cannot be read: No such file or directory"),
+        (["--audit", "/var/log"], "--audit: must begin with file://, redis://, rediss:// or unix://"),
+        (["--audit", "file:///x?keep=3"], "--audit: unknown option 'keep'; there are max_size, max_age and fsync"),
+        (
+            ["--audit", "disk:///x", "--workers", "2"],
+            "--audit: must begin with file://, redis://, rediss:// or unix://",
+        ),
+        (["--audit", "redis://localhost?colour=1"], "--audit: got an unexpected keyword argument 'colour'"),
         (["--log-level", "loud"], "--log-level: 'loud' is not one of debug, info, warning, error"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -95,6 +102,13 @@ def test_api_keys_without_a_pepper(policy: Path, workers: str) -> None:
     told = refused(policy, "--workers", workers)
     assert told.startswith(f"{policy.parent / 'keys.yaml'}: its hashes need the pepper")
     assert "--key-pepper-file" in told
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_record_that_is_required_and_has_no_place(policy: Path, workers: str) -> None:
+    policy.write_text("version: 1\nplatform: {audit: {required: true}}\n")
+    told = refused(policy, "--workers", workers)
+    assert told.startswith(f"{policy}: platform.audit.required: nothing can be put on record without --audit")
 
 
 def _free() -> str:

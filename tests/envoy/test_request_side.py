@@ -219,3 +219,12 @@ def test_a_document_keeps_its_usage() -> None:
     for plan in (REDACT, NOTHING):
         subject = begun(plan)
         assert body_of(played(subject, [document], trailers=False, content_type="application/json")) == document
+
+
+def test_what_was_settled_stays_to_be_told() -> None:
+    subject = begun()
+    assert subject.settled is None
+    subject.lost()
+    costs = settled(subject)
+    assert costs
+    assert subject.settled == costs

@@ -69,6 +69,7 @@ class Conductor:
                     answer.outcome, answer.coverage = exchange.outcome, exchange.coverage().header()
                     self._settle(exchange)
                     tenure.follow(exchange)
+                exchange.sent += len(answer.body)
                 yield answer
                 if exchange.finished:
                     return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidegate.cli import demo, envoy_config, filter, keys, limits, policy, serve
+from tidegate.cli import audit, demo, envoy_config, filter, keys, limits, policy, serve
 
 app = typer.Typer(
     name="tidegate",
@@ -21,3 +21,4 @@ app.command("filter")(filter.filter_)
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")
+app.add_typer(audit.app, name="audit")

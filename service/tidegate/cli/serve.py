@@ -71,6 +71,13 @@ def serve(
             help="Find and count in responses, the floor's rules too, and change or withhold nothing.",
         ),
     ] = False,
+    audit: Annotated[
+        str,
+        typer.Option(
+            envvar="TIDEGATE_AUDIT",
+            help="Where audit records are kept: file:///directory, redis://, rediss:// or unix://; docs/audit.md.",
+        ),
+    ] = "",
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
@@ -101,6 +108,7 @@ def serve(
             replicas=replicas,
             log_level=log_level,
             shadow=shadow,
+            audit=audit,
         )
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)

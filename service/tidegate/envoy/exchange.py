@@ -9,7 +9,7 @@ body's own format can carry an error, or the stream is aborted, which truncates 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
@@ -61,7 +61,8 @@ class Exchange:
 
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
-    format reads the type.
+    format reads the type. `sent` is for whoever carries the commands out: the most bytes of the body that left.
+    `settled` is what a reservation was settled with, by unit, None where there was none.
     """
 
     plan: Callable[[Handoff], FilterPlan]
@@ -70,6 +71,8 @@ class Exchange:
     outcome: Outcome = "pending"
     failure: str = ""
     expands: bool = False  # its body comes compressed: few bytes may be much to read
+    sent: int = 0
+    settled: Mapping[str, int] | None = None
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
     _asking: Asking = field(default_factory=Asking)
@@ -103,7 +106,9 @@ class Exchange:
         if self._metering is None or not self.finished:
             return None
         metering, self._metering = self._metering, None
-        return metering.settlement()
+        settlement = metering.settlement()
+        self.settled = settlement.costs
+        return settlement
 
     def request(self, head: RequestHead) -> list[Command]:
         """The exchange is about to reach the model."""

@@ -13,7 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
 from tidegate.envoy.aside import LONG, Aside
-from tidegate.envoy.commands import Abort, Command, Extend
+from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
@@ -187,6 +187,8 @@ class _Stream:
                     receipt = response.dynamic_metadata.fields
                     receipt["coverage"].string_value = exchange.coverage().header()
                     receipt["outcome"].string_value = exchange.outcome
+                if isinstance(command, Body):
+                    exchange.sent += len(command.data)  # before: Envoy may end the stream while we still write
                 await self._context.write(response)
         if commands:
             self.unanswered = 0

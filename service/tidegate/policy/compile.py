@@ -65,6 +65,7 @@ def compile_policy(
         introspection=None if opaque is None else _introspection(opaque, secrets),
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
+        audit_required=platform.audit.required,
     )
 
 

@@ -260,6 +260,7 @@ class Policy:
     introspection: Introspection | None = None
     workloads: Workloads = NO_WORKLOADS
     xfcc_from: frozenset[str] = frozenset()
+    audit_required: bool = False
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)

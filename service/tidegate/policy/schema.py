@@ -37,6 +37,16 @@ class LimitsStore(Strict):
     )
 
 
+class Audit(Strict):
+    """What happens while nothing can be put on record. Where records are kept is told to the process: `--audit`."""
+
+    required: bool = Field(
+        default=False,
+        description="true: while the audit log cannot be written, every request is refused, with 503. "
+        "false: it is served, and the log says how many records are missing.",
+    )
+
+
 class Platform(Strict):
     """What the platform's owner decides for everyone."""
 
@@ -45,6 +55,7 @@ class Platform(Strict):
     limits_store: LimitsStore = Field(
         default_factory=LimitsStore, description="Behaviour while the limit store is out."
     )
+    audit: Audit = Field(default_factory=Audit, description="Behaviour while the audit log cannot be written.")
     trusted_hops: int = Field(
         default=0, ge=0, le=10, description="How many proxies before Envoy are believed in X-Forwarded-For."
     )
