@@ -72,17 +72,18 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_known", "_steps", "_view")
+    __slots__ = ("_automata", "_known", "_steps", "_view", "_words")
 
     def __init__(self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes) -> None:
         self._automata = automata
         self._steps = steps
         self._view = view
         self._known = [-1] * len(steps)
+        self._words: Words | None = None
 
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that starts from `at` on and before `hold`. Nothing behind `hold()` is final."""
-        view, known, automata, words = self._view, self._known, self._automata, None
+        view, known, automata = self._view, self._known, self._automata
         end = len(view)
         while at < hold:
             before = view[at - 1] if at else 0
@@ -114,7 +115,7 @@ class Look:
                 automaton = automata[number]
                 questions = automaton.questions[view[at : at + KEY]]
                 if automaton.near:
-                    words = words or Words(automaton.near, view)
+                    words = self._words = self._words or Words(automaton.near, view)
                     named = words.before(at)
                     questions = tuple(question for question in questions if question.row in named)
                 for row, exact, cap, simple in questions:
