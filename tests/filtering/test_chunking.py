@@ -28,6 +28,15 @@ def test_any_cutting_gives_what_the_whole_gives(plan: FilterPlan, cut: tuple[str
     assert run(plan, list(text)) == whole
 
 
+@given(cut=cut_texts(), entity=st.sampled_from(sorted(ENTITIES)))
+@moderate
+def test_any_cutting_gives_an_entity_by_itself_what_the_whole_gives(entity: str, cut: tuple[str, list[str]]) -> None:
+    text, chunks = cut
+    whole = run(SINGLE[entity], [text])
+    assert run(SINGLE[entity], chunks) == whole
+    assert whole[0] == meaning(SINGLE[entity], text)
+
+
 @given(text=texts, entities=st.sets(st.sampled_from(sorted(ENTITIES)), min_size=1), action=st.sampled_from(Action))
 @moderate
 def test_the_machine_does_what_filtering_means(text: str, entities: set[str], action: Action) -> None:
@@ -73,20 +82,40 @@ def test_where_nothing_waits_more_text_changes_nothing(text: str, more: str, row
             assert answers[0] == answers[1]
 
 
-def test_hold_back_never_passes_the_published_cap() -> None:
-    for entity, plan in SINGLE.items():
-        scanner = scanner_for(plan)
-        assert scanner is not None
-        assert scanner.cap == max(row.cap for row in DETECTORS if row.entity == entity)
-        cap = scanner.cap
-        own = [text for row in DETECTORS if row.entity == entity for text in row.positives + row.negatives]
-        for text in [*own, *LONG[1:], PROSE]:
-            rewriter = TextRewriter(plan, key=KEY)
-            for char in text:
-                rewriter.feed(char)
-                assert rewriter.held <= cap * (1 + MAX_INVISIBLE)
-                if text.isascii():
-                    assert rewriter.held < cap
+@pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
+def test_a_row_by_itself_gives_the_same_however_its_values_are_cut(row: Detector) -> None:
+    plan = SINGLE[row.entity]
+    for value in row.positives:
+        for text in (f"So it is {value}, I say.", f"({value}) and {value}\n"):
+            whole = run(plan, [text])
+            assert whole[0] == meaning(plan, text)
+            assert run(plan, list(text)) == whole
+            for at in range(1, len(text)):
+                assert run(plan, [text[:at], text[at:]]) == whole, (text, at)
+
+
+@pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
+def test_a_row_by_itself_leaves_its_near_misses_however_they_are_cut(row: Detector) -> None:
+    plan = SINGLE[row.entity]
+    for value in row.negatives:
+        text = f"So it is {value}, I say."
+        assert run(plan, list(text)) == run(plan, [text])
+        assert run(plan, [text])[0] == meaning(plan, text)
+
+
+@pytest.mark.parametrize("entity", sorted(ENTITIES))
+def test_hold_back_never_passes_the_published_cap(entity: str) -> None:
+    scanner = scanner_for(SINGLE[entity])
+    assert scanner is not None
+    cap = max(row.cap for row in DETECTORS if row.entity == entity)
+    assert scanner.cap == cap
+    own = [text for row in DETECTORS if row.entity == entity for text in row.positives + row.negatives]
+    for text in [*own, *(text * (cap // len(text) + 2) for text in own), " ".join(TEXTS[:: len(TEXTS) // 97]), PROSE]:
+        rewriter = TextRewriter(SINGLE[entity], key=KEY)
+        for char in text[: 4 * cap]:
+            rewriter.feed(char)
+            assert rewriter.held <= cap * (1 + MAX_INVISIBLE)
+            assert rewriter.held < cap or not text.isascii()
 
 
 def test_prose_is_hardly_held() -> None:

@@ -53,6 +53,10 @@ def test_the_bytes_a_match_begins_with() -> None:
     assert grammar.first(grammar.parse(r"a?[b\x2d](?i:c)|\(")) == frozenset(b"ab-(")
 
 
+def test_the_bytes_a_match_has_anywhere() -> None:
+    assert grammar.alphabet(grammar.parse(r"a?[b\x2d]{2}(?:c|(?i:d))*")) == frozenset(b"ab-cdD")
+
+
 @pytest.mark.parametrize("source", ["a)", "(?:a", "(?=a)", "[a", "{2}", "*", "^a", "a$"])
 def test_syntax_outside_the_shared_subset_is_refused(source: str) -> None:
     with pytest.raises(ValueError, match=r"cannot read|unbalanced"):

@@ -28,6 +28,7 @@ Accept = Callable[[re.Match[bytes]], Span | None]
 Match = Callable[[object, bytes, int, int], list[Span]]
 
 UNANCHORED: object = re2._re2.RE2.Anchor.UNANCHORED
+STARTING: object = re2._re2.RE2.Anchor.ANCHOR_START
 ANCHORED: object = re2._re2.RE2.Anchor.ANCHOR_BOTH
 
 
@@ -45,22 +46,25 @@ def whole(match: re.Match[bytes]) -> Span | None:
     return match.span()
 
 
-def options() -> re2.Options:
+def options(*, longest: bool = False) -> re2.Options:
     """RE2 on bytes, no captures, and at most 16 MiB of states, shared by all who use the pattern."""
     chosen = re2.Options()
     chosen.encoding = re2.Options.Encoding.LATIN1
     chosen.never_capture = True
     chosen.log_errors = False
+    chosen.longest_match = longest
     chosen.max_mem = 16 << 20
     return chosen
 
 
-def matcher(pattern: str) -> Match:
+def matcher(pattern: str, *, longest: bool = False) -> Match:
     """`match(UNANCHORED, view, start, end)[0][0]` is the position of the leftmost match, -1 when there is none.
+
+    Of the matches at that position it is the `longest`, or else the one that the pattern names first.
 
     This is the binding beneath `re2.compile(...).search`, whose match objects triple the cost of a short call.
     """
-    match: Match = re2.compile(pattern.encode("latin-1"), options())._regexp.Match
+    match: Match = re2.compile(pattern.encode("latin-1"), options(longest=longest))._regexp.Match
     return match
 
 
@@ -139,6 +143,14 @@ class Detector:
     def loosely_unfinished(self) -> str:
         """The same and more, with few states. What is not counted is held to the end of its run, or to the cap."""
         return grammar.prefixes(grammar.loosened(self._node)) or ""
+
+    @cached_property
+    def lead(self) -> tuple[bytes, int]:
+        """Every byte that may stand before what the row `needs`, and how many of them at most."""
+        body = grammar.parse(self.body)
+        parts = body.parts if isinstance(body, grammar.Sequence) else ()
+        before = grammar.Sequence(parts[: parts.index(grammar.Atom(self.needs.decode()))])
+        return bytes(grammar.alphabet(before)), grammar.longest(before) or 0
 
     @property
     def group(self) -> str:

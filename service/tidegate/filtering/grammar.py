@@ -170,6 +170,17 @@ def longest(node: Node) -> int | None:
             return None if high is None or length is None else high * length
 
 
+def alphabet(node: Node) -> frozenset[int]:
+    """The bytes that a match can have anywhere in it."""
+    match node:
+        case Atom():
+            return first(node)
+        case Sequence(parts) | Choice(parts):
+            return frozenset().union(*map(alphabet, parts))
+        case Repeat(part):
+            return alphabet(part)
+
+
 def first(node: Node) -> frozenset[int]:
     """The bytes that a match can begin with."""
     return _first(node)[0]

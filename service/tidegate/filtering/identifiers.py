@@ -28,6 +28,7 @@ _NRIC = {
     "M": ("XWUTRQPNJLK", 3),
 }  # fmt: skip
 _NUMBERS = re.compile(r"\d+")
+_ORDINAL = re.compile(r"(?i)st|nd|rd|th")
 _MONTHS = re.compile(r"(?i)[A-Za-z\xc0]{3,}")
 
 
@@ -88,7 +89,7 @@ def birthday(match: re.Match[bytes]) -> Span | None:
     """A date between 1900 and today's century that the calendar has, in any order of day and month."""
     text = match[0].decode("latin-1")
     numbers = [int(number) for number in _NUMBERS.findall(text)]
-    if _MONTHS.search(re.sub(r"(?i)st|nd|rd|th", "", text)):
+    if _MONTHS.search(_ORDINAL.sub("", text)):
         day, year = (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
         return match.span() if 1 <= day <= 31 and _is_year(year) else None
     first, second, third = numbers

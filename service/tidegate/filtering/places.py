@@ -13,6 +13,12 @@ _MONTH = (
     r"|sep(?:t|tember)?|oct(?:ober)?|okt(?:ober)?|nov(?:ember)?|dec(?:ember)?|dez(?:ember)?)"
 )
 _YEAR = r"(?:19|20)[0-9]{2}"
+_DATE = (
+    rf"{_YEAR}[.\x2f-][01]?[0-9][.\x2f-][0-3]?[0-9]|[0-3]?[0-9][.\x2f-]{{1,2}}[ ]?[0-3]?[0-9]"
+    rf"[.\x2f-]{{1,2}}[ ]?(?:{_YEAR}|[0-9]{{2}})"
+    rf"|{_MONTH}\.?[ ][0-3]?[0-9](?:st|nd|rd|th)?,?[ ]{_YEAR}|[0-3]?[0-9](?:st|nd|rd|th)?\.?[ ](?:of"
+    rf"[ ])?{_MONTH}\.?,?[ ]{_YEAR}"
+)
 _KIND = (
     r"(?i:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq|terrace|way|circle"
     r"|highway|hwy|parkway|pkwy|close|crescent|row)"
@@ -27,10 +33,8 @@ PLACES: tuple[Detector, ...] = (
         r"|n\xc0e? le|fecha de nacimiento|nacido|data di nascita|geboortedatum",
         within=40,
         guard=r"(?:(?<![0-9A-Za-z])(?<![0-9][.\x2f-])|(?<=\\[nrt]))",
-        body=rf"{_YEAR}[.\x2f-][01]?[0-9][.\x2f-][0-3]?[0-9]|[0-3]?[0-9][.\x2f-]{{1,2}}[ ]?[0-3]?[0-9]"
-        rf"[.\x2f-]{{1,2}}[ ]?(?:{_YEAR}|[0-9]{{2}})"
-        rf"|{_MONTH}\.?[ ][0-3]?[0-9](?:st|nd|rd|th)?,?[ ]{_YEAR}|[0-3]?[0-9](?:st|nd|rd|th)?\.?[ ](?:of"
-        rf"[ ])?{_MONTH}\.?,?[ ]{_YEAR}",
+        body=_DATE,
+        trigger=rf"(?:\b|[_nrt])(?:{_DATE})",
         ahead="[^0-9A-Za-z-]",
         accept=identifiers.birthday,
         check="calendar",

@@ -135,7 +135,9 @@ class TextRewriter:
             done = end
             if at > hold:
                 hold = look.hold(at)
-        cut = done if self._swallowing is not None else self._char(hold)
+        cut = self._char(hold) if self._ranks else hold - self._base
+        if self._swallowing is not None:
+            cut = done
         out.append(text[done:cut])
         self._keep(hold, cut)
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
@@ -146,7 +148,7 @@ class TextRewriter:
 
     def _char(self, at: int) -> int:
         """The place in the text of a place in the view."""
-        return position(self._ranks, at - self._base) if self._ranks else at - self._base
+        return position(self._ranks, at - self._base)
 
     def _swallow(self, detector: Detector, at: int, done: int) -> tuple[int, int]:
         """Pass over what goes on with a value that is longer than its cap; remember it if there may be more."""
@@ -181,7 +183,7 @@ class TextRewriter:
         if self._ranks:
             released = hold - self._base
             self._ranks = [rank - released for rank in self._ranks[cut - released :]]
-        start = max(0, hold - self._behind)
+        start = hold - self._behind if hold > self._behind else 0
         self._view = self._view[start:]
         if self._watcher is not None:
             self._watcher.feed(self._text[:cut])

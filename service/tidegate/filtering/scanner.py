@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from tidegate.filtering.automaton import KEY, Automaton, Near
+from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
 from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_GROUPS = ("sign", "near", "", "spoken", "e-mail")
 _WATCHED = {"": "sign", "e-mail": "spoken"}
 _BEFORE = frozenset(b"_nrt")
+_FEW = 12
+"""Rows with a sign that are looked for all the time rather than put to sleep."""
 
 
 class Scanner:
@@ -30,25 +33,33 @@ class Scanner:
     """
 
     def __init__(self, rows: Sequence[Detector]) -> None:
-        groups: dict[str, list[Detector]] = {}
-        for row in rows:
-            groups.setdefault(row.group, []).append(row)
+        groups = _grouped(rows)
         # Something that is awake must wait for the beginnings of what sleeps.
         watched = {awake: groups[asleep] for awake, asleep in _WATCHED.items() if {awake, asleep} <= groups.keys()}
-        self._all = [
+        automata = [
             (Near if name == "near" else Automaton)(group, watched.get(name, ())) for name, group in groups.items()
         ]
         sleeping = {"near", *(_WATCHED[name] for name in watched)}
-        self._awake = [automaton for name, automaton in zip(groups, self._all, strict=True) if name not in sleeping]
+        awake = [automaton for name, automaton in zip(groups, automata, strict=True) if name not in sleeping]
+        self._all = automata, [automaton.step for automaton in automata]
+        self._awake = awake, [automaton.step for automaton in awake]
         self._wakes = _waking(groups.get("near", []), [row for group in watched.values() for row in group])
         self.cap = max(row.cap for row in rows)
         self.behind = max(GUARD_CONTEXT, *(row.within + 1 for row in rows))
 
     def look(self, view: bytes) -> Look:
         """Begin with a view."""
-        if self._wakes is None or self._wakes(UNANCHORED, view, 0, len(view))[0][0] >= 0:
-            return Look(self._all, view)
-        return Look(self._awake, view)
+        asleep = self._wakes is not None and self._wakes(UNANCHORED, view, 0, len(view))[0][0] < 0
+        return Look(*(self._awake if asleep else self._all), view)
+
+
+def _grouped(rows: Sequence[Detector]) -> dict[str, list[Detector]]:
+    """The rows by what they are looked for with, in the order of the table."""
+    groups = {name: [row for row in rows if row.group == name] for name in _GROUPS}
+    if not groups["near"] and len(groups["sign"]) <= _FEW:
+        # So few are no dearer awake, and a search for what wakes them is spared.
+        groups[""] = groups.pop("sign") + groups[""]
+    return {name: group for name, group in groups.items() if group}
 
 
 def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None:
@@ -61,25 +72,37 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_known", "_view")
+    __slots__ = ("_automata", "_known", "_steps", "_view", "_words")
 
-    def __init__(self, automata: Sequence[Automaton], view: bytes) -> None:
+    def __init__(self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes) -> None:
         self._automata = automata
+        self._steps = steps
         self._view = view
-        self._known = [-1] * len(automata)
+        self._known = [-1] * len(steps)
+        self._words: Words | None = None
 
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that starts from `at` on and before `hold`. Nothing behind `hold()` is final."""
         view, known, automata = self._view, self._known, self._automata
         end = len(view)
         while at < hold:
-            early = at > 0 and _early(view[at - 1], view[at])
+            before = view[at - 1] if at else 0
+            # Whether a trigger for a value at `at` may begin at the byte before it.
+            early = before in _BEFORE or (before in _LETTERS and view[at] in _DIGITS)
             nearest, first = end, 0
-            for number, found in enumerate(known):
+            for number, (needs, begins, reached) in enumerate(self._steps):
+                found = known[number]
                 if found < at:
                     # What began a byte early was not it: it may have been for this one.
-                    again = early and found == at - 1
-                    found = at if again else automata[number].first(view, at, at - early, end)
+                    if early and found == at - 1:
+                        found = at
+                    elif reached is not None:
+                        found = reached(view, at, at - early, end)
+                    elif needs in view:
+                        found = begins(UNANCHORED, view, at - early, end)[0][0]
+                        found = end if found < 0 else found if found > at else at
+                    else:
+                        found = end
                     known[number] = found
                 if found < nearest:
                     nearest, first = found, number
@@ -87,29 +110,36 @@ class Look:
                 return None
             at = nearest
             for number in range(first, len(known)):
-                if known[number] == at:
-                    for row, exact, cap, simple in automata[number].questions[view[at : at + KEY]]:
-                        match = exact(view, at, at + cap)
-                        if match is None:
-                            continue
-                        if not simple:
-                            hit = row.hit(view, at, match)
-                            if hit is not None:
-                                return hit
-                        elif (span := row.accept(match)) is not None:
-                            return Hit(row, *span, over=False)
+                if known[number] != at:
+                    continue
+                automaton = automata[number]
+                questions = automaton.questions[view[at : at + KEY]]
+                if automaton.near:
+                    words = self._words = self._words or Words(automaton.near, view)
+                    named = words.before(at)
+                    questions = tuple(question for question in questions if question.row in named)
+                for row, exact, cap, simple in questions:
+                    match = exact(view, at, at + cap)
+                    if match is None:
+                        continue
+                    if not simple:
+                        hit = row.hit(view, at, match)
+                        if hit is not None:
+                            return hit
+                    elif (span := row.accept(match)) is not None:
+                        return Hit(row, *span, over=False)
             at += 1
         return None
 
     def hold(self, start: int) -> int:
         """The leftmost position, from `start`, about which text to come can still change the answer."""
         view = self._view
-        return min([automaton.waiting(view, start) for automaton in self._automata], default=len(view))
-
-
-def _early(before: int, byte: int) -> bool:
-    """Whether a trigger for a value at `byte` may begin at the one before it."""
-    return before in _BEFORE or (byte in _DIGITS and before in _LETTERS)
+        at = end = len(view)
+        for automaton in self._automata:
+            found = automaton.waiting(view, start, end)
+            if 0 <= found < at:
+                at = found
+        return at
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,7 @@
-"""Detectors of credentials, by the family of their issuers. Each module names where its shapes are published."""
+"""Detectors of credentials, by the family of their issuers.
+
+Each module says which of its shapes were compared with published patterns, and which are commonly known and were not.
+"""
 
 from __future__ import annotations
 

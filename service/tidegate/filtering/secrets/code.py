@@ -1,8 +1,12 @@
 """Tokens of code hosts, build servers, package registries and quality gates.
 
-Sources: GitHub and GitLab (token overview, prefixes), Atlassian, npm, PyPI, RubyGems, crates.io, NuGet, Clojars,
-Docker Hub, JFrog, Buildkite, CircleCI, Sourcegraph, SonarQube, Postman, ReadMe, Octopus Deploy, Prefect, Harness,
-LaunchDarkly.
+Compared with the patterns that gitleaks publishes by default: GitLab (all prefixes but `glcbt-`), Atlassian, npm, PyPI,
+RubyGems, Clojars, Travis CI, Snyk, Sourcegraph, Postman, ReadMe, Octopus Deploy, Prefect, Harness. Compared with those
+of kingfisher: crates.io, Buildkite, CircleCI. Of GitLab's routable tokens the part behind the last dot, a length and a
+checksum, is left.
+
+Commonly known, and not compared: the lengths of GitHub's tokens, Bitbucket, NuGet, Docker Hub, JFrog, Codecov,
+SonarQube, LaunchDarkly.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from tidegate.filtering.detector import FRESH, Detector, whole
 from tidegate.filtering.secrets.token import (
     ALNUM,
     HEX,
+    HEX_BOTH,
     LOWER,
     MADE_UP_UUID,
     TOKEN_CAP,
@@ -62,19 +67,27 @@ CODE: tuple[Detector, ...] = (
     token("DOCKER_TOKEN", "docker-hub-organisation", "dckr_oat_", WORD, 32),
     token("ARTIFACTORY_TOKEN", "artifactory", "AKCp", ALNUM, 69),
     token("ARTIFACTORY_TOKEN", "artifactory-reference", "cmVmdGtu", ALNUM, 56),
-    token("BUILDKITE_TOKEN", "buildkite", "bkua_", HEX, 40),
+    token("BUILDKITE_TOKEN", "buildkite", "bkua_", LOWER, 40),
     shaped(
         "CIRCLECI_TOKEN",
         "circleci",
-        "CCIPAT_",
+        "CCIP(?:AT|RJ)_",
         "[0-9A-Za-z]{22}_[0-9a-f]{40}",
-        (f"CCIPAT_{made_up(ALNUM, 22)}_{made_up(HEX, 40)}",),
+        tuple(f"{kind}_{made_up(ALNUM, 22)}_{made_up(HEX, 40)}" for kind in ("CCIPAT", "CCIPRJ")),
         (f"CCIPAT_{made_up(ALNUM, 22)}_{made_up(HEX, 39)}", "CCIPAT_x"),
     ),
     named("TRAVIS_TOKEN", "travis-ci", "travis|travis[_ .-]?ci", WORD, 22),
     named("CODECOV_TOKEN", "codecov", "codecov", HEX, 36, body=UUID, sample=MADE_UP_UUID),
     named("SNYK_TOKEN", "snyk", "snyk", HEX, 36, body=UUID, sample=MADE_UP_UUID),
-    token("SOURCEGRAPH_TOKEN", "sourcegraph", ("sgp_", "sgp_local_"), HEX, 40),
+    token("SOURCEGRAPH_TOKEN", "sourcegraph", ("sgp_", "sgp_local_"), HEX_BOTH, 40),
+    shaped(
+        "SOURCEGRAPH_TOKEN",
+        "sourcegraph-instance",
+        "sgp_[0-9A-Fa-f]{16}_",
+        "[0-9A-Fa-f]{40}",
+        (f"sgp_{made_up(HEX, 16)}_{made_up(HEX, 40)}",),
+        (f"sgp_{made_up(HEX, 16)}_{made_up(HEX, 39)}", "sgp_short_name"),
+    ),
     token("SONARQUBE_TOKEN", "sonarqube", ("sqp_", "squ_", "sqa_"), HEX, 40),
     shaped(
         "POSTMAN_KEY",
@@ -91,7 +104,7 @@ CODE: tuple[Detector, ...] = (
         "HARNESS_KEY",
         "harness",
         r"[ps]at\.[0-9A-Za-z_-]{22}\.",
-        r"[0-9a-f]{24}\.[0-9A-Za-z]{20}",
+        r"[0-9A-Za-z]{24}\.[0-9A-Za-z]{20}",
         (f"pat.{made_up(ALNUM, 22)}.{made_up(HEX, 24)}.{made_up(ALNUM, 20)}",),
         (f"pat.{made_up(ALNUM, 22)}.{made_up(HEX, 24)}", "pat.on.the.back"),
     ),

@@ -1,8 +1,10 @@
 """Keys of model providers and of the tools around models.
 
-Sources: the providers' documents and the patterns that they register for secret scanning: OpenAI, Anthropic, Hugging
-Face, Replicate, Groq, Perplexity, xAI, LangSmith, NVIDIA, OpenRouter, Pinecone; Cohere, Mistral and Weights & Biases
-print no prefix.
+Compared with the patterns that gitleaks publishes by default: OpenAI, Hugging Face, Cohere. Of several public scanners
+that agree with each other: OpenRouter, Replicate, Groq, Perplexity, xAI.
+
+Commonly known, and not compared: Anthropic, LangSmith, NVIDIA, Pinecone, Mistral, Weights & Biases. Cohere, Mistral and
+Weights & Biases print no prefix.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Keys of payment providers and shops.
 
-Sources: Stripe (API keys, webhook signing), Square, PayPal and Braintree, Shopify, Plaid, Flutterwave, EasyPost,
-Razorpay, Duffel, Shippo; Coinbase prints no prefix.
+Compared with the patterns that gitleaks publishes by default: Stripe API keys, Square (`EAAA`, `sq0atp-`), Shopify,
+Plaid, Flutterwave, EasyPost, Duffel, Shippo, Coinbase.
+
+Commonly known, and not compared: Stripe webhook secrets, `sq0csp-`, Braintree, Razorpay. Coinbase prints no prefix.
 """
 
 from __future__ import annotations

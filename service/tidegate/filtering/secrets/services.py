@@ -1,8 +1,13 @@
 """Keys of monitoring, of databases as a service, and of the applications that teams work in.
 
-Sources: Grafana, New Relic, Sentry, Dynatrace, Datadog, PostHog, PagerDuty, Linear, Notion, Airtable, Figma,
-Contentful, Dropbox, HubSpot, Okta, Supabase, PlanetScale, Neon, Algolia, Mapbox, Adobe, ClickUp, Tailscale, Typeform,
-Frame.io.
+Compared with the patterns that gitleaks publishes by default: Grafana, New Relic, Sentry, Dynatrace, Datadog (40
+characters), Linear API keys, Airtable, Dropbox, Okta, PlanetScale, Algolia, Adobe, Typeform, Frame.io, Defined
+Networking. Compared with those of kingfisher: ClickUp. Of public scanners that agree with each other: Notion, Supabase
+(`sbp_`).
+
+Commonly known, and not compared: Datadog API keys (32), PagerDuty, PostHog, `lin_oauth_`, Figma, Contentful, HubSpot,
+`sb_secret_`, Neon, Mapbox, Tailscale. A dot, which PlanetScale and Typeform tokens may have, ends a value here: it also
+ends sentences.
 """
 
 from __future__ import annotations
@@ -47,7 +52,7 @@ SERVICES: tuple[Detector, ...] = (
     ),
     named("DATADOG_KEY", "datadog", "datadog|dd", HEX, 32, 40),
     named("PAGERDUTY_KEY", "pagerduty", "pagerduty|pager[_ .-]duty", "0-9A-Za-z+_-", 20),
-    token("POSTHOG_KEY", "posthog", ("phx_", "phc_"), ALNUM, 43),
+    token("POSTHOG_KEY", "posthog", ("phx_", "phc_"), ALNUM, 43, 52),
     token("LINEAR_KEY", "linear", ("lin_api_", "lin_oauth_"), ALNUM, 40, None),
     shaped(
         "NOTION_TOKEN",

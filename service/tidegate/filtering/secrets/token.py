@@ -122,6 +122,10 @@ def named(
     `body` and `sample` are for keys of another shape than one run of characters.
     """
     value = sample or made_up(chars, low)
+    counts = f"{low},{high}" if high else f"{low}"
+    more = f"{low - 1},{high - 1}" if high else f"{low - 1}"
+    # No run of such characters goes on where a value begins: a proposal at each of them would cost more than it finds.
+    starts = rf"(?:(?:\b|[nrt])[{ALNUM}_]|(?:\B|[nrt])[+=-])" if "-" in chars[-1] else rf"(?:\b|[nrt])[{chars}]"
     word = owner.partition("|")[0]
     return Detector(
         entity=entity,
@@ -129,7 +133,8 @@ def named(
         near=rf"(?:{owner})(?:[_ .-]?(?:{_KEY_WORDS})s?){{1,4}}",
         within=60,
         guard=r"(?:(?<![0-9A-Za-z_\x2f+.-])|(?<=\\[nrt]))",
-        body=body or (f"[{chars}]{{{low},{high}}}" if high else f"[{chars}]{{{low}}}"),
+        body=body or f"[{chars}]{{{counts}}}",
+        trigger=rf"(?:\b|[nrt]){body}" if body else f"{starts}[{chars}]{{{more}}}",
         ahead=f"[^{ALNUM}_-]",
         accept=random(0, 3.0),
         check="entropy",
