@@ -1,5 +1,8 @@
 """Two replicas, one Redis, 200 clients at once: what they get out of a limit, as a ratio to it.
 
+What is measured is the count, so a store that is slow because the machine is busy is no outage: how far limits can be
+off in one, docs/limits.md says, and its own tests hold it to that.
+
 Requests: each client asks a few times, more than there is room for in all. Tokens: each exchange reserves an estimate
 at Check and is settled for half of it or so by its response at Process, in the other replica, until there is room for
 no further one. Over 1 is overspent; a little under it is the room that one more estimate did not fit in.
@@ -26,6 +29,7 @@ PROMPT, COMPLETION, MAX_TOKENS = 12, 18, 40
 BODY = json.dumps({"messages": [{"role": "user", "content": "x" * 20}], "max_tokens": MAX_TOKENS}).encode()
 USAGE = {"prompt_tokens": PROMPT, "completion_tokens": COMPLETION, "total_tokens": PROMPT + COMPLETION}
 ANSWER = json.dumps({"object": "chat.completion", "choices": [], "usage": USAGE}).encode()
+STORE_TIMEOUT = 5.0  # seconds
 PAUSE = 0.03  # seconds after a refusal
 PATIENCE = 8  # refusals in a row after which a client gives up: longer than a refusal may be repeated
 
@@ -131,7 +135,7 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
     figures = {}
     with (
         running_redis(directory=directory / "redis") as url,
-        bench.tidegate(world, store=url, workers=2, log="warning") as addresses,
+        bench.tidegate(world, store=url, workers=2, log="warning", store_timeout=STORE_TIMEOUT) as addresses,
     ):
         for unit, capacity in (("requests", size.requests), ("tokens", size.tokens)):
             for kind in KINDS:

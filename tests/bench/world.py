@@ -98,14 +98,16 @@ def build(directory: Path, policy: str = POLICY) -> World:
 
 
 @contextmanager
-def tidegate(world: World, *, store: str = "memory://", workers: int = 1, log: str = "info") -> Iterator[list[str]]:
+def tidegate(
+    world: World, *, store: str = "memory://", workers: int = 1, log: str = "info", store_timeout: float = 0.05
+) -> Iterator[list[str]]:
     """A running `tidegate serve`; its addresses."""
     first, metrics = adjacent_ports(workers), adjacent_ports(workers)
     command = [
         *(sys.executable, "-m", "tidegate", "serve", "--policy", str(world.directory / "policy.yaml")),
         *("--listen", f"127.0.0.1:{first}", "--metrics", f"127.0.0.1:{metrics}", "--store", store),
         *("--workers", str(workers), "--key-pepper-file", str(world.directory / "pepper"), "--log-level", log),
-        *("--health-grace", "0"),
+        *("--health-grace", "0", "--store-timeout", str(store_timeout)),
     ]
     addresses = [f"127.0.0.1:{first + index}" for index in range(workers)]
     name = f"tidegate-{first}.log"
