@@ -66,6 +66,16 @@ async def test_who_had_no_room_is_counted_and_logged_shadow_limits_beside_the_ot
     ]
 
 
+async def test_a_refusal_of_authorization_is_logged_with_its_rule() -> None:
+    stream = io.BytesIO()
+    telemetry = Telemetry(clock=SystemClock(), stream=stream)
+    deny = Deny(403, Reason.MODEL_NOT_ALLOWED, "No.", rule="models of the tier")
+    telemetry.decision(Decision(Request("r", "POST", "h", "/"), deny, "p", None, "chat", "large"), 0.001)
+    telemetry.flush()
+    (line,) = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (line["reason"], line["rule"]) == ("model_not_allowed", "models of the tier")
+
+
 def test_the_queue_tells_its_depth_its_waits_and_whom_it_refused() -> None:
     telemetry = Telemetry(clock=SystemClock(), stream=io.BytesIO())
     where = {"endpoint": "chat", "priority": "sheddable"}

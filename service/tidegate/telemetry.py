@@ -27,7 +27,7 @@ from tidegate.policy.compiled import Policy
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _FLUSH = 0.05  # seconds
-_Line = tuple[str, str, Identity | None, str, str, tuple[Limit, ...], float, float]
+_Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -101,9 +101,9 @@ class Telemetry:
         """Count and log one decision, within 50 ms: together with others it costs half (measured)."""
         verdict, identity, admission = decision.verdict, decision.identity, decision.admission
         if isinstance(verdict, Allow):
-            outcome, reason, detail = "allow", "", ""
+            outcome, reason, detail, rule = "allow", "", "", ""
         else:
-            outcome, reason, detail = "deny", str(verdict.reason), verdict.detail
+            outcome, reason, detail, rule = "deny", str(verdict.reason), verdict.detail, verdict.rule
         endpoint = decision.endpoint
         tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
@@ -112,7 +112,7 @@ class Telemetry:
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
         now = self._clock.now()
-        line = (decision.request.id, detail, identity, decision.model, decision.policy, limits, seconds, now)
+        line = (decision.request.id, detail, rule, identity, decision.model, decision.policy, limits, seconds, now)
         self._waiting.append((labels, line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH, self.flush)
@@ -121,7 +121,7 @@ class Telemetry:
         """Count and write the decisions that wait; called while there are any, and at the end of the process."""
         waiting, self._waiting = self._waiting, []
         lines = []
-        for labels, (request_id, detail, identity, model, policy, limits, seconds, at) in waiting:
+        for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at) in waiting:
             self._decisions.labels(*labels).inc()
             self._decision_seconds.observe(seconds)
             for limit in limits:
@@ -134,6 +134,7 @@ class Telemetry:
                     "outcome": outcome,
                     "reason": reason,
                     "detail": detail,
+                    "rule": rule,
                     "tenant": identity.tenant if identity else "",
                     "subject": identity.subject if identity else "",
                     "method": method,
