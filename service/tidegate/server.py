@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
@@ -32,15 +32,15 @@ from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
-from tidegate.errors import PolicyError, Problem
-from tidegate.hash_key import check_hash_key, hash_key
+from tidegate.hash_key import hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
-from tidegate.listening import bind, serve_metrics, server_credentials
+from tidegate.listening import bind, serve_metrics
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
-from tidegate.policy import PolicySource, load_policy
+from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
-from tidegate.settings import Settings, SettingsError
+from tidegate.settings import Settings
+from tidegate.startup import check_audit, check_keys, keys_are_stored, naming
 from tidegate.telemetry import Telemetry
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
@@ -84,9 +84,9 @@ class Worker:
 
     def _read_keys(self, policy: Policy) -> Callable[[], None]:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
-        _check_keys(policy, self._settings)
-        _check_audit(policy, self._settings)
-        stored = _keys_are_stored(policy)
+        check_keys(policy, self._settings)
+        check_audit(policy, self._settings)
+        stored = keys_are_stored(policy)
         keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
 
         def adopt() -> None:
@@ -99,11 +99,11 @@ class Worker:
         settings = self._settings
         if settings.store == MEMORY:
             return None
-        with _naming("--store"):
+        with naming("--store"):
             check_url(settings.store)
 
         def adopt(keys: KeyStore) -> None:
-            if _keys_are_stored(self.source.current):
+            if keys_are_stored(self.source.current):
                 self._identifier.keys = keys
 
         return KeyFeed(
@@ -112,7 +112,7 @@ class Worker:
             clock=self._clock,
             uses=self._uses,
             adopt=adopt,
-            wanted=lambda: _keys_are_stored(self.source.current),
+            wanted=lambda: keys_are_stored(self.source.current),
             on_state=self.telemetry.keys,
             on_error=self.telemetry.error,
         )
@@ -125,7 +125,7 @@ class Worker:
         if not settings.audit:
             return None
         writer = writer_name(socket.gethostname(), settings.listen)
-        with _naming("--audit"):
+        with naming("--audit"):
             sink = open_sink(place_of(settings.audit), writer, clock=self._clock)
         return AuditLog(
             sink,
@@ -166,7 +166,7 @@ class Worker:
         ledger = await self._open_ledger()
         queue = self._open_queue(ledger)
         if self._feed is not None:
-            if _keys_are_stored(self.source.current):
+            if keys_are_stored(self.source.current):
                 await self._feed.refresh()
             self._feed.start()
         if self._audit is not None:
@@ -187,7 +187,7 @@ class Worker:
 
     async def _open_ledger(self) -> Ledger:
         settings = self._settings
-        with _naming("--store"):
+        with naming("--store"):
             return await open_ledger(
                 settings.store,
                 clock=self._clock,
@@ -303,48 +303,6 @@ class Worker:
         names = (check.SERVICE, process.SERVICE, API_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
         return server
-
-
-def _check_audit(policy: Policy, settings: Settings) -> None:
-    if policy.audit_required and not settings.audit:
-        message = "nothing can be put on record without --audit, or TIDEGATE_AUDIT"
-        raise PolicyError((Problem(str(settings.policy), 0, "platform.audit.required", message),))
-
-
-def _keys_are_stored(policy: Policy) -> bool:
-    return policy.api_keys is not None and policy.api_keys.file is None
-
-
-def _check_keys(policy: Policy, settings: Settings) -> None:
-    if _keys_are_stored(policy) and settings.store == MEMORY:
-        message = "no file: the keys are in the store, so --store must be a Redis"
-        raise PolicyError((Problem(str(settings.policy), 0, "platform.identity.api_keys", message),))
-    if policy.api_keys and not settings.pepper:
-        message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
-        raise PolicyError((Problem(str(policy.api_keys.file or "the key store"), 0, "", message),))
-    check_hash_key(policy, settings.pepper)
-
-
-@contextlib.contextmanager
-def _naming(flag: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise SettingsError(f"{flag}: {error}") from None
-
-
-def check_settings(settings: Settings) -> None:
-    """Raises `PolicyError` or `SettingsError` for what no worker could start with: said once, not by each of them."""
-    policy = load_policy(settings.policy)
-    _check_keys(policy, settings)
-    _check_audit(policy, settings)
-    if settings.audit:
-        with _naming("--audit"):
-            place_of(settings.audit)
-    with _naming("--store"):
-        check_url(settings.store)
-    if settings.tls:
-        server_credentials(settings.tls)
 
 
 def serve(settings: Settings) -> None:

@@ -86,8 +86,8 @@ def serve(
 
     It answers Envoy (ext_authz, ext_proc) and clients (tidegate.v1) on one gRPC address, with health and reflection.
     """
-    from tidegate.server import check_settings
     from tidegate.server import serve as run
+    from tidegate.startup import check_settings
 
     try:
         if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):

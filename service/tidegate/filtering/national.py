@@ -2,6 +2,8 @@
 
 A number that is only digits is one near its name alone: eleven digits with a right check digit are found in any log.
 Positives are made up, with check digits put to `1234567` and the like.
+
+The module is long because it is one table, a row a number: its rows change for one reason, the state's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,61 @@
+"""What a policy and the settings of a process must have for each other, found before anything is served."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tidegate.admission.open import MEMORY, check_url
+from tidegate.audit.sink import place_of
+from tidegate.errors import PolicyError, Problem
+from tidegate.hash_key import check_hash_key
+from tidegate.listening import server_credentials
+from tidegate.policy import load_policy
+from tidegate.policy.compiled import Policy
+from tidegate.settings import Settings, SettingsError
+
+
+def check_audit(policy: Policy, settings: Settings) -> None:
+    """Raises `PolicyError` where records are required and there is no place for them."""
+    if policy.audit_required and not settings.audit:
+        message = "nothing can be put on record without --audit, or TIDEGATE_AUDIT"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.audit.required", message),))
+
+
+def keys_are_stored(policy: Policy) -> bool:
+    """Whether API keys are in the store, not in a file."""
+    return policy.api_keys is not None and policy.api_keys.file is None
+
+
+def check_keys(policy: Policy, settings: Settings) -> None:
+    """Raises `PolicyError` where the policy's keys or hashes need what this process was not given."""
+    if keys_are_stored(policy) and settings.store == MEMORY:
+        message = "no file: the keys are in the store, so --store must be a Redis"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.identity.api_keys", message),))
+    if policy.api_keys and not settings.pepper:
+        message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
+        raise PolicyError((Problem(str(policy.api_keys.file or "the key store"), 0, "", message),))
+    check_hash_key(policy, settings.pepper)
+
+
+@contextlib.contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """A ValueError inside becomes a `SettingsError` that names the flag."""
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(f"{flag}: {error}") from None
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises `PolicyError` or `SettingsError` for what no worker could start with: said once, not by each of them."""
+    policy = load_policy(settings.policy)
+    check_keys(policy, settings)
+    check_audit(policy, settings)
+    if settings.audit:
+        with naming("--audit"):
+            place_of(settings.audit)
+    with naming("--store"):
+        check_url(settings.store)
+    if settings.tls:
+        server_credentials(settings.tls)
