@@ -51,6 +51,10 @@ class BodyTooLarge(TidegateError):
     """A response body, or one unit of it that must be held whole, passed its configured cap."""
 
 
+class DetectorUnavailable(TidegateError):
+    """What must read a text cannot, for now: a service that does not answer, a model that fails."""
+
+
 class UnsupportedBody(TidegateError):
     """No format can read this content type or content encoding, and the policy says to withhold such bodies."""
 

@@ -23,9 +23,10 @@ from tidegate.envoy.exchange import (
     Trailers,
 )
 from tidegate.envoy.handoff import Handoff
-from tidegate.errors import ProtocolViolation, UnsupportedBody
+from tidegate.errors import DetectorUnavailable, ProtocolViolation, UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
+from tidegate.filtering.spotting import Effort, Mark
 
 REDACT = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.REDACT),))])
 SHADOW = merge([Ruleset("pii", (Rule(frozenset({"EMAIL"}), Action.ANNOTATE),))])
@@ -198,7 +199,7 @@ def test_what_cannot_be_read_is_withheld_with_502(changes: dict[str, Any], why: 
 def test_a_compressed_document_is_read_and_leaves_as_it_is() -> None:
     subject = exchange()
     assert subject.head(head(content_encoding="gzip")) == []
-    assert subject.expands
+    assert subject.effort is Effort.LONG
     answered, released = subject.body(gzip.compress(json.dumps({"text": SECRET}).encode()), end=True)
     assert isinstance(answered, Continue)
     assert "content-encoding" in answered.remove_headers
@@ -387,3 +388,41 @@ def test_any_body_in_any_cut_ends_exactly_once_and_never_leaks(
     assert len(continues) <= 1
     if any(isinstance(command, Body) for command in commands):
         assert continues == [0]
+
+
+class Away:
+    """A spotter whose service does not answer."""
+
+    entities = frozenset({"PERSON"})
+    effort = Effort.WAIT
+    cap = 10
+    decided = 0
+
+    def open(self) -> Away:
+        return self
+
+    def feed(self, text: str) -> list[Mark]:
+        raise DetectorUnavailable("no answer")
+
+
+AWAY = FilterPlan({"PERSON": Action.REDACT}, spotters=(Away(),))
+
+
+def test_what_a_detector_cannot_read_now_is_withheld() -> None:
+    subject = exchange(AWAY)
+    assert subject.head(head()) == []
+    assert subject.effort is Effort.WAIT
+    reply = subject.body(b'{"text": "hello"}', end=True)[-1]
+    assert isinstance(reply, Reply)
+    assert (reply.deny.status, str(reply.deny.reason)) == (502, "response_withheld")
+    assert subject.failure == "detector_unavailable"
+
+
+def test_a_stream_that_a_detector_cannot_read_now_ends_with_an_error() -> None:
+    subject = exchange(AWAY)
+    subject.head(head(content_type="text/event-stream"))
+    commands = subject.body(b'data: {"choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n', end=False)
+    assert commands[-1].end
+    assert b"response_withheld" in commands[-1].data
+    assert b"hello" not in b"".join(command.data for command in commands)
+    assert subject.outcome == "withheld"

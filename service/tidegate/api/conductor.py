@@ -9,7 +9,7 @@ from functools import partial
 
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
-from tidegate.envoy.aside import LONG, Aside
+from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Command, Extend, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
@@ -56,7 +56,7 @@ class Conductor:
             async for message in messages:
                 held += len(message.body.data)
                 step = _step(exchange, message)
-                commands = await self._aside.run(step) if exchange.expands or held > LONG else step()
+                commands = await self._aside.run(step, effort_of(exchange.effort, held))
                 tenure.follow(exchange)
                 renewal = renewal or self._keep(exchange)
                 answer = pb.ExchangeResponse()
@@ -101,7 +101,7 @@ class Conductor:
     async def _extended(self, exchange: Exchange, extend: Extend) -> list[Command]:
         answer = await self._holds.extend(extend.reservation, extend.costs, extend.hold)
         step = partial(exchange.extended, answer)
-        return await self._aside.run(step) if exchange.expands or exchange.waiting > LONG else step()
+        return await self._aside.run(step, effort_of(exchange.effort, exchange.waiting))
 
     def _settle(self, exchange: Exchange) -> None:
         settlement = exchange.settlement()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tidegate.errors import (
     BodyTooLarge,
+    DetectorUnavailable,
     MalformedBody,
     ProtocolViolation,
     StoreUnavailable,
@@ -33,4 +34,6 @@ def fault_of(failure: Exception) -> tuple[Code, str]:
             return "INVALID_ARGUMENT", "the content type cannot be read"
         case StoreUnavailable():
             return "UNAVAILABLE", "limits cannot be checked now"
+        case DetectorUnavailable():
+            return "UNAVAILABLE", "the text cannot be checked now"
     return "INTERNAL", "internal error"

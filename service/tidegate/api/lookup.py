@@ -8,6 +8,7 @@ from tidegate.admission.charges import ATTRIBUTES
 from tidegate.api.faults import InvalidCall
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.filtering.selection import Selection
+from tidegate.filtering.spotting import Spotter
 from tidegate.model import Limit
 from tidegate.policy.compiled import Endpoint, Policy
 
@@ -22,17 +23,18 @@ class Plans:
     def __init__(self, *, shadow: bool = False) -> None:
         self._shadow = shadow
         self._policy: Policy | None = None
-        self._plans: dict[tuple[frozenset[str], Selection | None], FilterPlan] = {}
+        self._plans: dict[tuple[frozenset[str], Selection | None, tuple[Spotter, ...]], FilterPlan] = {}
 
     def plan(self, policy: Policy, names: Iterable[str], endpoint: str = "") -> FilterPlan:
         """The plan of these rulesets, all of which `policy` has, for the fields that the endpoint chooses, if one."""
         if self._policy is not policy or len(self._plans) >= _MAX_PLANS:
             self._policy, self._plans = policy, {}
-        chosen, selection = frozenset(names), policy.selection_of(endpoint)
-        plan = self._plans.get((chosen, selection))
+        sought = frozenset(names), policy.selection_of(endpoint), policy.spotters_of(endpoint)
+        plan = self._plans.get(sought)
         if plan is None:
-            plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection)
-            plan = self._plans[chosen, selection] = plan.in_shadow() if self._shadow else plan
+            chosen, selection, spotters = sought
+            plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection, spotters)
+            plan = self._plans[sought] = plan.in_shadow() if self._shadow else plan
         return plan
 
 

@@ -12,6 +12,7 @@ import math
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from operator import methodcaller
 from typing import Any, Never, TypeVar
 
@@ -27,10 +28,12 @@ from tidegate.api.conductor import Conductor
 from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
+from tidegate.envoy.aside import Aside
 from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
-from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.spotting import Effort
+from tidegate.filtering.staged import Rewriting, rewriting
 from tidegate.hash_key import keyed
 from tidegate.model import UNITS, Allow, Decision, Deny, Request
 from tidegate.outward import dialect_of
@@ -84,6 +87,7 @@ class ApiServicer:
         self._on_error = on_error or _log
         self._clock = clock or SystemClock()
         self._plans = Plans(shadow=shadow)
+        self._aside = Aside("texts")
 
     async def decide(self, message: pb.DecideRequest) -> pb.DecideResponse:
         """Judge one request. Refusals, malformed requests among them, are answers."""
@@ -154,12 +158,12 @@ class ApiServicer:
         data = message.text.encode()
         out = bytearray()
         for start in range(0, len(data), _SLICE):
-            out += rewriter.feed(data[start : start + _SLICE])
+            out += await self._aside.run(partial(rewriter.feed, data[start : start + _SLICE]), plan.effort)
             if rewriter.blocked is not None:
                 break
             await asyncio.sleep(0)
         if rewriter.blocked is None:
-            out += rewriter.finish()
+            out += await self._aside.run(rewriter.finish, plan.effort)
         coverage = rewriter.coverage()
         return pb.FilterTextResponse(
             text="" if rewriter.blocked is not None else out.decode(),
@@ -172,17 +176,19 @@ class ApiServicer:
         self, messages: AsyncIterator[pb.FilterStreamRequest]
     ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
         """Rewrite a text in chunks, one answer a message. Raises `InvalidCall`, `ProtocolViolation`."""
-        rewriter: TextRewriter | None = None
+        rewriter: Rewriting | None = None
+        effort = Effort.QUICK
         async for message in messages:
             match message.WhichOneof("message"):
                 case "start" if rewriter is None:
-                    rewriter = TextRewriter(self._plan(message.start.selection), key=self._hash_key)
+                    plan = self._plan(message.start.selection)
+                    rewriter, effort = rewriting(plan, key=self._hash_key), plan.effort
                     answer, ended = pb.FilterStreamResponse(), False
                 case "text" if rewriter is not None:
-                    answer = pb.FilterStreamResponse(text=await _feed(rewriter, message.text))
+                    answer = pb.FilterStreamResponse(text=await self._feed(rewriter, message.text, effort))
                     ended = rewriter.blocked is not None
                 case "end" if rewriter is not None:
-                    answer = pb.FilterStreamResponse(text=rewriter.finish())
+                    answer = pb.FilterStreamResponse(text=await self._aside.run(rewriter.finish, effort))
                     ended = True
                 case other:
                     raise ProtocolViolation(f"'{other}' is not expected here: send start, then text, then end")
@@ -224,6 +230,15 @@ class ApiServicer:
         names = rulesets_of(policy, rulesets=selection.rulesets, endpoint=selection.endpoint, tier=selection.tier)
         return keyed(self._plans.plan(policy, names, selection.endpoint), self._hash_key)
 
+    async def _feed(self, rewriter: Rewriting, text: str, effort: Effort) -> str:
+        out = []
+        for start in range(0, len(text), _SLICE):
+            out.append(await self._aside.run(partial(rewriter.feed, text[start : start + _SLICE]), effort))
+            if rewriter.blocked is not None:
+                break
+            await asyncio.sleep(0)
+        return "".join(out)
+
     def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
         async def serve(message: _Asked, context: Any) -> _Answered:
             try:
@@ -256,16 +271,6 @@ class ApiServicer:
             self._on_error(failure)
         await context.abort(grpc.StatusCode[code], details)
         raise failure  # abort raises
-
-
-async def _feed(rewriter: TextRewriter, text: str) -> str:
-    out = []
-    for start in range(0, len(text), _SLICE):
-        out.append(rewriter.feed(text[start : start + _SLICE]))
-        if rewriter.blocked is not None:
-            break
-        await asyncio.sleep(0)
-    return "".join(out)
 
 
 def _log(failure: Exception) -> None:

@@ -20,6 +20,8 @@ from tidegate.settings import SettingsError, read_pepper
 if TYPE_CHECKING:
     from tidegate.filtering.ruleset import FilterPlan, Ruleset
     from tidegate.filtering.selection import Selection
+    from tidegate.filtering.spotting import Spotter
+    from tidegate.policy.compiled import Policy
 
 _STDIN = "-"
 
@@ -130,30 +132,34 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
     if bool(endpoint) != bool(tier):
         raise SettingsError("--endpoint and --tier go together")
     chosen: list[Ruleset] = []
-    selection = None
+    selection: Selection | None = None
+    spotters: tuple[Spotter, ...] = ()
     if rulesets or endpoint:
-        chosen, selection = _of_policy(file, rulesets, endpoint, tier)
+        policy = _policy(file)
+        chosen, selection = _of(policy, rulesets, endpoint, tier), policy.selection_of(endpoint)
+        spotters = policy.spotters_of(endpoint)
     if detect:
         chosen.append(Ruleset("--detect", (Rule(_entities(detect), acts.get(act, Action.REDACT)),)))
-    plan = merge(chosen, selection)
+    plan = merge(chosen, selection, spotters)
     return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
 
 
-def _of_policy(
-    file: Path | None, rulesets: list[str], endpoint: str, tier: str
-) -> tuple[list[Ruleset], Selection | None]:
+def _policy(file: Path | None) -> Policy:
     from tidegate.policy import load_policy
 
     if file is None:
         raise SettingsError("--ruleset and --endpoint need --policy")
-    policy = load_policy(file)
+    return load_policy(file)
+
+
+def _of(policy: Policy, rulesets: list[str], endpoint: str, tier: str) -> list[Ruleset]:
     for name in rulesets:
         _known("--ruleset", name, policy.rulesets)
     if endpoint:
         _known("--endpoint", endpoint, [one.name for one in policy.endpoints])
         _known("--tier", tier, policy.tiers)
         rulesets = [*rulesets, *policy.passes[endpoint, tier]]
-    return [policy.rulesets[name] for name in dict.fromkeys(rulesets)], policy.selection_of(endpoint)
+    return [policy.rulesets[name] for name in dict.fromkeys(rulesets)]
 
 
 def _entities(listed: list[str]) -> frozenset[str]:

@@ -30,9 +30,10 @@ from tidegate.envoy.commands import (
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import Pacing
-from tidegate.errors import BodyTooLarge, MalformedBody, ProtocolViolation, TidegateError
+from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, ProtocolViolation, TidegateError
 from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, decoded, decodes, format_of
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.spotting import Effort
 from tidegate.model import Deny, Reason
 from tidegate.usage.unasked import WholeEvents
 
@@ -70,7 +71,7 @@ class Exchange:
     handoff: Handoff | None = None
     outcome: Outcome = "pending"
     failure: str = ""
-    expands: bool = False  # its body comes compressed: few bytes may be much to read
+    effort: Effort = Effort.QUICK  # what reading its body takes; a compressed one is much to read in few bytes
     sent: int = 0
     settled: Mapping[str, int] | None = None
     _rewriter: BodyRewriter | None = None
@@ -147,6 +148,7 @@ class Exchange:
         if head.end:
             return self._pass("no_body", end=True)
         self._shadow = plan.shadow
+        self.effort = plan.effort
         self._pace(head, read=not plan.shadow)
         if not plan.actions:
             if self._metering is not None:
@@ -240,7 +242,7 @@ class Exchange:
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
         if rewriter is not None and head.encoded:
             rewriter = decoded(rewriter, head.content_encoding)
-            self.expands = True
+            self.effort = max(self.effort, Effort.LONG)
         if rewriter is not None:
             self._rewriter = rewriter
             if not rewriter.streaming:
@@ -269,6 +271,8 @@ class Exchange:
             return self._fail("too_large", "The response is too large to be checked and was withheld.")
         except MalformedBody:
             return self._fail("malformed", "The response is not well-formed and was withheld.")
+        except DetectorUnavailable:
+            return self._fail("detector_unavailable", "The response cannot be checked now and was withheld.")
         if rewriter.blocked is not None:
             return self._block(out)
         if end:

@@ -10,7 +10,6 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
-from tidegate.filtering.selection import Selection
 from tidegate.hash_key import keyed
 from tidegate.policy.compiled import Policy
 
@@ -28,16 +27,17 @@ class Plans:
         """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
         policy = self._policy()
         names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
-        plan = self._plan(policy.version, names, policy.selection_of(handoff.endpoint))
+        plan = self._plan(policy.version, names, handoff.endpoint)
         caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
         return keyed(plan, self._key, **caller)
 
-    def _merge(self, _version: str, names: tuple[str, ...], selection: Selection | None) -> FilterPlan:
-        rulesets = self._policy().rulesets
+    def _merge(self, _version: str, names: tuple[str, ...], endpoint: str) -> FilterPlan:
+        policy = self._policy()
+        rulesets = policy.rulesets
         unknown = [name for name in names if name not in rulesets]
         if unknown:
             raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        plan = merge((rulesets[name] for name in names), selection)
+        plan = merge((rulesets[name] for name in names), policy.selection_of(endpoint), policy.spotters_of(endpoint))
         return plan.in_shadow() if self._shadow else plan
 
 

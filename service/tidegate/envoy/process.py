@@ -12,13 +12,14 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate
-from tidegate.envoy.aside import LONG, Aside
+from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
 from tidegate.errors import ProtocolViolation
+from tidegate.filtering.spotting import Effort
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
@@ -88,8 +89,7 @@ class ProcessServicer:
                     await stream.carry_out(commands[:-1], exchange)
                     answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                     step = partial(exchange.extended, answer)
-                    aside = exchange.expands or exchange.waiting > LONG
-                    commands = await self._responses.run(step) if aside else step()
+                    commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -144,9 +144,10 @@ class ProcessServicer:
             return exchange.head(head)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
-        if not exchange.expands and stream.unanswered <= LONG:
+        effort = effort_of(exchange.effort, stream.unanswered)
+        if effort is Effort.QUICK:
             return step()
-        return await (self._requests if message.HasField("request_body") else self._responses).run(step)
+        return await (self._requests if message.HasField("request_body") else self._responses).run(step, effort)
 
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tidegate.filtering.pseudonyms import BRIEF, Pseudonym, ScopeKeys, stand_in
 from tidegate.filtering.selection import Selection
+from tidegate.filtering.spotting import Effort, Spotter
 from tidegate.filtering.witness import Witness
 
 
@@ -53,7 +54,7 @@ class FilterPlan:
 
     Hashable by identity, so compiled machinery can be cached. `witness` is told of every value, where somebody tries a
     policy. `pseudonyms` are of the entities that get one, and `keys` those of the exchange that the plan is for:
-    without any, no two values are told apart.
+    without any, no two values are told apart. `spotters` find what no pattern does.
     """
 
     actions: Mapping[str, Action]
@@ -61,6 +62,7 @@ class FilterPlan:
     witness: Witness | None = None
     pseudonyms: Mapping[str, Pseudonym] = field(default_factory=lambda: MappingProxyType({}))
     keys: ScopeKeys | None = None
+    spotters: tuple[Spotter, ...] = ()
 
     __hash__ = object.__hash__
 
@@ -86,6 +88,19 @@ class FilterPlan:
         enforced = {entity: action for entity, action in self.actions.items() if action is not Action.ANNOTATE}
         return replace(self, actions=enforced), replace(self, actions=watched)
 
+    @cached_property
+    def stages(self) -> tuple[FilterPlan, FilterPlan]:
+        """What is left to the patterns, and what to the spotters."""
+        spotted = frozenset[str]().union(*(spotter.entities for spotter in self.spotters))
+        first = {entity: action for entity, action in self.actions.items() if entity not in spotted}
+        second = {entity: action for entity, action in self.actions.items() if entity in spotted}
+        return replace(self, actions=first, spotters=()), replace(self, actions=second)
+
+    @cached_property
+    def effort(self) -> Effort:
+        """What it takes to read a text."""
+        return max((spotter.effort for spotter in self.spotters), default=Effort.QUICK)
+
     def stand_in(self, entity: str, value: str) -> str:
         """The pseudonym of a value."""
         return stand_in(self.pseudonyms.get(entity, BRIEF), entity, value, self.keys)
@@ -102,8 +117,13 @@ class FilterPlan:
         return self is other
 
 
-def merge(rulesets: Iterable[Ruleset], selection: Selection | None = None) -> FilterPlan:
-    """Union of rulesets; where two name the same entity the stricter action stands, and the stricter pseudonym."""
+def merge(
+    rulesets: Iterable[Ruleset], selection: Selection | None = None, spotters: Iterable[Spotter] = ()
+) -> FilterPlan:
+    """Union of rulesets; where two name the same entity the stricter action stands, and the stricter pseudonym.
+
+    Of the `spotters` those are taken whose entities are named.
+    """
     actions: dict[str, Action] = {}
     pseudonyms: dict[str, Pseudonym] = {}
     for ruleset in rulesets:
@@ -113,4 +133,5 @@ def merge(rulesets: Iterable[Ruleset], selection: Selection | None = None) -> Fi
                 if rule.action is Action.PSEUDONYMIZE:
                     pseudonyms[entity] = rule.pseudonym.strictest(pseudonyms.get(entity, rule.pseudonym))
     chosen = {entity: how for entity, how in pseudonyms.items() if actions[entity] is Action.PSEUDONYMIZE}
-    return FilterPlan(MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen))
+    asked = tuple(spotter for spotter in spotters if spotter.entities & actions.keys())
+    return FilterPlan(MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen), spotters=asked)

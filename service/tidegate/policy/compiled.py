@@ -11,6 +11,7 @@ from typing import Any, Literal
 from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
+from tidegate.filtering.spotting import Spotter
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
@@ -177,6 +178,7 @@ class Endpoint:
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
+    `spotters` are those of its texts alone.
     """
 
     name: str
@@ -198,6 +200,7 @@ class Endpoint:
     anonymous: str = ""
     capacity: Capacity | None = None
     conversation: str = ""
+    spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -233,6 +236,8 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
+    `spotters` may read the texts of every endpoint.
+
     The last six fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
     included; `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪
@@ -261,10 +266,12 @@ class Policy:
     workloads: Workloads = NO_WORKLOADS
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
+    spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
+    _spotters: Mapping[str, tuple[Spotter, ...]] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
     subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -272,6 +279,10 @@ class Policy:
     def selection_of(self, endpoint: str) -> Selection | None:
         """The fields of JSON that are read of an endpoint's answers; None, which is all, for an unknown one."""
         return self._selections.get(endpoint)
+
+    def spotters_of(self, endpoint: str) -> tuple[Spotter, ...]:
+        """What may be used on an endpoint's texts beside patterns: its own, and everybody's."""
+        return self._spotters.get(endpoint, self.spotters)
 
     def __post_init__(self) -> None:
         passes = {
@@ -303,6 +314,7 @@ class Policy:
         object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
+        object.__setattr__(self, "_spotters", {one.name: one.spotters + self.spotters for one in self.endpoints})
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Final, Protocol
@@ -15,8 +15,8 @@ from tidegate.filtering.formats.coverage import Coverage, Tally
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
-from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.staged import Rewriting, rewriting
 from tidegate.model import Finding
 
 MAX_NESTING: Final = 3  # JSON in a string of JSON in a string of JSON
@@ -55,14 +55,17 @@ class Reader:
         self._witness = plan.witness
         self._numeric = _numeric(plan)
         self.selection = plan.selection
-        self._sieve = sieve(frozenset(plan.actions))
+        # What the spotters find has no pattern that a search could look for.
+        self._sieve = None if plan.spotters else sieve(frozenset(plan.actions))
         self.numeric = self._numeric is not None
-        self._running: dict[int, TextRewriter] = {}
+        self._running: dict[int, Rewriting] = {}
         self.clean: set[str] = set()  # short texts in which nothing was found
 
     def sift(self, texts: Iterable[str]) -> None:
         """Find out at once which short texts hold nothing, so that `whole` need not look at them."""
         clean = self.clean
+        if self._sieve is None:
+            return
         fresh = [text for text in {*texts} - clean if len(text) <= _SHORT and text[:1] not in _NO_SIFT]
         if len(fresh) > 1:
             if len(clean) > _MEMO:
@@ -76,7 +79,7 @@ class Reader:
             return text
         if text.lstrip(BLANK)[:1] in ("{", "["):
             return self._nested(text, nesting)
-        rewriter = TextRewriter(self._plan, key=self._key)
+        rewriter = rewriting(self._plan, key=self._key)
         out = rewriter.feed(text) + rewriter.finish()
         if rewriter.findings or rewriter.blocked is not None:
             self._count(rewriter)
@@ -96,7 +99,7 @@ class Reader:
         digits = _digits(literal) if self._numeric is not None and len(literal) >= _CARD_DIGITS.start else ""
         if self._numeric is None or not digits:
             return literal, False
-        rewriter = TextRewriter(self._numeric, key=self._key)
+        rewriter = rewriting(self._numeric, key=self._key)
         out = rewriter.feed(digits) + rewriter.finish()
         self._count(rewriter)
         return (literal if out == digits else quote(out)), True
@@ -111,7 +114,7 @@ class Reader:
 
     def plain(self, where: str = "") -> _Plain:
         """A text in pieces, taken as it is."""
-        rewriter = TextRewriter(self._plan, key=self._key, where=where)
+        rewriter = rewriting(self._plan, key=self._key, where=where)
         self._running[id(rewriter)] = rewriter
         return _Plain(self, rewriter)
 
@@ -138,21 +141,21 @@ class Reader:
             running.update(rewriter.findings)
         return self.tally.receipt(running)
 
-    def close(self, rewriter: TextRewriter) -> None:
+    def close(self, rewriter: Rewriting) -> None:
         """A run is over: count what it found, once."""
         if self._running.pop(id(rewriter), None) is not None:
             self._count(rewriter)
 
-    def _count(self, rewriter: TextRewriter) -> None:
+    def _count(self, rewriter: Rewriting) -> None:
         self.tally.found(rewriter.findings)
         if self.blocked is None:
             self.blocked = rewriter.blocked
 
 
 class _Plain:
-    """A `TextRewriter` that hands its findings to the reader when it is over."""
+    """A text's rewriter that hands its findings to the reader when it is over."""
 
-    def __init__(self, reader: Reader, rewriter: TextRewriter) -> None:
+    def __init__(self, reader: Reader, rewriter: Rewriting) -> None:
         self._reader = reader
         self._rewriter = rewriter
         self._high = ""
@@ -226,8 +229,8 @@ def _numeric(plan: FilterPlan) -> FilterPlan | None:
     """The part of `plan` that looks into numbers; one and the same for a plan, so that it is compiled once."""
     found = _numeric_plans.get(plan)
     if found is None:
-        actions: Mapping[str, object] = plan.actions
-        found = replace(plan, actions={entity: plan.actions[entity] for entity in sorted(NUMERIC & actions.keys())})
+        actions = {entity: plan.actions[entity] for entity in sorted(NUMERIC & frozenset(plan.actions))}
+        found = replace(plan, actions=actions, spotters=())
         _numeric_plans[plan] = found
     return found if found.actions else None
 

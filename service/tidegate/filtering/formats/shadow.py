@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class ShadowBody:
         self._lost = False
         self._over = False
         self._size = 0
+        self._unread = False
 
     def feed(self, data: bytes) -> bytes:
         """`data` itself."""
@@ -50,6 +51,8 @@ class ShadowBody:
     def coverage(self) -> Coverage:
         """The receipt so far."""
         seen = self._body.coverage()
+        if self._unread:  # nothing is claimed that not every detector has read
+            seen = replace(seen, scanned_bytes=0, scanned_fields=0, failure="detector_unavailable")
         return seen if self._coded else replace(seen, skipped_bytes=self._size - seen.scanned_bytes)
 
     def under(self, coding: Callable[[BodyRewriter], BodyRewriter]) -> ShadowBody:
@@ -66,3 +69,5 @@ class ShadowBody:
             step()
         except (MalformedBody, BodyTooLarge):
             self._lost = True
+        except DetectorUnavailable:
+            self._lost = self._unread = True

@@ -1,0 +1,90 @@
+"""A text through both stages: the patterns first, then the spotters on what those let out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from tidegate.filtering.edits import Edits
+from tidegate.filtering.rewriter import TextRewriter
+from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.spotted import SpotRewriter
+from tidegate.model import Finding
+
+
+class Rewriting(Protocol):
+    """One text, in chunks. See `TextRewriter`, which is what it mostly is."""
+
+    @property
+    def blocked(self) -> Finding | None:
+        """The finding that ended the text, if one did."""
+
+    @property
+    def scanned(self) -> int:
+        """Characters taken in."""
+
+    @property
+    def held(self) -> int:
+        """Characters held back right now."""
+
+    @property
+    def findings(self) -> Mapping[tuple[str, str], int]:
+        """How often each entity was found, by entity and action."""
+
+    def feed(self, text: str) -> str:
+        """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
+
+    def finish(self) -> str:
+        """End the text and return what was held, rewritten."""
+
+
+class StagedRewriter:
+    """The second stage after the first. Each is the same for every way of cutting its text, and so is the whole."""
+
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
+        first, second = plan.stages
+        self._edits = Edits(plan.witness)
+        self._first = TextRewriter(replace(first, witness=self._edits), key=key, where=where)
+        self._second = SpotRewriter(second, self._edits, key=key, where=where)
+
+    @property
+    def blocked(self) -> Finding | None:
+        """The finding that ended the text. Behind what the second stage blocked, the first has found nothing."""
+        return self._second.blocked or self._first.blocked
+
+    @property
+    def scanned(self) -> int:
+        """Characters taken in."""
+        return self._first.scanned
+
+    @property
+    def held(self) -> int:
+        """Characters held back right now, by either stage."""
+        return self._first.held + self._second.held
+
+    @property
+    def findings(self) -> Mapping[tuple[str, str], int]:
+        """How often each entity was found, by entity and action."""
+        second = self._second
+        return Counter(self._edits.findings(second.passed if second.blocked else None)) + Counter(second.findings)
+
+    def feed(self, text: str) -> str:
+        """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
+        if self.blocked is not None:
+            return ""
+        out = self._second.feed(self._first.feed(text))
+        return out + self._second.finish() if self._first.blocked is not None else out
+
+    def finish(self) -> str:
+        """End the text and return what was held, rewritten. A second call returns the empty text."""
+        rest = self._first.finish()
+        return (self._second.feed(rest) if rest else "") + self._second.finish()
+
+
+def rewriting(plan: FilterPlan, *, key: bytes = b"", where: str = "") -> Rewriting:
+    """A rewriter for one text: of one stage where no spotter is in the plan."""
+    if plan.spotters:
+        return StagedRewriter(plan, key=key, where=where)
+    return TextRewriter(plan, key=key, where=where)
