@@ -45,7 +45,10 @@ class BodyRewriter(Protocol):
         """The finding that ended the body, if one did."""
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes, cut anywhere; what may leave. Raises MalformedBody, BodyTooLarge, DetectorUnavailable."""
+        """Take the next bytes, cut anywhere; what may leave now.
+
+        Raises MalformedBody, BodyTooLarge, DetectorUnavailable.
+        """
 
     def finish(self) -> bytes:
         """The body is over; what was held back. Raises as `feed` does."""
