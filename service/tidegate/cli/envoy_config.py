@@ -13,12 +13,12 @@ _AT = "host:port, [v6]:port or unix:/path"
 
 
 def envoy_config(
-    policy: Annotated[Path, typer.Option(envvar="TIDEGATE_POLICY", help="Policy document (YAML).")],
+    policy: Annotated[Path | None, typer.Option(envvar="TIDEGATE_POLICY", help="Policy document (YAML).")] = None,
     upstream: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help=f"The model: {_AT}; ENDPOINT=ADDRESS for one endpoint's own. May be repeated."),
-    ],
-    tidegate: Annotated[str, typer.Option(help=f"The workers, one address each, separated by commas: {_AT}.")],
+    ] = None,
+    tidegate: Annotated[str, typer.Option(help=f"The workers, one address each, separated by commas: {_AT}.")] = "",
     listen: Annotated[str, typer.Option(help="Where Envoy takes requests.")] = "127.0.0.1:8080",
     admin: Annotated[str, typer.Option(help='Envoy\'s admin page; "" for none.')] = "127.0.0.1:9901",
     filters_only: Annotated[
@@ -31,12 +31,20 @@ def envoy_config(
     tls_name: Annotated[str, typer.Option(help="The DNS name in their certificates.")] = "tidegate",
     tls_cert: Annotated[str, typer.Option(help="Envoy's own certificate, where the workers ask for one.")] = "",
     tls_key: Annotated[str, typer.Option(help="Its key.")] = "",
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="ENVOY.YAML", help="Name the traps in a file that you have; exit status 1 if it has any."),
+    ] = None,
 ) -> None:
     """Print the Envoy configuration that a policy needs. Paths of TLS files are as Envoy will see them."""
+    if check is not None:
+        raise typer.Exit(_check(check))
     from tidegate.envoy.config import Address, EnvoyConfig, PolicyTls
     from tidegate.policy.load import load_policy
 
     try:
+        if policy is None or not upstream or not tidegate:
+            raise ValueError("--policy, --upstream and --tidegate are needed, or --check and a file")
         if (tls_cert and not tls_ca) or bool(tls_cert) != bool(tls_key):
             raise ValueError("--tls-cert and --tls-key go together, and need --tls-ca")
         named = dict(_split(item) for item in upstream)
@@ -58,6 +66,22 @@ def envoy_config(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     typer.echo(text, nl=False)
+
+
+def _check(file: Path) -> int:
+    """The exit status: 0 when the file has no trap, 1 when it has, 2 when it cannot be read."""
+    from tidegate.envoy.traps import UnreadableConfig, read, trapped
+
+    try:
+        found = trapped(read(file.read_text()))
+    except (OSError, UnicodeDecodeError, UnreadableConfig) as error:
+        typer.echo(f"{file}: {getattr(error, 'strerror', None) or error}", err=True)
+        return 2
+    for one in found:
+        typer.echo(f"{file}:{one.line}: {one}")
+    if not found:
+        typer.echo(f"{file}: none of the known traps")
+    return 1 if found else 0
 
 
 def _split(upstream: str) -> tuple[str, str]:

@@ -1,0 +1,211 @@
+"""`tidegate envoy-config --check`: each trap is one that the real Envoy takes without a word, and is named."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tidegate.cli import app
+from tidegate.envoy.config import EnvoyConfig
+from tidegate.envoy.traps import TRAPS, UnreadableConfig, read, trapped
+from typer.testing import CliRunner
+
+from tests.e2e.stack import manager
+from tests.e2e.test_envoy_config import BASE, CHAT, CHECK, PROCESS, VARIANTS, validate
+
+Document = dict[str, Any]
+Damage = Callable[[Document], object]
+SOUND: Document = yaml.safe_load(EnvoyConfig(**BASE | {"endpoints": (CHAT,)}).render())
+
+
+def authz(document: Document) -> Document:
+    return next(f["typed_config"] for f in manager(document)["http_filters"] if f["name"] == CHECK)
+
+
+def proc(document: Document) -> Document:
+    return next(f["typed_config"] for f in manager(document)["http_filters"] if f["name"] == PROCESS)
+
+
+def modes(document: Document) -> Document:
+    return proc(document)["processing_mode"]
+
+
+def route(document: Document) -> Document:
+    return manager(document)["route_config"]["virtual_hosts"][0]["routes"][0]
+
+
+def policy(document: Document) -> Document:
+    return next(c for c in document["static_resources"]["clusters"] if c["name"] == "tidegate")
+
+
+def threshold(document: Document) -> Document:
+    return policy(document)["circuit_breakers"]["thresholds"][0]
+
+
+def http2(document: Document) -> Document:
+    (options,) = policy(document)["typed_extension_protocol_options"].values()
+    return options["explicit_http_config"]["http2_protocol_options"]
+
+
+def without(filter_: str) -> Damage:
+    def drop(document: Document) -> None:
+        filters = manager(document)["http_filters"]
+        filters[:] = [one for one in filters if one["name"] != filter_]
+
+    return drop
+
+
+def backwards(document: Document) -> None:
+    filters = manager(document)["http_filters"]
+    filters[0], filters[1] = filters[1], filters[0]
+
+
+def off(document: Document) -> None:
+    kind = "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
+    route(document)["typed_per_filter_config"] = {PROCESS: {"@type": kind, "disabled": True}}
+
+
+def overridden(document: Document) -> None:
+    off(document)
+    own = route(document)["typed_per_filter_config"][PROCESS]
+    del own["disabled"]
+    own["overrides"] = {"processing_mode": {"response_header_mode": "SEND", "response_body_mode": "BUFFERED"}}
+
+
+def body(mode: str) -> Damage:
+    return lambda document: modes(document).update(response_body_mode=mode, response_trailer_mode="SKIP")
+
+
+def graceful(document: Document) -> None:
+    layer = {"envoy.reloadable_features.ext_proc_graceful_grpc_close": True}
+    document["layered_runtime"] = {"layers": [{"name": "static", "static_layer": layer}]}
+
+
+def retry(document: Document) -> None:
+    authz(document)["grpc_service"]["retry_policy"]["retry_back_off"] = {"base_interval": "0.01s", "max_interval": "1s"}
+
+
+def blanket(document: Document) -> None:
+    everything = {
+        "status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "x"}}}
+    }
+    manager(document)["local_reply_config"]["mappers"].append({"filter": everything, "status_code": 500})
+
+
+DAMAGE: dict[str, list[Damage]] = {
+    "missing-filter": [without(CHECK), without(PROCESS)],
+    "filter-order": [backwards],
+    "fail-open": [
+        lambda d: authz(d).update(failure_mode_allow=True),
+        lambda d: proc(d).update(failure_mode_allow=True),
+    ],
+    "filter-off": [off],
+    "mode-override": [lambda d: proc(d).update(allow_mode_override=True)],
+    "no-response-mode": [body("NONE")],
+    "buffered-partial": [body("BUFFERED_PARTIAL")],
+    "streamed": [body("STREAMED")],
+    "buffered": [body("BUFFERED"), overridden],
+    "no-decision": [lambda d: proc(d).pop("metadata_options")],
+    "no-code-details": [lambda d: proc(d).update(response_attributes=["request.id"])],
+    "one-header": [lambda d: authz(d).pop("encode_raw_headers")],
+    "partial-body": [lambda d: authz(d)["with_request_body"].update(allow_partial_message=True)],
+    "unpacked-body": [lambda d: authz(d)["with_request_body"].pop("pack_as_bytes")],
+    "normalize-path": [lambda d: manager(d).pop("normalize_path")],
+    "merge-slashes": [lambda d: manager(d).pop("merge_slashes")],
+    "escaped-slashes": [lambda d: manager(d).update(path_with_escaped_slashes_action="UNESCAPE_AND_FORWARD")],
+    "underscores": [lambda d: manager(d).pop("common_http_protocol_options")],
+    "client-address": [lambda d: manager(d).pop("use_remote_address")],
+    "trailing-dot": [lambda d: manager(d).pop("strip_trailing_host_dot")],
+    "compressed-answers": [lambda d: manager(d)["route_config"].update(request_headers_to_remove=["range"])],
+    "double-wrapped": [blanket],
+    "check-timeout": [lambda d: authz(d)["grpc_service"].pop("timeout")],
+    "message-timeout": [lambda d: proc(d).pop("message_timeout")],
+    "status-on-error": [lambda d: authz(d).pop("status_on_error"), lambda d: proc(d).pop("status_on_error")],
+    "retry-back-off": [retry],
+    "graceful-grpc-close": [graceful],
+    "few-requests": [lambda d: threshold(d).pop("max_requests"), lambda d: threshold(d).update(max_requests=100)],
+    "few-retries": [lambda d: threshold(d).pop("max_retries")],
+    "no-health-check": [lambda d: policy(d).pop("health_checks")],
+    "no-keepalive": [lambda d: http2(d).pop("connection_keepalive")],
+    "no-longest-stream": [lambda d: route(d)["route"].pop("max_stream_duration")],
+}
+REFUSED = {"trailer-mode": lambda d: modes(d).pop("response_trailer_mode")}
+CASES = [(name, damage) for name, listed in DAMAGE.items() for damage in listed]
+
+
+def names(document: Document) -> set[str]:
+    return {one.trap.name for one in trapped(read(yaml.safe_dump(document, sort_keys=False)))}
+
+
+def test_every_trap_has_a_case() -> None:
+    assert [trap.name for trap in TRAPS] == [*list(DAMAGE)[:9], *REFUSED, *list(DAMAGE)[9:]]
+
+
+@pytest.mark.parametrize(("name", "damage"), CASES, ids=[f"{name}-{n}" for n, (name, _) in enumerate(CASES)])
+def test_envoy_takes_the_trap_and_the_check_names_it_and_no_other(name: str, damage: Damage, tmp_path: Path) -> None:
+    document = copy.deepcopy(SOUND)
+    damage(document)
+    assert names(document) == {name}
+    validate(yaml.safe_dump(document), tmp_path)
+
+
+def test_a_trap_that_envoy_itself_refuses_is_named_too() -> None:
+    document = copy.deepcopy(SOUND)
+    REFUSED["trailer-mode"](document)
+    assert names(document) == set(REFUSED)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS.keys())
+def test_what_we_write_has_no_trap(variant: dict[str, Any]) -> None:
+    config = EnvoyConfig(**(BASE | variant))
+    assert trapped(read(config.render())) == []
+    assert trapped(read(config.render_filters())) == []
+    assert trapped(read(json.dumps(yaml.safe_load(config.render())))) == []
+
+
+def test_names_in_camel_case_are_the_same_names() -> None:
+    text = EnvoyConfig(**BASE).render()
+    camel = text.replace("failure_mode_allow: false", "failureModeAllow: true").replace("http_filters", "httpFilters")
+    assert {one.trap.name for one in trapped(read(camel))} == {"fail-open"}
+
+
+def test_the_command_names_file_line_and_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "envoy.yaml"
+    text = EnvoyConfig(**BASE).render()
+    file.write_text(text)
+    sound = CliRunner().invoke(app, ["envoy-config", "--check", str(file)])
+    assert (sound.exit_code, sound.output) == (0, f"{file}: none of the known traps\n")
+    file.write_text(text.replace("failure_mode_allow: false", "failure_mode_allow: true", 1))
+    line = text.split("\n").index("              failure_mode_allow: false") + 1
+    caught = CliRunner().invoke(app, ["envoy-config", "--check", str(file)])
+    assert caught.exit_code == 1
+    assert caught.output.startswith(f"{file}:{line}: ")
+    assert "set failure_mode_allow: false [leaks: fail-open]" in caught.output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "line "),
+        ("- a", "an Envoy configuration is a mapping"),
+        ("a: &a [*a]", "too deeply nested"),
+        (
+            "a: &a [x, x, x]\nb: &b [*a, *a, *a]\n" + "".join(f"k{n}: &k{n} [{'*b, ' * 900}]\n" for n in range(80)),
+            "aliases",
+        ),
+        ("a: " + "[" * 5000 + "]" * 5000, "nested"),
+        ("a: " + "x" * 5_000_000, "larger"),
+    ],
+)
+def test_what_is_no_configuration_is_an_error_with_its_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableConfig, match=message):
+        read(text)
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    assert CliRunner().invoke(app, ["envoy-config", "--check", str(file)]).exit_code == 2
+    assert CliRunner().invoke(app, ["envoy-config", "--check", str(tmp_path / "none.yaml")]).exit_code == 2
