@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
 
 import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry, start_http_server
 
-from tidegate.settings import Settings, SettingsError, Tls
+from tidegate.settings import Settings, SettingsError
 
 
-def bind(server: grpc.aio.Server, settings: Settings) -> None:
-    """Take the gRPC address. Raises `SettingsError` when it is not to be had, or the TLS files cannot be used."""
+def bind(server: grpc.aio.Server, settings: Settings, credentials: grpc.ServerCredentials | None) -> None:
+    """Take the gRPC address, in plain text without credentials. Raises `SettingsError` when it is not to be had."""
     address = settings.listen
     try:
-        if settings.tls is None:
+        if credentials is None:
             server.add_insecure_port(address)
         else:
-            server.add_secure_port(address, server_credentials(settings.tls))
+            server.add_secure_port(address, credentials)
     except RuntimeError:
         raise SettingsError(f"--listen: cannot listen on {address}: {_reason(address)}") from None
-
-
-def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """The files of `tls`, read once. Raises `SettingsError` for what cannot be read or is no certificate or key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # gRPC does not say what is wrong with a file; this does
-    try:
-        key, cert = tls.key.read_bytes(), tls.cert.read_bytes()
-        client_ca = tls.client_ca.read_bytes() if tls.client_ca else None
-    except OSError as error:
-        raise SettingsError(f"TLS: {error.filename}: cannot be read: {error.strerror}") from None
-    try:
-        context.load_cert_chain(tls.cert, tls.key, password=lambda: b"")
-    except ssl.SSLError as error:
-        raise SettingsError(
-            f"TLS: {tls.cert} and {tls.key} are not a certificate and its unencrypted key in PEM ({_words(error)})"
-        ) from None
-    try:
-        if tls.client_ca:
-            context.load_verify_locations(tls.client_ca)
-    except ssl.SSLError as error:
-        raise SettingsError(f"TLS: {tls.client_ca} holds no CA certificate in PEM ({_words(error)})") from None
-    return grpc.ssl_server_credentials(
-        [(key, cert)], root_certificates=client_ca, require_client_auth=client_ca is not None
-    )
 
 
 def serve_metrics(address: str, registry: CollectorRegistry) -> Callable[[], None]:
@@ -81,7 +56,3 @@ def _reason(address: str) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return "gRPC refuses it"
-
-
-def _words(error: ssl.SSLError) -> str:
-    return (error.reason or "unknown").lower().replace("_", " ")

@@ -25,6 +25,7 @@ from tidegate.audit.chain import chain_key
 from tidegate.audit.log import AuditLog
 from tidegate.audit.open import open_sink
 from tidegate.audit.sink import place_of, writer_name
+from tidegate.certificates import Certificates
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
@@ -199,6 +200,12 @@ class Worker:
                 on_spared=self.telemetry.store_spared,
             )
 
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        tls, told = self._settings.tls, self.telemetry
+        if tls is None:
+            return None
+        return Certificates(tls, on_change=told.certificates, on_error=told.certificates_refused).credentials()
+
     def _open_queue(self, ledger: Ledger) -> Queue:
         return open_queue(
             self._settings.store,
@@ -218,7 +225,7 @@ class Worker:
         processor = self._processor(exchange, settlements, holds, places)
         conductor = self._conductor(exchange, settlements, holds, places)
         server = self._server(ledger, queue, processor, conductor)
-        bind(server, settings)
+        bind(server, settings, self._credentials())
         close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tidegate.admission.open import MEMORY, check_url
 from tidegate.audit.sink import place_of
+from tidegate.certificates import Certificates
 from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key
-from tidegate.listening import server_credentials
 from tidegate.policy import load_policy
 from tidegate.policy.compiled import Policy
 from tidegate.settings import Settings, SettingsError
@@ -58,4 +58,4 @@ def check_settings(settings: Settings) -> None:
     with naming("--store"):
         check_url(settings.store)
     if settings.tls:
-        server_credentials(settings.tls)
+        Certificates(settings.tls)

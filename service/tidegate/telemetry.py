@@ -24,6 +24,7 @@ from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
 from tidegate.model import Allow, Decision, Identity, Limit, exceeded
 from tidegate.policy.compiled import Policy
+from tidegate.settings import SettingsError
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _FLUSH = 0.05  # seconds
@@ -68,6 +69,7 @@ class Telemetry:
         self._findings = self._new(Counter, "findings", "Values found in responses", ("entity", "action"))
         self._streams = self._new(Gauge, "streams", "Process streams open now", ())
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
+        self._certificates = self._new(Counter, "certificate_reloads", "TLS files that had changed", ("outcome",))
         self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
         self._anonymous = self._new(Gauge, "anonymous_endpoints", "Endpoints that need no credential", ())
         self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
@@ -257,6 +259,16 @@ class Telemetry:
         anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]
         self._anonymous.set(len(anonymous))
         self.log.info("policy in force", policy=policy.version, endpoints=len(policy.endpoints), anonymous=anonymous)
+
+    def certificates(self) -> None:
+        """Handshakes show other TLS files from now on."""
+        self._certificates.labels("taken").inc()
+        self.log.info("TLS files taken")
+
+    def certificates_refused(self, error: SettingsError) -> None:
+        """TLS files have changed and cannot be used; the old ones stay."""
+        self._certificates.labels("refused").inc()
+        self.log.error("TLS files refused, the old ones stay", problem=str(error))
 
     def policy_refused(self, error: PolicyError) -> None:
         """A reload was refused; the old policy stays."""
