@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -21,7 +21,7 @@ NOW = 1_700_000_000.0
 ISSUER = "https://id.example.com/"
 _CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
+_HASHES = {"1": hashes.SHA1, "256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 
 
 class FakeClock:
@@ -48,9 +48,9 @@ def b64(raw: bytes) -> str:
 
 @cache
 def private(name: str) -> Any:
-    """A key by name: ec*, small (1024 bits), anything else is an RSA key of 2048 bits."""
+    """A key by name: ec384, ec521, ec* on P-256, small (1024 bits), anything else is an RSA key of 2048 bits."""
     if name.startswith("ec"):
-        return ec.generate_private_key({"ec": ec.SECP256R1, "ec384": ec.SECP384R1, "ec521": ec.SECP521R1}[name[:5]]())
+        return ec.generate_private_key({"ec384": ec.SECP384R1, "ec521": ec.SECP521R1}.get(name, ec.SECP256R1)())
     return rsa.generate_private_key(public_exponent=65537, key_size=1024 if name == "small" else 2048)
 
 
@@ -85,13 +85,13 @@ def issuer(**fields: Any) -> Issuer:
     return replace(defaults, **fields)
 
 
-def good_claims() -> dict[str, Any]:
+def good_claims(now: float = NOW, iss: str = ISSUER) -> dict[str, Any]:
     return {
-        "iss": ISSUER,
+        "iss": iss,
         "aud": "models",
         "sub": "user-1",
-        "iat": NOW - 10,
-        "exp": NOW + 300,
+        "iat": now - 10,
+        "exp": now + 300,
         "org": {"id": "acme"},
         "plan": "free",
         "roles": ["analyst", "admin"],
@@ -103,7 +103,7 @@ def sign(alg: str, key: str, signed: bytes) -> bytes:
     """The signature of `signed`. HS* takes the named key's public half for a secret, as an attacker would."""
     if alg in ("HS256", "HS384", "HS512"):
         return hmac.digest(_public_bytes(key), signed, f"sha{alg[2:]}")
-    holder = private(key)
+    holder = private(key.partition(":")[0])
     digest = _HASHES[alg[2:]]()
     if alg.startswith("ES"):
         r, s = decode_dss_signature(holder.sign(signed, ec.ECDSA(digest)))
@@ -116,118 +116,96 @@ def sign(alg: str, key: str, signed: bytes) -> bytes:
 
 
 def _public_bytes(key: str) -> bytes:
+    """What an attacker may take for a shared secret: the public key in one of its forms, or nothing, or its kid."""
     name, _, form = key.partition(":")
-    encoding = serialization.Encoding.DER if form == "der" else serialization.Encoding.PEM
-    return private(name).public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if form in ("", "pem", "der", "pem_stripped"):
+        encoding = serialization.Encoding.DER if form == "der" else serialization.Encoding.PEM
+        spki = private(name).public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return spki.strip() if form == "pem_stripped" else spki
+    match form:
+        case "pkcs1":
+            encoding, shape = serialization.Encoding.PEM, serialization.PublicFormat.PKCS1
+            return private(name).public_key().public_bytes(encoding, shape)
+        case "ssh":
+            encoding, shape = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+            return private(name).public_key().public_bytes(encoding, shape)
+        case "jwk":
+            return compact(jwk_of(name, name))
+        case "modulus":
+            return base64.urlsafe_b64decode(jwk_of(name)["n"] + "==")
+        case "kid":
+            return name.encode()
+    assert form == "nothing"
+    return b""
 
 
 def token(
-    claims: Mapping[str, Any] | str | None = None,
+    claims: Mapping[str, Any] | str | bytes | None = None,
     header: Mapping[str, Any] | str | None = None,
     *,
     alg: str = "RS256",
     key: str = "rsa",
 ) -> str:
-    """A signed token; text for claims or header goes in as it is."""
+    """A signed token; text or bytes for claims or header go in as they are."""
     head = {"alg": alg, "kid": key, "typ": "JWT"} if header is None else header
     body = good_claims() if claims is None else claims
-    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else _json(part) for part in (head, body)]
+    parts = [_raw(part) for part in (head, body)]
     signed = ".".join(map(b64, parts)).encode()
     return f"{signed.decode()}.{b64(sign(alg, key, signed))}"
 
 
-def _json(value: Any) -> bytes:
+def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def forge(case: Mapping[str, Any]) -> str:
-    """The token that a case of the data file describes."""
+def _raw(part: Mapping[str, Any] | str | bytes) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    return part.encode("utf-8", "surrogatepass") if isinstance(part, str) else compact(part)
+
+
+def forge(case: Mapping[str, Any], now: float = NOW, iss: str = ISSUER) -> str:
+    """The token that a case of the data file describes, for a clock that stands at `now`."""
     alg, key = case.get("sign", "RS256"), case.get("key", "rsa")
-    header = {"alg": alg, "kid": key, "typ": "JWT"} | case.get("header", {})
-    claims = good_claims() | _resolved(case.get("claims", {}))
+    header = {"alg": alg, "kid": key, "typ": "JWT"} | _resolved(case.get("header", {}), now)
+    claims = good_claims(now, iss) | _resolved(case.get("claims", {}), now)
     for part, patch in ((header, "drop_header"), (claims, "drop")):
         for name in case.get(patch, ()):
             del part[name]
-    head = case.get("raw_header") or _spliced(_json(header).decode(), case.get("splice_header", ""))
-    body = case.get("raw_claims") or _spliced(_json(claims).decode(), case.get("splice", ""))
+    head = case.get("raw_header") or _spliced(compact(header).decode(), case.get("splice_header", ""))
+    body = case.get("raw_claims") or _spliced(compact(claims).decode(), case.get("splice", ""))
     head, body = (re.sub(r"<(.+?)\*(\d+)>", lambda m: m[1] * int(m[2]), part) for part in (head, body))
-    made = token(body, head, alg=alg, key=key)
-    return MUTATIONS[case["mutate"]](made) if "mutate" in case else made
+    payload = CODECS[case["codec"]](body) if "codec" in case else body
+    return token(payload, head, alg=alg, key=key)
+
+
+CODECS: dict[str, Callable[[str], bytes]] = {
+    "utf-16": lambda text: text.encode("utf-16"),
+    "utf-32-le": lambda text: text.encode("utf-32-le"),
+    "utf-8-sig": lambda text: text.encode("utf-8-sig"),
+    "latin-1": lambda text: text.replace("user-1", "us\xe9r").encode("latin-1"),
+    "overlong": lambda text: text.encode().replace(b"/", b"\xc0\xaf"),
+    "deflated": lambda text: zlib.compress(text.encode()),
+    "bomb": lambda text: zlib.compress(text.encode() + b" " * 10_000_000, 9),
+    "spaced": lambda text: f" \r\n\t{text} \n".encode(),
+    "trailing_nul": lambda text: text.encode() + b"\0",
+    "nested_token": lambda text: token(text).encode(),
+}
 
 
 def _spliced(text: str, first: str) -> str:
     return "{" + first + text[1:] if first else text
 
 
-def _resolved(value: Any) -> Any:
-    """Strings like now+300 as numbers of seconds."""
+def _resolved(value: Any, now: float) -> Any:
+    """Strings like now+300 as numbers of seconds, whole ones after "int", or text after "text"; `jwk:name` as a JWK."""
     if isinstance(value, dict):
-        return {name: _resolved(part) for name, part in value.items()}
-    if isinstance(value, str) and (match := re.fullmatch(r"now([+-][0-9.]+)?", value)):
-        return NOW + float(match[1] or 0)
+        return {name: _resolved(part, now) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_resolved(part, now) for part in value]
+    if isinstance(value, str) and (match := re.fullmatch(r"(int |text )?now([+-][0-9.]+)?", value)):
+        moment = now + float(match[2] or 0)
+        return {None: moment, "int ": int(moment), "text ": str(int(moment))}[match[1]]
+    if isinstance(value, str) and value.startswith("jwk:"):
+        return jwk_of(value[4:])
     return value
-
-
-def _segments(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
-    return lambda text: ".".join(change(text.split(".")))
-
-
-def _other_spare_bits(segment: str) -> str:
-    """The same bytes, written with other spare bits in the last character (RS256: 342 characters, 4 spare bits)."""
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    assert len(segment) % 4 in (2, 3)
-    return segment[:-1] + alphabet[alphabet.index(segment[-1]) ^ 1]
-
-
-def _negated_s(text: str) -> str:
-    """ES256 with s outside of its range: s + n is congruent, and must not pass."""
-    n = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-    head, body, signature = text.split(".")
-    raw = base64.urlsafe_b64decode(signature + "==")
-    s = (int.from_bytes(raw[32:], "big") + n) % 2**256
-    return f"{head}.{body}.{b64(raw[:32] + s.to_bytes(32, 'big'))}"
-
-
-MUTATIONS: dict[str, Callable[[str], str]] = {
-    "nothing": lambda text: text,
-    "empty": lambda text: "",
-    "dots": lambda text: "..",
-    "two_segments": lambda text: text.rpartition(".")[0],
-    "four_segments": lambda text: text + ".AAAA",
-    "five_segments": lambda text: "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AAAA.AAAA.AAAA.AAAA",
-    "leading_dot": lambda text: "." + text,
-    "no_signature": _segments(lambda s: [s[0], s[1], ""]),
-    "no_payload": _segments(lambda s: [s[0], "", s[2]]),
-    "no_header": _segments(lambda s: ["", s[1], s[2]]),
-    "short_signature": _segments(lambda s: [s[0], s[1], s[2][:-4]]),
-    "zero_signature": _segments(lambda s: [s[0], s[1], b64(bytes(len(base64.urlsafe_b64decode(s[2] + "=="))))]),
-    "long_signature": _segments(lambda s: [s[0], s[1], s[2][:-2] + "AAAAAAAA"]),
-    "padded": lambda text: text + "==",
-    "padded_header": _segments(lambda s: [s[0] + "=", s[1], s[2]]),
-    "trailing_newline": lambda text: text + "\n",
-    "leading_space": lambda text: " " + text,
-    "inner_space": _segments(lambda s: [s[0], s[1][:8] + " " + s[1][8:], s[2]]),
-    "inner_newline": _segments(lambda s: [s[0], s[1], s[2][:8] + "\r\n" + s[2][8:]]),
-    "nul": _segments(lambda s: [s[0], s[1], s[2] + "\x00"]),
-    "spare_bits": _segments(lambda s: [s[0], s[1], _other_spare_bits(s[2])]),
-    "standard_alphabet": _segments(lambda s: [s[0], s[1], "+/" + s[2][2:]]),
-    "not_ascii": _segments(lambda s: [s[0], s[1], "é" + s[2][1:]]),
-    "full_width": _segments(lambda s: [s[0], s[1], "\uff21" + s[2][1:]]),
-    "surrogate": _segments(lambda s: [s[0], s[1], "\udc80" + s[2][1:]]),
-    "length_one_mod_four": _segments(lambda s: [s[0], s[1], s[2][:-1]]),
-    "too_long": lambda text: text + "A" * 16_384,
-    "one_bit_header": _segments(lambda s: [b64(_flip(s[0])), s[1], s[2]]),
-    "one_bit_signature": _segments(lambda s: [s[0], s[1], b64(_flip(s[2]))]),
-    "swap_payload": _segments(lambda s: [s[0], b64(_json(good_claims() | {"sub": "mallory"})), s[2]]),
-    "sha_of_itself": _segments(lambda s: [s[0], s[1], b64(hashlib.sha256(s[1].encode()).digest())]),
-    "s_plus_n": _negated_s,
-    "der_signature": _segments(
-        lambda s: [s[0], s[1], b64(b"\x30\x44\x02\x20" + b"\x01" * 32 + b"\x02\x20" + b"\x01" * 32)]
-    ),
-}
-
-
-def _flip(segment: str) -> bytes:
-    raw = bytearray(base64.urlsafe_b64decode(segment + "=="))
-    raw[-1] ^= 1
-    return bytes(raw)

@@ -33,8 +33,8 @@ async def test_everything_mapped(verifier: BearerVerifier) -> None:
     assert identity.expires_at == forge.NOW + 300
 
 
-@pytest.mark.parametrize("jti", [7, "", None, "a\nb", "x" * 300, ["a"]])
-async def test_a_jti_that_is_no_name_gives_way_to_the_key_id(jti: Any, verifier: BearerVerifier) -> None:
+@pytest.mark.parametrize("jti", ["", "a\nb", "x" * 300])
+async def test_a_jti_that_is_no_name_gives_way_to_the_key_id(jti: str, verifier: BearerVerifier) -> None:
     assert (await identify(verifier, jti=jti)).credential == "rsa"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 import tidegate
 from tidegate.errors import IdentityProviderUnavailable
-from tidegate.identity import BearerVerifier, KeySets, bearer
+from tidegate.identity import BearerVerifier, Introspector, KeySets, bearer
 from tidegate.identity.keyset import KeySet
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled import ClaimMap, Introspection, Issuer
 
 from tests.identity import forge
 from tests.identity.forge import NOW, FakeClock
+from tests.identity.key_server import KeyServer
 
 
 async def verdict(verifier: BearerVerifier, token: str, version: str = "v1", **issuer: object) -> Identity | Deny:
@@ -117,6 +119,75 @@ async def test_rule_07_no_keys_means_503_and_never_a_pass(clock: FakeClock) -> N
     assert ("retry-after", "5") in answer.headers
 
 
+async def test_rule_07_key_sets_are_fetched_with_care(
+    verifier: BearerVerifier, server: KeyServer, clock: FakeClock
+) -> None:
+    """One fetch for all who wait, no redirects, a cap, a limit on unknown kids, rotation; more in test_jwks."""
+    remote = forge.issuer(jwks=(), jwks_uri=server.url)
+    tokens = [forge.token(forge.good_claims() | {"jti": str(n)}) for n in range(8)]
+    together = await asyncio.gather(*(verifier.verify(t, (remote,), policy_version="v") for t in tokens))
+    assert all(isinstance(one, Identity) for one in together)
+    assert server.requests == 1
+    strange = [forge.token(header={"alg": "RS256", "kid": f"no-{n}"}) for n in range(20)]
+    for token in strange:
+        assert await detail(verifier, token, jwks=(), jwks_uri=server.url) == "kid_unknown"
+    assert server.requests <= 2
+    clock.advance(10)
+    server.keys = [forge.jwk_of("other", "other")]
+    assert isinstance(await verifier.verify(forge.token(key="other"), (remote,), policy_version="v"), Identity)
+    for uri in ("http://id.example.com/jwks", "ftp://127.0.0.1/jwks", "file:///etc/passwd"):
+        answer = await verdict(verifier, forge.token(), jwks=(), jwks_uri=uri)
+        assert isinstance(answer, Deny)
+        assert answer.status == 503
+
+
+@pytest.mark.parametrize(
+    "fault", [("302 Found", ("location: /elsewhere",), b""), ("200 OK", (), b'{"keys":[' + b" " * 2**20 + b"]}")]
+)
+async def test_rule_07_a_provider_that_misbehaves_is_no_provider(
+    fault: tuple[str, tuple[str, ...], bytes], verifier: BearerVerifier, server: KeyServer
+) -> None:
+    server.status, server.headers, server.body = fault
+    answer = await verdict(verifier, forge.token(), jwks=(), jwks_uri=server.url)
+    assert isinstance(answer, Deny)
+    assert answer.status == 503
+    assert server.requests == 1
+
+
+async def test_rule_08_an_introspected_token_is_judged_again_and_cached_under_its_hash(
+    server: KeyServer, clock: FakeClock
+) -> None:
+    """The variants are in test_introspection."""
+    endpoint = Introspection(
+        "opaque", server.url, "tidegate", "secret-of-the-tests", issuer="lab", audiences=("models",), cache=10.0,
+        claims=ClaimMap(default_tenant="acme", default_tier="free"),
+    )  # fmt: skip
+    asker = Introspector(clock=clock, timeout=5.0)
+    good = {"active": True, "sub": "ada", "iss": "lab", "aud": "models", "exp": NOW + 5}
+    bad = (
+        {"active": False}, {"active": 1}, {"active": "true"}, {"exp": NOW - 60}, {"exp": "never"}, {"nbf": NOW + 60},
+        {"aud": "other"}, {"iss": "other"}, {"sub": 7},
+    )  # fmt: skip
+    try:
+        for number, change in enumerate(bad):
+            server.body = json.dumps(good | change).encode()
+            refused = await asker.introspect(f"opaque-{number}", endpoint, policy_version="v")
+            assert isinstance(refused, Deny), change
+            assert refused.status == 401
+        server.body = json.dumps(good).encode()
+        before = server.requests
+        first = await asker.introspect("opaque", endpoint, policy_version="v")
+        assert isinstance(first, Identity)
+        assert await asker.introspect("opaque", endpoint, policy_version="v") is first
+        assert server.requests == before + 1
+        assert "opaque" not in repr(asker._answers.keys())
+        clock.advance(6)  # within the cache's ten seconds, and past `exp`
+        await asker.introspect("opaque", endpoint, policy_version="v")
+        assert server.requests == before + 2
+    finally:
+        await asker.aclose()
+
+
 @pytest.mark.parametrize("opaque", ["2YotnFZFEjr1zCsicMWpAA", "ab29.c0AfH6SMBx", "opaque_16C7e42F292c6912"])
 async def test_rule_08_opaque_tokens_are_refused_where_there_is_no_introspection(
     opaque: str, verifier: BearerVerifier
@@ -202,6 +273,11 @@ def test_only_bearer_imports_jose() -> None:
     assert importers == {"bearer.py"}
 
 
+def test_each_of_the_ten_rules_has_a_test_of_its_name() -> None:
+    named = {name[:12] for name in globals() if name.startswith("test_rule_")}
+    assert named == {f"test_rule_{number:02}" for number in range(1, 11)}
+
+
 def _imports(path: Path) -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.startswith(("import ", "from "))]
@@ -213,8 +289,6 @@ def test_importing_and_verifying_warns_of_nothing() -> None:
 
 
 def test_identity_is_frozen_through_and_through(clock: FakeClock) -> None:
-    import asyncio
-
     async def run() -> Identity | Deny:
         return await verdict(BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)), forge.token())
 

@@ -22,6 +22,7 @@ _LATEST: Final = 253_402_300_799.0  # the last second of the year 9999
 _ID_TOKEN_CLAIMS: Final = frozenset({"nonce", "at_hash", "c_hash"})
 _ACCESS_TOKENS: Final = frozenset({"bearer", "dpop", "access_token"})
 _TOKEN_USES: Final = ("type", "token_type")  # Flask-JWT-Extended, djangorestframework-simplejwt
+_KEYCLOAK_USES: Final = frozenset({"id", "refresh", "offline", "logout"})  # `typ` among the claims
 _ABSENT: Final = object()
 
 SignedBy = Issuer | SharedSecret
@@ -60,9 +61,13 @@ def check(token: Token, issuer: SignedBy, *, now: float) -> float:
         raise TokenRejected("typ")
     if token.typ != "at+jwt" and _ID_TOKEN_CLAIMS & claims.keys():
         raise TokenRejected("id_token")
+    if _is_for_another_use(claims):
+        raise TokenRejected("token_use")
     if isinstance(issuer, SharedSecret) and any(claims.get(use, "access") != "access" for use in _TOKEN_USES):
         raise TokenRejected("token_use")  # one secret signs refresh tokens as well
     _check_parties(claims, issuer)
+    if not isinstance(claims.get("jti", ""), str):
+        raise TokenRejected("jti")
     expires = _moment(claims, "exp")
     issued = _check_begun(claims, issuer, now)
     lifetime = expires - (now if issued is None else issued)
@@ -117,6 +122,16 @@ def map_identity(
 def is_name(value: object) -> TypeGuard[str]:
     """Whether `value` may stand in logs, headers and limit keys: a short string of visible characters and spaces."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable() and value == value.strip()
+
+
+def _is_for_another_use(claims: Mapping[str, Any]) -> bool:
+    """Whether a token says by a claim that it is not for access: as Amazon Cognito and Keycloak do, and RFC 8417."""
+    typ = claims.get("typ")
+    return (
+        claims.get("token_use", "access") != "access"
+        or "events" in claims
+        or (isinstance(typ, str) and typ.lower() in _KEYCLOAK_USES)
+    )
 
 
 def _check_parties(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:

@@ -95,6 +95,6 @@ def _typ(header: Mapping[str, Any]) -> str:
     if "typ" not in header:
         return ""
     typ = header["typ"]
-    if not isinstance(typ, str) or not typ:
+    if not isinstance(typ, str) or not (normal := typ.lower().removeprefix("application/")):
         raise TokenRejected("typ")
-    return typ.lower().removeprefix("application/")
+    return normal
