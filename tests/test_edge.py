@@ -100,6 +100,12 @@ def test_the_client_address_is_trusted_only_for_the_configured_hops(hops: int, f
     assert request.client_ip == expected
 
 
+@pytest.mark.parametrize("name", ["x-http-method-override", "x_http_method", "x-original-url", "x-rewrite_url"])
+def test_a_header_that_names_another_method_or_path_does_not_go_on(name: str) -> None:
+    assert edge.is_unwanted(name)
+    assert not edge.is_unwanted("x-original")
+
+
 @given(st.text(), st.text(), st.text(), st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=5))
 def test_no_input_raises(method: str, target: str, host: str, headers: list[tuple[str, str]]) -> None:
     answer = door(method=method, target=target, authority=host, headers=headers)

@@ -31,6 +31,10 @@ _USUAL_NAMES = (
     "x-stainless-retry-count x-stainless-runtime x-stainless-runtime-version x-stainless-timeout"
 )
 _USUAL = frozenset(_USUAL_NAMES.split())
+# Headers by which some frameworks let a client name another method or path than those that were decided on.
+_OVERRIDES = frozenset(
+    {"x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"}
+)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 section 5.6.2, lower-cased
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _METHOD = re.compile(r"[A-Z]{1,32}")
@@ -118,11 +122,12 @@ def _fields(headers: Sequence[tuple[str, str]]) -> dict[str, str] | Deny:
 
 @lru_cache(maxsize=4096)
 def is_unwanted(name: str) -> bool:
-    """Whether a header (lower-case name) is identity that is not from us, or a byte range, which lets a client read a
-    value in two halves."""
-    if name.replace("_", "-").startswith(IDENTITY_PREFIX):
+    """Whether a header (lower-case name) is identity that is not from us, another method or path than was decided on,
+    or a byte range, which lets a client read a value in two halves."""
+    spelt = name.replace("_", "-")
+    if spelt.startswith(IDENTITY_PREFIX):
         return name.removeprefix(IDENTITY_PREFIX) not in IDENTITY_NAMES
-    return name in ("range", "if-range")
+    return spelt in _OVERRIDES or name in ("range", "if-range")
 
 
 @lru_cache(maxsize=1024)

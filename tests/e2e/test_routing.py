@@ -9,8 +9,8 @@ from tidegate.envoy.config import Address
 
 from tests.e2e.keys import POLICY
 from tests.e2e.stack import Gate, running_gate
-from tests.e2e.test_trust import raw, request, status
 from tests.e2e.upstream import Upstream, chat, json_answer
+from tests.e2e.wire import raw, statuses
 
 MORE = """
   hosted:
@@ -71,7 +71,9 @@ def test_the_model_that_answers_is_the_one_that_was_decided_on(
     routed: Gate, models: dict[str, Upstream], host: str, target: str, endpoint: str
 ) -> None:
     (name,) = {server.script(json_answer(chat("hello"))) for server in models.values()}
-    assert status(raw(routed, request(routed, target, name, host=host))) == 200
+    fields = [f"{field}: {value}" for field, value in routed.fields(name)]
+    lines = [f"GET {target} HTTP/1.1", f"host: {host}", "connection: close", *fields]
+    assert statuses(raw(routed.port, ("\r\n".join(lines) + "\r\n\r\n").encode())) == [200]
     reached = {who: server.seen(name) for who, server in models.items() if server.seen(name)}
     assert reached.keys() == {endpoint}
     assert [seen.values("x-tidegate-endpoint") for seen in reached[endpoint]] == [[endpoint]]
