@@ -64,6 +64,16 @@ def password_part(match: re.Match[bytes]) -> Span | None:
     return match.span(1) if looks_random(text[:_LOOKED_AT], 3.0) else None
 
 
+def unsigned_part(signs: tuple[str, ...]) -> Accept:
+    """What `password_part` accepts, but for what begins with one of these patterns: another row says more of it."""
+    signed = re.compile("|".join(signs).encode("latin-1"))
+
+    def accept(match: re.Match[bytes]) -> Span | None:
+        return None if signed.match(match[1]) else password_part(match)
+
+    return accept
+
+
 def userinfo(match: re.Match[bytes]) -> Span | None:
     """User and password before a host, when the password is no placeholder."""
     password = match[1].partition(b":")[2]

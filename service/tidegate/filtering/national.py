@@ -187,7 +187,7 @@ NATIONAL: tuple[Detector, ...] = (
         stdnum("de.idnr"),
         ("Steuer-ID: 12345678911", "IdNr. 12 345 678 911", "steuer_id=12345678911"),
         ("12345678911", "Steuer-ID: 12345678912"),
-        near=r"steuer[ _.-]?(?:id|identifikationsnummer|idnr|nummer)|idnr|tax[ _.-]?id",
+        near=r"steuer[ _.-]?(?:id|identifikationsnummer|idnr|nummer)|idnr|identifikationsnummer|tax[ _.-]?id",
     ),
     _number(
         "NL_BSN",
@@ -384,7 +384,7 @@ NATIONAL: tuple[Detector, ...] = (
         stdnum("bg.egn"),
         ("EGN: 8001011236", "egn 8001011236"),
         ("8001011236", "EGN: 8001011237"),
-        near="egn",
+        near="egn|e\xc0h",
     ),
     _number(
         "SG_NRIC",

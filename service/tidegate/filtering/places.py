@@ -55,7 +55,8 @@ PLACES: tuple[Detector, ...] = (
         name="street-address",
         near=r"(?:home|street|mailing|shipping|billing|postal|work)?[ _.-]?address|live[sd]?|living|resid(?:es?"
         r"|ing|ence)|ship(?:ped)? to"
-        r"|deliver(?:ed|y)?|located|moved to|anschrift|adresse|wohnhaft|wohnt",
+        r"|deliver(?:ed|y)?|located|moved to"
+        r"|(?:flat|apartment|house|home|office|shop) (?:is|was) (?:at|on)|anschrift|adresse|wohnhaft|wohnt",
         within=60,
         guard=r"(?:(?<![0-9A-Za-z])(?<![0-9][.,-])|(?<=\\[nrt]))",
         body=rf"[0-9]{{1,5}}[A-Za-z]?[ ](?:[NSEW]\.?[ ])?(?:[0-9A-Z][0-9A-Za-z\xc0'.-]{{0,20}}"

@@ -40,7 +40,9 @@ _TOPS = frozenset(b"com org net edu gov mil int info biz dev app eu uk example".
 }
 _PUNCTUATION = b".!#$%&'*+~^`{|}\"-"
 _PIXEL_RATIO = re.compile(rb"[1-9](?:\.\d)?x\.(?i:png|jpe?g|gif|webp|svg|avif)\Z")
-_FORGE = re.compile(rb"(?:(?:g?i)?t)@(?:github\.com|gitlab\.com|bitbucket\.org|codeberg\.org)")
+_FORGE = re.compile(
+    rb"(?:(?:g?i)?t)@(?:(?:git|bitbucket|codeberg|gerrit|forgejo)[0-9a-z-]*\.|ssh\.dev\.azure\.)[0-9A-Za-z.-]+"
+)
 _HEX_GROUPS = re.compile(rb"[0-9A-Fa-f]+")
 _BASE64_WORD = re.compile(rb"[A-Za-z0-9+/=]{16}")
 _ALNUM_WORD = re.compile(rb"[A-Za-z0-9]{12}")
@@ -90,6 +92,13 @@ def ssn_part(match: re.Match[bytes]) -> Span | None:
 
 def _is_ssn(area: bytes, group: bytes, serial: bytes) -> bool:
     return area != b"000" and area != b"666" and area < b"900" and group != b"00" and serial != b"0000"
+
+
+def ipv4(match: re.Match[bytes]) -> Span | None:
+    """An address that some host may have: not this one's (127.0.0.0/8), none (0.0.0.0/8), or a mask (RFC 6890)."""
+    first, _, rest = match[0].partition(b".")
+    own = first in (b"0", b"127") or (first == b"255" and (rest.startswith(b"255.") or rest == b"0.0.0"))
+    return None if own else match.span()
 
 
 def ipv6(match: re.Match[bytes]) -> Span | None:
@@ -182,7 +191,8 @@ def iban(match: re.Match[bytes]) -> Span | None:
 def email(match: re.Match[bytes]) -> Span | None:
     """From the first letter or digit to the longest host name that ends in a label of letters.
 
-    `icon@2x.png` is a file, `git@github.com:` (and so what is left of it behind its g) a place of repositories.
+    `icon@2x.png` is a file, `git@github.com:` (and so what is left of it behind its g) a place of repositories, and
+    so is that user at any host named after such a service.
     """
     text = match[0]
     at = text.index(b"@")

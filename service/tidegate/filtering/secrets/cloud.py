@@ -45,7 +45,8 @@ CLOUD: tuple[Detector, ...] = (
         check="shape",
         sign=r"(?i:aws|secret)",
         body=r"(?i:aws[_ .-]?secret|(?:aws[_ .-]?)?secret[_ .-]?(?:access[_ .-]?)?key)"
-        r"\\?[\x22'*_\x60]{0,3}[ \t]{0,4}(?:=>|[:=>]|is)\*{0,2}[ \t]{0,4}\\?[\x22'*_\x60]{0,3}([0-9A-Za-z\x2f+]{40})",
+        r"\\?[\x22'*_\x60]{0,3}[ \t]{0,4}(?:=>|[:=>]|is|reads|\|)?\*{0,2}[ \t]{0,4}"
+        r"\\?[\x22'*_\x60]{0,3}([0-9A-Za-z\x2f+]{40})",
         ahead=r"[^0-9A-Za-z\x2f+]",
         accept=validators.secret_part,
         positives=(
@@ -124,7 +125,7 @@ CLOUD: tuple[Detector, ...] = (
     token("FLYIO_TOKEN", "flyio-macaroon", ("fm1r_", "fm1a_", "fm2_"), BASE64, 100, None),
     token("NETLIFY_TOKEN", "netlify", "nfp_", ALNUM, 36, 48),
     token("SCALINGO_TOKEN", "scalingo", "tk-us-", WORD, 48),
-    token("VAULT_TOKEN", "vault", ("hvs.", "hvb.", "hvr."), WORD, 90, None),
+    token("VAULT_TOKEN", "vault", ("hvs.", "hvb.", "hvr."), WORD, 24, None),
     shaped(
         "TERRAFORM_TOKEN",
         "hcp-terraform",

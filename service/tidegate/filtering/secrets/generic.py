@@ -6,8 +6,17 @@ Sources: RFC 7617 (Basic), RFC 6750 (Bearer), RFC 3986 section 3.2.1 (userinfo).
 from __future__ import annotations
 
 from tidegate.filtering.detector import Detector
-from tidegate.filtering.entropy import password_part, random_part, userinfo
+from tidegate.filtering.entropy import password_part, random_part, unsigned_part, userinfo
+from tidegate.filtering.secrets.cloud import CLOUD
+from tidegate.filtering.secrets.code import CODE
+from tidegate.filtering.secrets.keys import KEYS
+from tidegate.filtering.secrets.messaging import MESSAGING
+from tidegate.filtering.secrets.models import MODELS
+from tidegate.filtering.secrets.payments import PAYMENTS
+from tidegate.filtering.secrets.services import SERVICES
 from tidegate.filtering.secrets.token import ALNUM, made_up
+
+_SIGNED = (KEYS, CLOUD, CODE, MODELS, MESSAGING, PAYMENTS, SERVICES)
 
 _NAMES = (
     r"(?i:api[_ -]?key|secret|token|passw(?:or)?d|passphrase|credential|auth[_ -]?key|private[_ -]?key|access"
@@ -99,6 +108,24 @@ GENERIC: tuple[Detector, ...] = (
             "token=parse_token_at_2nd_place(x)",
             "secret_key=settings.SECRET_KEY_2",
             "TOKEN=$GITHUB_TOKEN_1",
+        ),
+    ),
+    Detector(
+        entity="GENERIC_SECRET",
+        name="said",
+        sign=_NAMES,
+        body=rf"{_NAMED}(?::|is[ ]|reads[ ])[ \t]{{0,3}}[\x22'\x60]?([0-9A-Za-z_+\x2f=-]{{16,128}})",
+        ahead=r"[^0-9A-Za-z_+\x2f=.(\[-]|\.[^0-9A-Za-z_]",
+        accept=unsigned_part(tuple(row.sign for rows in _SIGNED for row in rows if row.sign)),
+        check="entropy, letters and digits; placeholders are none, nor what another row knows by its beginning",
+        positives=(
+            f"api_key: {made_up(ALNUM, 24)}",
+            f"Your client secret is {made_up(ALNUM, 32)}.",
+            f"check that the password reads `{made_up(ALNUM, 24)}`",
+        ),
+        negatives=(
+            "the secret is that nobody counted to 1000000000000000",
+            f"Your GitHub token is nobody's: x{made_up(ALNUM, 9)}",
         ),
     ),
 )

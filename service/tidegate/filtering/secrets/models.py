@@ -58,5 +58,5 @@ MODELS: tuple[Detector, ...] = (
     token("PINECONE_KEY", "pinecone", "pcsk_", "0-9A-Za-z_", 64, None),
     named("COHERE_KEY", "cohere", "cohere|co", ALNUM, 40),
     named("MISTRAL_KEY", "mistral", "mistral", ALNUM, 32),
-    named("WANDB_KEY", "wandb", "wandb|weights[ _]and[ _]biases", HEX, 40),
+    named("WANDB_KEY", "wandb", "wandb|weights[ _](?:and|&)[ _]biases", HEX, 40),
 )

@@ -96,7 +96,7 @@ SERVICES: tuple[Detector, ...] = (
         (f"sk.eyJ{made_up(ALNUM, 84)}.{made_up(ALNUM, 22)}",),
         (f"sk.eyJ{made_up(ALNUM, 84)}", "sk.eyJ.x"),
     ),
-    token("ADOBE_SECRET", "adobe", "p8e-", LOWER, 32),
+    token("ADOBE_SECRET", "adobe", "p8e-", ALNUM, 32),
     shaped(
         "CLICKUP_TOKEN",
         "clickup",
@@ -119,7 +119,7 @@ SERVICES: tuple[Detector, ...] = (
         "DEFINED_NETWORKING_KEY",
         "defined-networking",
         "dnkey-",
-        "[0-9a-z=_-]{26}-[0-9a-z=_-]{52}",
+        "[0-9A-Za-z=_-]{26}-[0-9A-Za-z=_-]{52}",
         (f"dnkey-{made_up(LOWER, 26)}-{made_up(LOWER, 52)}",),
         ("dnkey-x", f"dnkey-{made_up(LOWER, 26)}"),
     ),

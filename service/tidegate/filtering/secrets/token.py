@@ -130,7 +130,7 @@ def named(
     return Detector(
         entity=entity,
         name=name,
-        near=rf"(?:{owner})(?:[_ .-]?(?:{_KEY_WORDS})s?){{1,4}}",
+        near=rf"(?:{owner})\)?(?:[_ .-]?(?:{_KEY_WORDS})s?){{1,4}}",
         within=60,
         guard=r"(?:(?<![0-9A-Za-z_\x2f+.-])|(?<=\\[nrt]))",
         body=body or f"[{chars}]{{{counts}}}",
@@ -149,7 +149,7 @@ def named(
 
 _KEY_WORDS = (
     "api|app|application|access|account|auth|oauth|bot|client|consumer|secret|private|personal|rest|service|server|key"
-    "|token|password|credential"
+    "|token|password|credential|admin|management|upload|write"
 )
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 MADE_UP_UUID = "4f9a2c7b-0d5e-4163-9a2c-7b0d5e81634f"

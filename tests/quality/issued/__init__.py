@@ -1,0 +1,1 @@
+"""Values as their issuers give them out. Nothing here knows a pattern of a detector."""

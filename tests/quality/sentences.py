@@ -1,0 +1,158 @@
+# ruff: noqa: E501 (a sentence is a line)
+"""The sentences of the corpus, for chat answers, code and technical prose. Slots are in angle brackets.
+
+`<PERSON>`, `<LOCATION>` and `<ORGANIZATION>` are labelled names, `<v>` is a labelled value, called `<label>` in prose and
+`<key>` in programs (`<KEY>` and `<camel>` are other ways to write that); the rest are near misses, which have no label.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SAID: Final = (
+    "- **<Label>:** <v>",
+    "<Label>: <v>",
+    "Your <label> is <v>.",
+    "The <label> we have on file is <v>; tell me if that is wrong.",
+    "| Field | Value |\n| --- | --- |\n| Order | <order> |\n| <Label> | <v> |",
+    "I have changed your <label> to <v>, and you should see it within the hour.",
+    "Please quote <label> <v> when you call about ticket <ticket>.",
+    '```json\n{"id": "<uuid>", "<key>": "<v>", "active": true}\n```',
+    "<v> is the <label> that the form asks for.",
+    'Under "<label>" it says "<v>", which matches the record from <date>.',
+    "1. Open the profile.\n2. Check that the <label> reads `<v>`.\n3. Save.",
+    "Thanks! So to confirm: <label> = <v>, order <order>, total <amount>.",
+    "In the attachment <PERSON> gives <v> as the <label>.",
+    "(<label> <v>)",
+)
+"""Where a labelled value is said to a person."""
+
+WRITTEN: Final = (
+    '<key> = "<v>"',
+    "export <KEY>=<v>",
+    "<key>: <v>",
+    '  "<key>": "<v>",',
+    "const <camel> = '<v>';",
+    "# <label>: <v>",
+    'client = Client(<key>="<v>", timeout=<count>)',
+    'curl -s https://api.example.com/v1/items -H "X-Trace: <uuid>" -d \'{"<key>": "<v>"}\'',
+    "INSERT INTO records (id, <key>) VALUES (<number>, '<v>');",
+    "<moment> INFO [worker-<count>] stored <key>=<v> in <decimal> s",
+    'assert normalise("<v>") == expected  # <label>',
+    '<record id="<number>"><<key>><v></<key>></record>',
+)
+"""Where one is written in a program, a configuration or a log."""
+
+TALK: Final = (
+    "Sure, here is a summary of what we discussed.",
+    "The meeting on <date> was moved because <PERSON> is travelling to <LOCATION> that week.",
+    "According to <ORGANIZATION>, revenue rose by <percent> to <amount> in <date>.",
+    "<PERSON> asked whether the refund of <amount> for order <order> has been sent.",
+    "The parcel with tracking number <tracking> left the warehouse on <date>.",
+    "You can find the book under ISBN <isbn>, about <count> pages.",
+    "First soak the beans overnight, then simmer them for <count> minutes.",
+    "<PERSON> and <PERSON> founded the company in <LOCATION> in <date>.",
+    "It helps to keep sentences short and to say what changed since version <version>.",
+    "I could not open the attachment; ticket <ticket> has the details.",
+    "In <LOCATION> the average rent is about <amount> a month, which is <percent> more than last year.",
+    "Dear <PERSON>, thank you for your patience.",
+    "The spare part <part> is out of stock until <date>.",
+    "Your session started at <moment> and used <count> tokens.",
+    "If you prefer trains, the one from <LOCATION> to <LOCATION> takes about <count> minutes.",
+    "Does that answer your question?",
+    "Both approaches work; the second is easier to explain to a new colleague.",
+    "<PERSON>, who works for <ORGANIZATION> in <LOCATION>, recommended the course.",
+    "The score was <decimal> before and <decimal> after, so the difference is within the noise.",
+    "Remember to water the plants twice a week in summer.",
+    "A secret that is shared with everyone is no secret, and a password policy does not change that.",
+    "The account manager said that the address book and the phone list are kept separately.",
+    "Her date of departure is <date>; the passport office closes at noon.",
+    "There are <count> seats left, and the price is <amount> each.",
+    'On <place> the author calls this "the long tail".',
+    "Marketing will meet finance on Monday, and May is the month to do it.",
+    "Our key question is whether the token price stays at <amount>.",
+    "<ORGANIZATION> has offices in <LOCATION>, <LOCATION> and <LOCATION>.",
+    "The reference <number> belongs to an older contract.",
+    "Mark the third column, then hope that Grace and charity cover the rest.",
+    "A good rule: never write an account name and an amount on the same line.",
+    "- Bring a map\n- Bring water\n- Leave before <count> o'clock",
+    "I spoke to <PERSON> yesterday.",
+    "The license is Apache-2.0, and the driver needs version <version> or later.",
+    "It is <count> degrees in <LOCATION> today.",
+    "Paper <doi> reports <percent> on the same data.",
+    "Sincerely,\n<PERSON>",
+    "My colleague <PERSON> will take over from here.",
+    "The vote was <count> to <count>, and the council of <LOCATION> accepted the plan.",
+    "Use the coupon SPRING-<count> at checkout; it is good until <date>.",
+)
+"""What an assistant says besides."""
+
+CODE: Final = (
+    "def load(path: Path, *, retries: int = <count>) -> dict[str, int]:\n    with path.open() as file:\n        return json.load(file)\n",
+    "for index in range(<count>):\n    total += weights[index] * <decimal>\n",
+    "API_KEY = <lookup>\nif not API_KEY:\n    raise SystemExit('set API_KEY first')\n",
+    'token = "<placeholder>"  # replace before you run it\n',
+    "dependencies:\n  - <package>\n  - <package>\n",
+    '"resolved": "https://registry.example/left-pad/-/left-pad-1.3.0.tgz",\n"integrity": "<integrity>",\n',
+    "FROM python:<version>@<digest>\nRUN pip install --no-cache-dir <package>\n",
+    "<moment> WARN [main] request_id=<uuid> took=<count>ms status=<count> bytes=<number>\n",
+    "git clone <remote> && git checkout <commit>\n",
+    "SELECT count(*) FROM orders WHERE id = <number> AND created_at > '<date>';\n",
+    "#define REG_BASE <hex>\nstatic uint32_t mask = <hex>;\n",
+    "background: url(<image>);\ncolor: <hex>;\n",
+    "@@ -<count>,7 +<count>,9 @@ fn main()\n-    let timeout = <count>;\n+    let timeout = <count>;\n",
+    'assert response.status_code == <count>\nassert response.json()["id"] == "<uuid>"\n',
+    "resource: <resource>\nchecksum: <digest>\n",
+    "std::vector<double> x{<decimal>, <decimal>, <decimal>};\nauto y = std::accumulate(x.begin(), x.end(), 0.0);\n",
+    '@app.get("/users/{user_id}")\nasync def user(user_id: int, session: Session) -> User:\n    return await session.get(User, user_id)\n',
+    "server:\n  listen: 127.0.0.1:8080\n  bind: 0.0.0.0\n  token_ttl: <count>s\n",
+    'Traceback (most recent call last):\n  File "/app/service/main.py", <place>, in run\n    raise ValueError("expected <count>, got <number>")\n',
+    "password = getpass.getpass('Password: ')\nsecret = hashlib.sha256(password.encode()).hexdigest()\n",
+    '{"created": <epoch>, "model": "small", "usage": {"prompt_tokens": <count>, "completion_tokens": <count>}}\n',
+    'type Address struct {\n\tStreet string `json:"street"`\n\tPhone  string `json:"phone"`\n}\n',
+    "kubectl get pods -n payments --selector app=web,tier=<count> -o wide\n",
+    "EAN, SWIFT, VAT = row[<count>], row[<count>], row[<count>]\n",
+    "const [lat, lon] = position.split(',').map(Number);\n",
+    "passport.use(new LocalStrategy(verify)); // see <place>\n",
+    "driver_version=<version>\nlicense_text=Apache-2.0\naccount_id=None\n",
+    "if len(secret_key) < 32:\n    raise ConfigError('secret_key must have 32 bytes')\n",
+    'x-request-id: <uuid>\netag: "<commit>"\ncontent-length: <count>\n',
+    "born = date.fromisoformat(row['born'])\nage = (today - born).days // 365\n",
+    "mac = hmac.new(key, message, 'sha256').hexdigest()  # <digest>\n",
+    "ip route add default via $GATEWAY dev eth<count>\n",
+)
+"""What programs and their output look like."""
+
+MANUAL: Final = (
+    "The lease expires after <count> s, and the holder renews it at a third of that; see <place>.",
+    "Since version <version> the field is optional, and a missing one counts as `null`.",
+    "Commit <commit> made the parser <count> times faster on the <amount> instance.",
+    "An access token is opaque: do not parse it, and do not log it.",
+    "Set `<placeholder>` to the key that the console shows, then restart the worker.",
+    "Each shard keeps <count> segments of <number> bytes.",
+    "The build <number> of <date> took <decimal> s on eight cores.",
+    "The digest of the image is <digest>.",
+    "A phone number is stored as a string, an account number as a string too: leading zeros count.",
+    "Requests carry an id such as <uuid>, which support will ask for.",
+    "The address of the register is <hex>, and its mask <hex>.",
+    "Install <package> first, and <package> after it.",
+    "The protocol is described in <place>, its test vectors in <doi>.",
+    "Latency at the 99th percentile fell from <decimal> to <decimal> s.",
+    "For local runs the service listens on 127.0.0.1:8080, in a container on 0.0.0.0.",
+    "Clone <remote> and run `make test`.",
+    "Passwords are hashed with a memory-hard function, and the passport module checks the session.",
+    "The response was written at <moment>, <count> ms after the request.",
+    "The secret is read from `<lookup>`.",
+    "At epoch <epoch> the counter wraps, which is expected.",
+    "A driver must announce its version (<version>) and license.",
+    "Coordinates are given in the order of GeoJSON: longitude first.",
+    "Use part <part> for the mount, and tighten it to <count> Nm.",
+    "The lock file pins `<integrity>`.",
+    "Bucket `<resource>` is read-only, and the job with number <number> writes elsewhere.",
+    "Tax rates live in a table: region, rate in percent (<percent>), valid from <date>.",
+    "See ticket <ticket> for the trade-off; the table below has <count> rows.",
+    "| setting | default | since |\n| --- | ---: | --- |\n| window | <count> | <version> |\n| limit | <number> | <version> |",
+    "The bank switch routes by prefix; numbers in this page are made up.",
+    "Birthdays are stored without a year, so that no age can be computed.",
+)
+"""What manuals say."""

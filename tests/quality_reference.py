@@ -1,0 +1,107 @@
+"""docs/quality.md, how much is found and how much is found wrongly: measured on the corpus of `tests/quality`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from tidegate.filtering.detectors import ENTITIES
+from tidegate.filtering.secrets import SECRETS
+
+from tests.quality import corpus
+from tests.quality.score import Report, measure, patterns
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+SEED: Final = 2
+ANSWERS: Final = 4000
+PAGES: Final = 800
+INTRODUCTION = """\
+# How much is found, and how much wrongly
+
+Measured by `python -m tests.quality_reference --write`; a test holds the page to what the detectors do.
+
+The texts are made, by the same seed each time, from templates and from the formats that issuers publish (check digits
+by python-stdnum, number plans by phonenumbers); nothing of them is taken from the detectors' patterns, and nobody's
+data is in them. Values stand in chat answers, in code and in technical prose, with near misses around them: order
+and tracking numbers, digests, versions, ISBNs, ids, names of packages, placeholders, lock files.
+
+Everything is looked for at once. A value counts as found when no character of it is left under the name of its kind,
+and as found under another name when others hide it: a key behind `api_key =` may be a `GENERIC_SECRET`. A mark is wrong
+when no labelled value is under it. What recall lacks is mostly text that says what a value is *behind* it ("… is the
+routing number that the form asks for"), or more than the characters that a detector looks back: hold-back would have to
+grow for the first, and false positives for the second.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    find = patterns()
+    chat = measure(corpus.chat(SEED, ANSWERS), find)
+    code = measure(corpus.code(SEED, PAGES), find)
+    prose = measure(corpus.prose(SEED, PAGES), find)
+    secrets = sorted({row.entity for row in SECRETS})
+    others = sorted(ENTITIES - set(secrets))
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *_summary(chat, code, prose),
+            *_table("Personal data", others, chat, code, prose),
+            *_table("Secrets", secrets, chat, code, prose),
+        ]
+    )
+
+
+def _summary(chat: Report, code: Report, prose: Report) -> list[str]:
+    lines = [
+        "| text | characters | values | recall | under any name | precision | false positives in 10,000 characters |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, report in (("chat answers", chat), ("code", code), ("technical prose", prose)):
+        all_of_it = report.total(ENTITIES)
+        hidden = (all_of_it.found + all_of_it.named) / all_of_it.labelled
+        lines.append(
+            f"| {name} | {report.characters:,} | {all_of_it.labelled:,} | {all_of_it.recall:.3f} | {hidden:.3f} "
+            f"| {all_of_it.precision:.3f} | {report.false_positives():.3f} |"
+        )
+    return [*lines, ""]
+
+
+def _table(title: str, entities: list[str], chat: Report, code: Report, prose: Report) -> list[str]:
+    lines = [
+        f"## {title}",
+        "",
+        "Recall and precision in chat answers; false positives in 10,000 characters of code and of technical prose.",
+        "",
+        "| kind of value | values | recall | under any name | precision | in code | in prose |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for entity in entities:
+        score = chat.of(entity)
+        if not score.labelled:
+            lines.append(f"| `{entity}` | 0 | | | | | |")
+            continue
+        hidden = (score.found + score.named) / score.labelled
+        wrong = " | ".join(f"{report.false_positives([entity]):.3f}" for report in (code, prose))
+        lines.append(
+            f"| `{entity}` | {score.labelled} | {score.recall:.2f} | {hidden:.2f} | {score.precision:.2f} | {wrong} |"
+        )
+    return [*lines, ""]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when the page is what was measured (or was written), 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
+    page = reference()
+    if parser.parse_args(arguments).write:
+        FILE.write_text(page, encoding="utf-8")
+    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
+        print(f"docs/{FILE.name} is not what is measured: python -m tests.quality_reference --write", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
