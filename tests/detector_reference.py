@@ -21,15 +21,18 @@ INTRODUCTION = """\
 Made from the table of detectors by `python -m tests.detector_reference --write`; a test holds it to that.
 
 `detect:` in a [policy](policy.md) takes the names of the first columns. Text is read as a person sees it: full-width
-digits, look-alike letters, invisible characters and typographic dashes hide nothing. HTML character references,
-percent-encoding and base64 are not decoded. `EMAIL_SPELT_OUT` holds every word that a space ends until the next
-character, which `EMAIL` does not.
+digits, look-alike letters, invisible characters and typographic dashes hide nothing, nor do escapes: HTML character
+references (`&#64;`, `&commat;`), percent-encoding (`%40`) and those of programming languages and JSON (`\\x40`,
+`\\u0040`, `\\100`), mixed or up to three in one another. An escape is replaced whole, and counts as one character; what
+is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space before
+an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does
+not.
 
 Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
-value is kept, and characters that cannot be seen come on top (at most 16 after each). A value without an end of its own
-that passes it is replaced by the constant form and swallowed to its end. A plan holds back no more than the longest of
-its detectors. A value that is recognised by a word needs it within the
-characters before it that are named.
+value is kept, and characters that cannot be seen come on top (at most 16 after each). What may become an escape is held
+too. A value without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan
+holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the characters
+before it that are named.
 """
 
 

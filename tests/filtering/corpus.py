@@ -9,11 +9,14 @@ from tidegate.filtering import actions
 from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
+from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.pseudonyms import ScopeKeys
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
-from tidegate.filtering.view import fold, position
+from tidegate.filtering.view import fold
 from tidegate.model import Finding
+
+from tests.filtering.disguises import WAYS, escaped
 
 KEY = b"k"
 SCOPES = ScopeKeys(b"response", b"conversation", b"tenant")
@@ -36,6 +39,38 @@ PIECES = [
     *"\u200b\u00ad\ufe0f\u0301\u00a0\u2013\u00e9\u7528\u3002\uff15\uff20\u0663\U0001f600\ud800",
     *("eyJ", "sk-", "-----BEGIN ", "PRIVATE KEY-----", "ghp_", "AKIA", "aws_secret_access_key", "GB82", "+1", "4111"),
     *("415", "::", "@a.co", ".com", "xoxb-"),
+    *(
+        "&",
+        "&#",
+        "&#6",
+        "&#x4",
+        "&#64;",
+        "&#x200b;",
+        "&shy;",
+        "&commat;",
+        "&amp;",
+        "&nbsp;",
+        ";",
+        "%",
+        "%4",
+        "%40",
+        "%25",
+    ),
+    *(
+        "%2",
+        "%20",
+        "%e2%80%8b",
+        "%F0%9D",
+        "\\x",
+        "\\x40",
+        "\\u",
+        "\\u0040",
+        "\\ud835",
+        "\\udc1a",
+        "\\u{",
+        "\\100",
+        "\\5c",
+    ),
 ]
 PROSE = (
     "The model answered that the figures for 2024 rose by 3.5 percent, which is more than anyone expected; see 4.2.\n"
@@ -50,7 +85,8 @@ LONG = [  # longer than the caps of the values without an end of their own
     "a" * 200 + "@example.com " + "b" * 70 + "@" + "c." * 150 + "com",
     "1\u200b" * 60 + "4111" + "\u200b" * 40 + "1111 1111" + "\u0301" * 3 + "1111",
 ]
-TEXTS = [*VALUES, *NEAR_MISSES, *(f"{one}{two}" for one, two in pairwise(VALUES)), PROSE]
+ESCAPED = [escaped(value, [kind], 3) for value, kind in zip(VALUES, cycle(WAYS), strict=False)]
+TEXTS = [*VALUES, *NEAR_MISSES, *(f"{one}{two}" for one, two in pairwise(VALUES)), *ESCAPED, PROSE]
 
 
 @st.composite
@@ -61,11 +97,20 @@ def _damaged(draw: st.DrawFn) -> str:
     return draw(st.sampled_from([value[:at], value[at:], value[:at] + draw(st.sampled_from(PIECES)) + value[at:]]))
 
 
+@st.composite
+def _escaped(draw: st.DrawFn) -> str:
+    """A value with some of its characters, or all, written as escapes of some kind."""
+    value = draw(st.sampled_from(VALUES))
+    kinds = draw(st.lists(st.sampled_from(sorted(WAYS)), min_size=1, max_size=3))
+    return escaped(value, kinds, draw(st.sampled_from([1, 2, 3, 7])))
+
+
 texts = st.lists(
     st.one_of(
         st.sampled_from(VALUES),
         st.sampled_from(NEAR_MISSES),
         _damaged(),
+        _escaped(),
         st.sampled_from([" ", ", ", "\n", " and more prose "]),
         st.lists(st.sampled_from(PIECES), max_size=10).map("".join),
         st.builds(lambda char, count: char * count, st.sampled_from("a1 .-@A=\u00e9\u200b4("), st.integers(1, 90)),
@@ -97,14 +142,14 @@ def meaning(plan: FilterPlan, text: str) -> str:
     if not rows:
         return text
     folded = fold(text)
-    text, view = folded.text, folded.view
+    text, view, offsets = folded.text, folded.view, Offsets(folded.gaps)
     out, done, at = [], 0, 0
     while at < len(view):
         hit = next(filter(None, (_decide(row, view, at) for row in rows)), None)
         if hit is None:
             at += 1
             continue
-        start, end = position(folded.ranks, hit.start), position(folded.ranks, hit.end - 1) + 1
+        start, end = offsets.start(hit.start), offsets.end(hit.end)
         entity, action = hit.detector.entity, plan.actions[hit.detector.entity]
         out.append(text[done:start])
         if action is Action.BLOCK:
@@ -115,7 +160,7 @@ def meaning(plan: FilterPlan, text: str) -> str:
             run_on = hit.detector.swallow.match(view, at)
             if run_on is not None and run_on.end() > at:
                 at = run_on.end()
-                done = position(folded.ranks, at - 1) + 1
+                done = offsets.end(at)
         elif action is Action.PSEUDONYMIZE:
             out.append(plan.stand_in(entity, text[start:end]))
         else:

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from stdnum import luhn as stdnum_luhn
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, NUMERIC
+from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.rewriter import TextRewriter, rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
 from tidegate.filtering.secrets import SECRETS
 from tidegate.filtering.validators import luhn
-from tidegate.filtering.view import fold, position
+from tidegate.filtering.view import fold
 
 from tests.filtering.corpus import PLANS, PROSE, SINGLE, run
 
@@ -54,7 +55,8 @@ def _span(row: Detector, text: str) -> str:
     places = range(len(folded.view))
     found = [(at, row.exact.match(folded.view, at, at + row.cap)) for at in places]
     hit = next(hit for at, match in found if match and (hit := row.hit(folded.view, at, match)))
-    return text[position(folded.ranks, hit.start) : position(folded.ranks, hit.end - 1) + 1]
+    offsets = Offsets(folded.gaps)
+    return text[offsets.start(hit.start) : offsets.end(hit.end)]
 
 
 @pytest.mark.parametrize(("row", "value"), POSITIVES)

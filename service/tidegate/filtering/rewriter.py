@@ -14,9 +14,11 @@ from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
 from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector
+from tidegate.filtering.escapes import may_stand_in
+from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
-from tidegate.filtering.view import fold, position
+from tidegate.filtering.view import fold
 from tidegate.filtering.witness import Found
 from tidegate.model import Finding
 
@@ -45,8 +47,10 @@ class TextRewriter:
         self._text = ""
         self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
         self._base = 0  # how many of those there are
-        self._ranks: list[int] = []  # dropped characters of `_text`, see `tidegate.filtering.view`
+        self._past = 0  # how much of the view is no longer in `_view`
+        self._offsets = Offsets()
         self._invisible = 0
+        self._rest = ""  # behind `_text`: what may become an escape
         self._swallowing: Detector | None = None
         self._finished = False
         self._counts: dict[str, int] = {}
@@ -56,7 +60,7 @@ class TextRewriter:
     @property
     def held(self) -> int:
         """Characters of the text held back right now."""
-        return len(self._text)
+        return len(self._text) + len(self._rest)
 
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
@@ -74,12 +78,7 @@ class TextRewriter:
         if self._scanner is None or not text:
             self._watch(text)
             return text
-        if text.isascii():
-            self._invisible = 0
-            self._text += text
-            self._view += text.encode()
-        else:
-            self._take(text)
+        self._take(text, final=False)
         return self._advance(final=False)
 
     def finish(self) -> str:
@@ -87,19 +86,26 @@ class TextRewriter:
         if self._finished:
             return ""
         self._finished = True
+        if self._rest:
+            self._take("", final=True)
         out = self._advance(final=True)
         if self._watcher is not None:
             self._watcher.finish()
         return out
 
-    def _take(self, text: str) -> None:
-        folded = fold(text, self._invisible)
-        if folded.ranks:
-            visible = len(self._view) - self._base
-            self._ranks = self._ranks + [visible + rank for rank in folded.ranks]
+    def _take(self, text: str, *, final: bool) -> None:
+        if text.isascii() and not self._rest and not may_stand_in(view := text.encode()):
+            self._invisible = 0
+            self._text += text
+            self._view += view
+            return
+        folded = fold(self._rest + text, self._invisible, final=final)
+        if folded.gaps:
+            self._offsets.extend(folded.gaps, self._past + len(self._view))
         self._text += folded.text
         self._view += folded.view
         self._invisible = folded.invisible
+        self._rest = folded.rest
 
     def _advance(self, *, final: bool) -> str:
         scanner = self._scanner
@@ -114,13 +120,13 @@ class TextRewriter:
         hold = size if final else look.hold(at)
         while (hit := look.find(at, hold)) is not None:
             found, first, at, over = hit
-            start, end = self._char(first), self._char(at - 1) + 1
+            start, end = self._start(first), self._end(at)
             out.append(text[done:start])
             action = self._count(found.entity)
             if action is Action.BLOCK:
                 self._tell(found, start, text[start:end], "")
                 self._watch(text[:start])
-                self._text, self._view, self._base, self._ranks = "", b"", 0, []
+                self._text, self._view, self._base, self._rest = "", b"", 0, ""
                 return "".join(out)
             value, entity = text[start:end], found.entity
             if over:
@@ -135,7 +141,7 @@ class TextRewriter:
             done = end
             if at > hold:
                 hold = look.hold(at)
-        cut = self._char(hold) if self._ranks else hold - self._base
+        cut = self._start(hold)
         if self._swallowing is not None:
             cut = done
         out.append(text[done:cut])
@@ -146,16 +152,20 @@ class TextRewriter:
             self._text = ""
         return "".join(out)
 
-    def _char(self, at: int) -> int:
-        """The place in the text of a place in the view."""
-        return position(self._ranks, at - self._base)
+    def _start(self, at: int) -> int:
+        """Where in `_text` the character begins that a byte of the view stands for."""
+        return self._offsets.start(at + self._past) - self._gone if self._offsets else at - self._base
+
+    def _end(self, at: int) -> int:
+        """Where in `_text` the character ends that the byte before this one stands for."""
+        return self._offsets.end(at + self._past) - self._gone if self._offsets else at - self._base
 
     def _swallow(self, detector: Detector, at: int, done: int) -> tuple[int, int]:
         """Pass over what goes on with a value that is longer than its cap; remember it if there may be more."""
         run = detector.swallow.match(self._view, at)
         end = run.end() if run else at
         self._swallowing = detector if end == len(self._view) else None
-        return end, self._char(end - 1) + 1 if end > at else done
+        return end, self._end(end) if end > at else done
 
     def _count(self, entity: str) -> Action:
         action = self._actions[entity]
@@ -180,16 +190,16 @@ class TextRewriter:
 
     def _keep(self, hold: int, cut: int) -> None:
         """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
-        if self._ranks:
-            released = hold - self._base
-            self._ranks = [rank - released for rank in self._ranks[cut - released :]]
         start = hold - self._behind if hold > self._behind else 0
         self._view = self._view[start:]
         if self._watcher is not None:
             self._watcher.feed(self._text[:cut])
         self._text = self._text[cut:]
         self._gone += cut
+        self._past += start
         self._base = hold - start
+        if self._offsets:
+            self._offsets.forget(hold - start + self._past)
 
 
 def rewrite(plan: FilterPlan, text: str, *, key: bytes = b"") -> str:

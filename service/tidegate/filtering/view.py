@@ -1,139 +1,143 @@
 """The normalised view: what a reader sees, one byte a visible code point, so that a disguise does not hide a value.
 
-Detection reads the view and never the text, and replacement maps back. Folding looks at one code point at a time:
+Detection reads the view and never the text, and replacement maps back. What a code point looks like says
+`tidegate.filtering.glyphs`; what cannot be seen is dropped, and belongs to a match only when it stands inside one.
+Escapes (`tidegate.filtering.escapes`) are then undone, up to `DEPTH` times, since one may be written in another: each
+is one byte of the view, and the text behind it one piece. What may become an escape at the end of a chunk is no part of
+the view before that is known: it is given back to be folded with the text to come. As each level reads from left to
+right, and each escape is bounded, the view of a text does not depend on how it is cut.
 
-- compatibility forms of ASCII (full-width, mathematical, circled, superscript) become that ASCII character, decimal
-  digits of every script become 0-9, dashes become `-`, spaces become a space, typographic quotes become `'` and `"`;
-- what cannot be seen by itself (zero-width characters, joiners, soft hyphen, variation selectors, bidirectional
-  marks, combining marks) is dropped, and belongs to a match only when it stands inside one;
-- Cyrillic, Greek and other letters that look like a Latin one become that one (a choice from Unicode's confusables, UTS
-  39, of letters that most fonts draw alike);
-- other letters become the one byte `LETTER`, the ideographic full stop `STOP`, and all else `OTHER`.
-
-As a view has at most one byte a code point, offsets in text without dropped characters need no map at all. A run of
-more than `MAX_INVISIBLE` dropped characters is cut to that length, in the text too: nobody sees the difference, and
-neither the memory that a held value takes nor a place to hide in stays without bound.
+A run of more than `MAX_INVISIBLE` dropped characters is cut to that length, in the text too: nobody sees the
+difference, and neither the memory that a held value takes nor a place to hide in stays without bound.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from bisect import bisect_right
-from typing import NamedTuple
+from bisect import bisect_left
+from typing import Final, NamedTuple
 
-LETTER = 0xC0
-STOP = 0xB7
-OTHER = 0xA0
-MAX_INVISIBLE = 16
-"""Dropped characters that may follow each other, in code points."""
+from tidegate.filtering import escapes
+from tidegate.filtering.glyphs import DROPPED, GLYPHS, letter
+from tidegate.filtering.offsets import Gap, Offsets, Unit, joined
 
-_DROPPED = 0x80
+MAX_INVISIBLE: Final = 16
+"""Dropped characters that may follow each other, in code points or escapes."""
+
+DEPTH: Final = 3
+"""How many times escapes are undone."""
+
 _DROPPED_RUN = re.compile(rb"\x80+")
-_FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
-_TABLE_LIMIT = 1 << 16
-_SPECIAL = {
-    "\u0085": "\n", "\u2028": "\n", "\u2029": "\n",
-    "\u2212": "-", "\u2043": "-", "\u02d7": "-",
-    "\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"',
-    "\u3002": chr(STOP), "\uff61": chr(STOP), "\ufe12": chr(STOP),
-}  # fmt: skip
-_ALIKE = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u04bb\u0501\u051b\u051d\u04cf"  # Cyrillic
-    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0423\u0406\u0408\u0405"
-    "\u03b1\u03bf\u03bd\u03c1\u03b9\u03ba\u03c5\u03c7"  # Greek
-    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
-    "\u0131\u0251\u0261",  # dotless i, Latin alpha, script g
-    "aeopcyxijshdqwlABEKMHOPCTXYIJSaovpikuxABEZHIKMNOPTYXiag",
-)
-
-
-def _fold(char: str) -> str:
-    if char in _SPECIAL:
-        return _SPECIAL[char]
-    if ord(char) in _ALIKE:
-        return chr(_ALIKE[ord(char)])
-    category = unicodedata.category(char)
-    if category in {"Mn", "Me", "Cf"} or char in _FILLERS:
-        return chr(_DROPPED)
-    if category == "Zs":
-        return " "
-    if category == "Pd":
-        return "-"
-    digit = unicodedata.digit(char, None)
-    if digit is not None:
-        return str(digit)
-    plain = unicodedata.normalize("NFKC", char)
-    if len(plain) == 1 and plain.isascii():
-        return plain
-    return chr(LETTER if category[0] in "LN" or category == "Mc" else OTHER)
-
-
-class _Table(dict[int, str]):
-    """Code point to view character, filled as they come; its size is bounded, so that no text can make it grow."""
-
-    def __missing__(self, code: int) -> str:
-        folded = _fold(chr(code))
-        if len(self) < _TABLE_LIMIT:
-            self[code] = folded
-        return folded
-
-
-_TABLE = _Table({code: chr(code) for code in range(128)})
 
 
 class Folded(NamedTuple):
     """A piece of text and its view.
 
-    `ranks` has, for every dropped character in order, the number of visible ones before it. `invisible` is the length
-    of the run of dropped characters that the text ends with.
+    `gaps` says where they differ. `invisible` is the length of the run of dropped characters that the text ends with.
+    `rest` stands behind the text and waits for more.
     """
 
     text: str
     view: bytes
-    ranks: list[int]
+    gaps: list[Gap]
     invisible: int
+    rest: str = ""
 
 
-def fold(text: str, invisible: int = 0) -> Folded:
+def fold(text: str, invisible: int = 0, *, final: bool = True) -> Folded:
     """The view of a text that follows a run of `invisible` dropped characters. Lone surrogates are read as `OTHER`."""
+    folded = _seen(text, invisible)
+    if not escapes.may_stand_in(folded.view):
+        return folded
+    return _unescaped(folded, invisible, final=final)
+
+
+def _seen(text: str, invisible: int) -> Folded:
+    """The view without what cannot be seen."""
     if text.isascii():
         return Folded(text, text.encode(), [], 0 if text else invisible)
-    raw = text.translate(_TABLE).encode("latin-1")
-    if _DROPPED not in raw:
+    raw = text.translate(GLYPHS).encode("latin-1")
+    if DROPPED not in raw:
         return Folded(text, raw, [], 0)
     kept: list[str] = []
-    ranks: list[int] = []
-    at = dropped = 0
+    gaps: list[Gap] = []
+    at = dropped = tail = 0
     for run in _DROPPED_RUN.finditer(raw):
         start, end = run.span()
         before = invisible if start == 0 else 0
         stay = max(0, min(end - start, MAX_INVISIBLE - before))
         kept.append(text[at : start + stay])
-        ranks += [start - dropped] * stay
+        gaps += [Gap(2 * (start - dropped), 1)] * stay
         at, dropped = end, dropped + end - start
         tail = before + stay if end == len(raw) else 0
     kept.append(text[at:])
-    return Folded("".join(kept), raw.replace(b"\x80", b""), ranks, tail)
+    return Folded("".join(kept), raw.replace(b"\x80", b""), gaps, tail)
 
 
-def position(ranks: list[int], visible: int) -> int:
-    """Where in the text the visible character of that number stands."""
-    return visible + bisect_right(ranks, visible) if ranks else visible
+def _unescaped(folded: Folded, before: int, *, final: bool) -> Folded:
+    """The same with escapes undone."""
+    text, view, gaps, invisible, rest = folded
+    unseen = False
+    for _ in range(DEPTH):
+        found, stop = _escapes(view, gaps, final=final)
+        if stop < len(view):
+            cut = Offsets(gaps).start(stop)
+            text, rest, view = text[:cut], text[cut:] + rest, view[:stop]
+            gaps = [gap for gap in gaps if gap.key <= 2 * stop]
+        elif not found:
+            break
+        view, gaps = _shortened(view, found), joined(found, gaps)
+        unseen = unseen or not all(unit.byte for unit in found)
+    if unseen:
+        text, gaps = _cut(text, gaps, before)
+    invisible = len(gaps) - bisect_left(gaps, (2 * len(view), 0))
+    return Folded(text, view, gaps, invisible if view else before + invisible, rest)
+
+
+def _escapes(view: bytes, gaps: list[Gap], *, final: bool) -> tuple[list[Unit], int]:
+    if not gaps:
+        return escapes.units(view, int.__rsub__, final=final)
+    offsets = Offsets(gaps)
+    return escapes.units(view, lambda start, end: offsets.end(end) - offsets.start(start), final=final)
+
+
+def _shortened(view: bytes, units: list[Unit]) -> bytes:
+    parts: list[bytes] = []
+    at = 0
+    for start, end, _, byte in units:
+        parts += view[at:start], byte
+        at = end
+    parts.append(view[at:])
+    return b"".join(parts)
+
+
+def _cut(text: str, gaps: list[Gap], run: int) -> tuple[str, list[Gap]]:
+    """Runs of dropped characters and escapes are cut together: `run` of them stand before the text."""
+    parts: list[str] = []
+    kept: list[Gap] = []
+    at = sizes = 0
+    last = 0
+    for gap in gaps:
+        key, size = gap
+        place = (key + 1) // 2 + sizes
+        run = run + 1 if key == last else 1
+        last, sizes = key, sizes + size
+        if key % 2 == 0 and run > MAX_INVISIBLE:
+            parts.append(text[at:place])
+            at = place + size
+        else:
+            kept.append(gap)
+    parts.append(text[at:])
+    return "".join(parts), kept
 
 
 def plain(text: str) -> str:
     """What a reader sees in a matched value, as text: disguises undone and letters kept."""
-    return "".join(_plain(char) for char in text)
-
-
-def _plain(char: str) -> str:
-    folded = _TABLE[ord(char)]
-    match ord(folded):
-        case 0x80:
-            return ""
-        case 0xC0 | 0xA0:
-            return unicodedata.normalize("NFKC", char)
-        case 0xB7:
-            return "."
-    return folded
+    _, view, gaps, *_ = _seen(text, 0)
+    chars = [letter(char) for char in text if GLYPHS[ord(char)] != chr(DROPPED)]
+    for _ in range(DEPTH if escapes.may_stand_in(view) else 0):
+        found, _ = _escapes(view, gaps, final=True)
+        for start, end, char, byte in reversed(found):
+            chars[start:end] = [letter(char)] if byte else []
+        view, gaps = _shortened(view, found), joined(found, gaps)
+    return "".join(chars)

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from tidegate.filtering.detector import searcher, worded
 from tidegate.filtering.detectors import DETECTORS
-from tidegate.filtering.view import fold, position
+from tidegate.filtering.offsets import Offsets
+from tidegate.filtering.view import fold
 
 
 class Sieve:
@@ -37,21 +38,15 @@ class Sieve:
         for text in texts:
             starts.append(starts[-1] + len(text) + 1)
         found: set[str] = set()
-        view = folded.view
+        view, offsets = folded.view, Offsets(folded.gaps)
         for search in self._searches:
             at = search(view, 0, len(view))
             while at >= 0:
-                number = bisect_right(starts, position(folded.ranks, at)) - 1
+                number = bisect_right(starts, offsets.start(at)) - 1
                 found.add(texts[number])
-                after = starts[number + 1] - _dropped(folded.ranks, starts[number + 1])
+                after = offsets.after(starts[number + 1])
                 at = search(view, after, len(view)) if after < len(view) else -1
         return found
-
-
-def _dropped(ranks: list[int], place: int) -> int:
-    """How many dropped characters stand before a place in the text."""
-    # The n-th dropped character stands at its rank plus n.
-    return bisect_right(range(len(ranks)), place - 1, key=lambda n: ranks[n] + n)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,58 @@
+"""Ways of writing a text so that a value in it is not seen at once, and is read all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html.entities import html5
+from urllib.parse import quote
+
+_NAMES = {char: name for name, char in sorted(html5.items(), reverse=True) if name[-1] == ";"}
+
+
+def _percent(char: str) -> str:
+    return quote(char, safe="") if not char.isalnum() or not char.isascii() else f"%{ord(char):02x}"
+
+
+def _octal(char: str) -> str:
+    return f"\\{ord(char):03o}" if ord(char) < 256 else _unicode(char)
+
+
+def _unicode(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _named(char: str) -> str:
+    return f"&{_NAMES[char]}" if char in _NAMES else f"&#{ord(char)};"
+
+
+WAYS: Mapping[str, Callable[[str], str]] = {
+    "decimal reference": lambda char: f"&#{ord(char)};",
+    "padded reference": lambda char: f"&#{ord(char):07d};",
+    "hexadecimal reference": lambda char: f"&#x{ord(char):x};",
+    "capital reference": lambda char: f"&#X{ord(char):04X};",
+    "named reference": _named,
+    "reference in a reference": lambda char: f"&amp;#{ord(char)};",
+    "percent": _percent,
+    "capital percent": lambda char: _percent(char).upper(),
+    "percent twice": lambda char: _percent(char).replace("%", "%25"),
+    "percent three times": lambda char: _percent(char).replace("%", "%2525"),
+    "percent of a reference": lambda char: "".join(map(_percent, f"&#{ord(char)};")),
+    "escape()": lambda char: f"%u{ord(char):04x}" if ord(char) < 0x10000 else _percent(char),
+    "hexadecimal": lambda char: f"\\x{ord(char):02x}" if ord(char) < 256 else _unicode(char),
+    "unicode": _unicode,
+    "capital unicode": lambda char: f"\\U{ord(char):08x}",
+    "code point": lambda char: f"\\u{{{ord(char):x}}}",
+    "octal": _octal,
+    "unicode twice": lambda char: _unicode(char).replace("\\", "\\\\"),
+    "unicode three times": lambda char: _unicode(char).replace("\\", "\\\\\\\\"),
+    "escaped backslash": lambda char: _unicode(char).replace("\\", "\\x5c"),
+}
+"""Kinds of escapes by what they are called, and a character written as one."""
+
+
+def escaped(text: str, kinds: Sequence[str], step: int) -> str:
+    """Every character of which the number is a multiple of `step`, in these ways by turns."""
+    return "".join(
+        WAYS[kinds[at // step % len(kinds)]](char) if at % step == 0 else char for at, char in enumerate(text)
+    )
