@@ -33,6 +33,8 @@ value is kept, and characters that cannot be seen come on top (at most 16 after 
 too. A value without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan
 holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the characters
 before it that are named.
+
+Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name.
 """
 
 

@@ -106,6 +106,8 @@ def _values(value: dict[str, Any]) -> str:
         name = value["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
     choices = (*value.get("oneOf", ()), *value.get("anyOf", ()))
+    if choices and len(choices[0].get("enum", ())) > MOST_LISTED:
+        return _values(choices[0])
     if choices:
         return " or ".join(dict.fromkeys(_values(choice) for choice in choices))
     if "const" in value:

@@ -49,6 +49,8 @@ BEYOND = {
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
     "a reserve that leaves nothing to others",
+    "lists of nothing, lists that are not there, and lists for what nothing finds",
+    "lists that are empty, and endpoints without the list that their rulesets look for",
 }
 
 
@@ -111,7 +113,7 @@ def test_every_key_is_described() -> None:
 
 
 def test_editors_are_offered_the_kinds_of_value() -> None:
-    assert SCHEMA["$defs"]["Rule"]["properties"]["detect"]["items"]["enum"] == sorted(entities())
+    assert SCHEMA["$defs"]["Rule"]["properties"]["detect"]["items"]["anyOf"][0]["enum"] == sorted(entities())
 
 
 def test_no_key_may_be_null() -> None:

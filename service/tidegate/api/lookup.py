@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from tidegate.admission.charges import ATTRIBUTES
 from tidegate.api.faults import InvalidCall
+from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Spotter
+from tidegate.filtering.staged import unfindable
 from tidegate.model import Limit
 from tidegate.policy.compiled import Endpoint, Policy
 
@@ -17,23 +19,36 @@ _MAX_PLANS = 256
 _SHOWN = 64  # characters of a caller's word that an answer repeats
 
 
+_Sought = tuple[frozenset[str], Selection | None, tuple[Spotter, ...], Allowed | None]
+
+
 class Plans:
     """Merged rulesets of one policy, kept so that the machinery compiled for a plan is found again."""
 
     def __init__(self, *, shadow: bool = False) -> None:
         self._shadow = shadow
         self._policy: Policy | None = None
-        self._plans: dict[tuple[frozenset[str], Selection | None, tuple[Spotter, ...]], FilterPlan] = {}
+        self._plans: dict[_Sought, FilterPlan] = {}
 
     def plan(self, policy: Policy, names: Iterable[str], endpoint: str = "") -> FilterPlan:
-        """The plan of these rulesets, all of which `policy` has, for the fields that the endpoint chooses, if one."""
+        """The plan of these rulesets, all of which `policy` has, for the fields that the endpoint chooses, if one.
+
+        Raises `InvalidCall` when they look for what only an endpoint has.
+        """
         if self._policy is not policy or len(self._plans) >= _MAX_PLANS:
             self._policy, self._plans = policy, {}
-        sought = frozenset(names), policy.selection_of(endpoint), policy.spotters_of(endpoint)
+        sought = (
+            frozenset(names),
+            policy.selection_of(endpoint),
+            policy.spotters_of(endpoint),
+            policy.allowed_of(endpoint),
+        )
         plan = self._plans.get(sought)
         if plan is None:
-            chosen, selection, spotters = sought
-            plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection, spotters)
+            chosen, selection, spotters, allowed = sought
+            plan = merge((policy.rulesets[name] for name in sorted(chosen)), selection, spotters, allowed)
+            if lacking := unfindable(plan):
+                raise InvalidCall(f"name an endpoint: {', '.join(sorted(lacking))} is looked for in its texts alone")
             plan = self._plans[sought] = plan.in_shadow() if self._shadow else plan
         return plan
 

@@ -18,6 +18,7 @@ from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
+    from tidegate.filtering.allow_list import Allowed
     from tidegate.filtering.ruleset import FilterPlan, Ruleset
     from tidegate.filtering.selection import Selection
     from tidegate.filtering.spotting import Spotter
@@ -123,6 +124,7 @@ def _opened(name: str) -> BinaryIO:
 
 def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, detect: list[str], act: str) -> FilterPlan:
     from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
+    from tidegate.filtering.staged import unfindable
 
     acts = {action.label: action for action in Action}
     if act:
@@ -134,13 +136,16 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
     chosen: list[Ruleset] = []
     selection: Selection | None = None
     spotters: tuple[Spotter, ...] = ()
+    allowed: Allowed | None = None
     if rulesets or endpoint:
         policy = _policy(file)
         chosen, selection = _of(policy, rulesets, endpoint, tier), policy.selection_of(endpoint)
-        spotters = policy.spotters_of(endpoint)
+        spotters, allowed = policy.spotters_of(endpoint), policy.allowed_of(endpoint)
     if detect:
         chosen.append(Ruleset("--detect", (Rule(_entities(detect), acts.get(act, Action.REDACT)),)))
-    plan = merge(chosen, selection, spotters)
+    plan = merge(chosen, selection, spotters, allowed)
+    if lacking := unfindable(plan):
+        raise SettingsError(f"--endpoint is needed: {', '.join(sorted(lacking))} is looked for in its texts alone")
     return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
 
 

@@ -10,6 +10,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
+from tidegate.filtering.staged import unfindable
 from tidegate.hash_key import keyed
 from tidegate.policy.compiled import Policy
 
@@ -37,7 +38,14 @@ class Plans:
         unknown = [name for name in names if name not in rulesets]
         if unknown:
             raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        plan = merge((rulesets[name] for name in names), policy.selection_of(endpoint), policy.spotters_of(endpoint))
+        plan = merge(
+            (rulesets[name] for name in names),
+            policy.selection_of(endpoint),
+            policy.spotters_of(endpoint),
+            policy.allowed_of(endpoint),
+        )
+        if lacking := unfindable(plan):
+            raise UnsupportedBody(f"nothing finds {', '.join(sorted(lacking))} on endpoint {endpoint!r}")
         return plan.in_shadow() if self._shadow else plan
 
 

@@ -46,3 +46,7 @@ _CANONICAL: dict[str, Callable[[str], str]] = {
     "IBAN": _iban,
     "EMAIL": str.lower,
 }
+
+
+WAYS: frozenset[str] = frozenset(_CANONICAL)
+"""The entities whose values are written in several ways."""

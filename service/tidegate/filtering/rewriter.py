@@ -40,6 +40,7 @@ class TextRewriter:
         self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
         self._stand_in = plan.stand_in
+        self._allowed = plan.allowed
         self._witness = plan.witness
         self._gone = 0  # how much of the text is no longer in `_text`
         self._key = key
@@ -113,6 +114,7 @@ class TextRewriter:
             return ""
         view, text, size = self._view, self._text, len(self._view)
         out: list[str] = []
+        allowed = self._allowed
         at, done = self._base, 0  # how far the view, and with it the text, is decided
         if self._swallowing is not None:
             at, done = self._swallow(self._swallowing, at, done)
@@ -122,6 +124,12 @@ class TextRewriter:
             found, first, at, over = hit
             start, end = self._start(first), self._end(at)
             out.append(text[done:start])
+            if allowed is not None and not over and allowed.covers(found.entity, text[start:end]):
+                out.append(text[start:end])
+                done = end
+                if at > hold:
+                    hold = look.hold(at)
+                continue
             action = self._count(found.entity)
             if action is Action.BLOCK:
                 self._tell(found, start, text[start:end], "")

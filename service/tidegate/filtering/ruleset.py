@@ -8,6 +8,7 @@ from enum import IntEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.pseudonyms import BRIEF, Pseudonym, ScopeKeys, stand_in
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Effort, Spotter
@@ -54,7 +55,8 @@ class FilterPlan:
 
     Hashable by identity, so compiled machinery can be cached. `witness` is told of every value, where somebody tries a
     policy. `pseudonyms` are of the entities that get one, and `keys` those of the exchange that the plan is for:
-    without any, no two values are told apart. `spotters` find what no pattern does.
+    without any, no two values are told apart. `spotters` find what no pattern does, and values that are
+    `allowed` stay as they are.
     """
 
     actions: Mapping[str, Action]
@@ -63,6 +65,7 @@ class FilterPlan:
     pseudonyms: Mapping[str, Pseudonym] = field(default_factory=lambda: MappingProxyType({}))
     keys: ScopeKeys | None = None
     spotters: tuple[Spotter, ...] = ()
+    allowed: Allowed | None = None
 
     __hash__ = object.__hash__
 
@@ -118,7 +121,10 @@ class FilterPlan:
 
 
 def merge(
-    rulesets: Iterable[Ruleset], selection: Selection | None = None, spotters: Iterable[Spotter] = ()
+    rulesets: Iterable[Ruleset],
+    selection: Selection | None = None,
+    spotters: Iterable[Spotter] = (),
+    allowed: Allowed | None = None,
 ) -> FilterPlan:
     """Union of rulesets; where two name the same entity the stricter action stands, and the stricter pseudonym.
 
@@ -134,4 +140,6 @@ def merge(
                     pseudonyms[entity] = rule.pseudonym.strictest(pseudonyms.get(entity, rule.pseudonym))
     chosen = {entity: how for entity, how in pseudonyms.items() if actions[entity] is Action.PSEUDONYMIZE}
     asked = tuple(spotter for spotter in spotters if spotter.entities & actions.keys())
-    return FilterPlan(MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen), spotters=asked)
+    return FilterPlan(
+        MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen), spotters=asked, allowed=allowed
+    )

@@ -32,8 +32,9 @@ class SpotRewriter:
         self._plan = plan
         self._actions = plan.actions
         self._edits = edits
-        # Who watches is told of a value before the text around it leaves.
-        hold = plan.witness is not None
+        self._allowed = plan.allowed
+        # Who watches is told of a value before the text around it leaves; and to be allowed, it must be there.
+        hold = plan.witness is not None or plan.allowed is not None
         changes = [hold or not self._only_looks(spotter) for spotter in plan.spotters]
         opened = [(spotter.open(), changing) for spotter, changing in zip(plan.spotters, changes, strict=True)]
         self._readings = [reading for reading, changing in opened if changing]
@@ -86,7 +87,7 @@ class SpotRewriter:
     def _note(self, told: Iterable[Mark]) -> None:
         for mark in told:
             act = self._actions.get(mark.entity)
-            if act is not None:
+            if act is not None and not self._is_allowed(mark):
                 (self._standing if act is Action.ANNOTATE else self._marks).append(mark)
         self._marks.sort(key=lambda mark: (mark.start, -mark.end))
 
@@ -157,6 +158,9 @@ class SpotRewriter:
 
     def _count(self, marks: Iterable[Mark]) -> None:
         self._counts.update(mark.entity for mark in marks if mark.entity in self._actions)
+
+    def _is_allowed(self, mark: Mark) -> bool:
+        return self._allowed is not None and self._allowed.covers(mark.entity, self._piece(mark.start, mark.end))
 
     def _only_looks(self, spotter: Spotter) -> bool:
         acts = {self._actions[entity] for entity in spotter.entities & self._actions.keys()}

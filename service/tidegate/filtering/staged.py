@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from tidegate.filtering.detectors import ENTITIES
 from tidegate.filtering.edits import Edits
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotted import SpotRewriter
+from tidegate.filtering.view import fold
 from tidegate.model import Finding
 
 
@@ -48,6 +50,8 @@ class StagedRewriter:
         self._edits = Edits(plan.witness)
         self._first = TextRewriter(replace(first, witness=self._edits), key=key, where=where)
         self._second = SpotRewriter(second, self._edits, key=key, where=where)
+        self._unread = not first.actions  # then the first stage does not cut what nobody sees
+        self._invisible = 0
 
     @property
     def blocked(self) -> Finding | None:
@@ -74,6 +78,9 @@ class StagedRewriter:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
         if self.blocked is not None:
             return ""
+        if self._unread:
+            folded = fold(text, self._invisible)
+            text, self._invisible = folded.text, folded.invisible
         out = self._second.feed(self._first.feed(text))
         return out + self._second.finish() if self._first.blocked is not None else out
 
@@ -81,6 +88,12 @@ class StagedRewriter:
         """End the text and return what was held, rewritten. A second call returns the empty text."""
         rest = self._first.finish()
         return (self._second.feed(rest) if rest else "") + self._second.finish()
+
+
+def unfindable(plan: FilterPlan) -> frozenset[str]:
+    """The entities of a plan that neither a pattern nor one of its spotters finds."""
+    found = ENTITIES.union(*(spotter.entities for spotter in plan.spotters))
+    return frozenset(plan.actions.keys() - found)
 
 
 def rewriting(plan: FilterPlan, *, key: bytes = b"", where: str = "") -> Rewriting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,12 +12,14 @@ from typing import Any
 
 from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
+from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.detectors import expand
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
 from tidegate.model import Limit, Price
 from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
+from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.words import chosen
@@ -27,9 +29,15 @@ VERSION_LENGTH = 12
 
 
 def compile_policy(
-    document: schema.Document, data: Any, keysets: Mapping[str, KeySet], secrets: Mapping[str, bytes], base: Path
+    document: schema.Document,
+    data: Any,
+    keysets: Mapping[str, KeySet],
+    secrets: Mapping[str, bytes],
+    listed: Listed,
+    base: Path,
 ) -> compiled.Policy:
-    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer.
+    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer,
+    `listed` is what deny lists and allow lists were compiled to.
 
     Secrets are no part of the version, which is published.
     """
@@ -39,7 +47,7 @@ def compile_policy(
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
-        version=_version(data, keysets),
+        version=_version(data, [*((name, keys.content) for name, keys in keysets.items()), *listed.contents.items()]),
         api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
         issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
@@ -52,7 +60,7 @@ def compile_policy(
         ),
         tenants=MappingProxyType({name: _tenant(name, tenant, currency) for name, tenant in document.tenants.items()}),
         endpoints=tuple(
-            _endpoint(name, endpoint, floor, classifications, document, currency)
+            _endpoint(name, endpoint, floor, classifications, document, currency, listed)
             for name, endpoint in document.endpoints.items()
         ),
         rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
@@ -66,15 +74,17 @@ def compile_policy(
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
+        spotters=listed.deny.get(PLATFORM, ()),
+        allowed=_allowed(PLATFORM, floor, document, listed),
     )
 
 
-def _version(data: Any, keysets: Mapping[str, KeySet]) -> str:
+def _version(data: Any, files: Iterable[tuple[str, bytes]]) -> str:
     """A hash that layout and comments of the document do not change, and everything it says does."""
     digest = hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
-    for name in sorted(keysets):
+    for name, content in sorted(files):
         digest.update(hashlib.sha256(name.encode()).digest())
-        digest.update(hashlib.sha256(keysets[name].content).digest())
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:VERSION_LENGTH]
 
 
@@ -206,6 +216,7 @@ def _endpoint(
     classifications: Mapping[str, Sequence[str]],
     document: schema.Document,
     currency: str,
+    listed: Listed,
 ) -> compiled.Endpoint:
     match, shared, fields = endpoint.match, endpoint.shared_with, endpoint.fields
     everyone = frozenset(document.tenants)
@@ -231,7 +242,17 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
+        spotters=listed.deny.get(endpoint.owner, ()),
+        allowed=_allowed(endpoint.owner, floor, document, listed),
     )
+
+
+def _allowed(owner: str, floor: Sequence[str], document: schema.Document, listed: Listed) -> Allowed | None:
+    """The platform's lists and the owner's, which do not reach what the floor looks for."""
+    of_floor = frozenset(entity for name in floor for rule in document.rulesets[name] for entity in expand(rule.detect))
+    platform = listed.allow.get(PLATFORM, ())
+    own = listed.allow.get(owner, ()) if owner != PLATFORM else ()
+    return Allowed(platform, own, of_floor) if platform or own else None
 
 
 def _capacity(given: capacity.Capacity, tiers: Mapping[str, schema.Tier]) -> Capacity:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tidegate.admission.queue.terms import Capacity, Priority
+from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Spotter
@@ -178,7 +179,7 @@ class Endpoint:
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
-    `spotters` are those of its texts alone.
+    `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Endpoint:
     capacity: Capacity | None = None
     conversation: str = ""
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
+    allowed: Allowed | None = field(default=None, repr=False, compare=False)
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -236,7 +238,7 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    `spotters` may read the texts of every endpoint.
+    `spotters` may read the texts of every endpoint; `allowed` is for texts of none.
 
     The last six fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
@@ -267,11 +269,13 @@ class Policy:
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
+    allowed: Allowed | None = field(default=None, repr=False, compare=False)
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
     _spotters: Mapping[str, tuple[Spotter, ...]] = field(init=False, repr=False, compare=False)
+    _allowed: Mapping[str, Allowed | None] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
     subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -283,6 +287,10 @@ class Policy:
     def spotters_of(self, endpoint: str) -> tuple[Spotter, ...]:
         """What may be used on an endpoint's texts beside patterns: its own, and everybody's."""
         return self._spotters.get(endpoint, self.spotters)
+
+    def allowed_of(self, endpoint: str) -> Allowed | None:
+        """The values that are left as they are in an endpoint's texts."""
+        return self._allowed.get(endpoint, self.allowed)
 
     def __post_init__(self) -> None:
         passes = {
@@ -315,6 +323,7 @@ class Policy:
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
         object.__setattr__(self, "_spotters", {one.name: one.spotters + self.spotters for one in self.endpoints})
+        object.__setattr__(self, "_allowed", {one.name: one.allowed for one in self.endpoints})
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))

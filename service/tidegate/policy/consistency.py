@@ -12,6 +12,7 @@ from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.policy.credentials import Claims, Issuer, SharedSecret
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
+from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant, Rule
@@ -51,9 +52,10 @@ def check(document: Document, report: Report) -> None:
         _check_limits(tier.limits, ("tiers", name, "limits"), report)
     for name, classification in document.classifications.items():
         _refer("ruleset", classification.rulesets, names.rulesets, ("classifications", name, "rulesets"), report)
+    kinds = entities() | listed_entities(data)
     for name, rules in document.rulesets.items():
         for index, rule in enumerate(rules):
-            _refer("kind of value", rule.detect, entities(), ("rulesets", name, index, "detect"), report)
+            _refer("kind of value", rule.detect, kinds, ("rulesets", name, index, "detect"), report)
             _check_pseudonym(rule, ("rulesets", name, index), report)
     for name, tenant in document.tenants.items():
         for path, limits in limits_of_tenant(name, tenant):
@@ -74,6 +76,7 @@ def check(document: Document, report: Report) -> None:
             message = "would let fields pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "fields"), message)
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
+    check_lists(document, data, report)
     _check_overlap(document, report)
     check_prices(document, report)
 

@@ -9,6 +9,7 @@ from typing import Any
 from tidegate.errors import PolicyError, Problem
 from tidegate.policy.compile import compile_policy
 from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled_lists import compile_lists, list_files
 from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.keysets import KeySet, read_keys
@@ -80,10 +81,11 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     check(document, report)
     keysets = _read_keysets(document, base, report)
     secrets = _read_secrets(document, base, report)
+    listed = compile_lists(document, base, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, secrets, base), (), files)
+    return Outcome(compile_policy(document, tree.data, keysets, secrets, listed, base), (), files)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
@@ -126,7 +128,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
-    return tuple(base / name for name in dict.fromkeys(names))
+    return tuple(base / name for name in dict.fromkeys([*names, *list_files(document)]))
 
 
 def _failed(*problems: Problem, files: tuple[Path, ...] = ()) -> Outcome:

@@ -10,6 +10,7 @@ from tidegate.policy import words
 from tidegate.policy.capacity import Capacity
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
+from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
 
@@ -89,7 +90,8 @@ class Rule(Strict):
     """What to look for in a response, and what to do with it."""
 
     detect: words.Some[words.Entity] = Field(
-        description="The kinds of value to find, or groups of them; [detectors.md](detectors.md) says what each finds."
+        description="The kinds of value to find, or groups of them; [detectors.md](detectors.md) says what each finds. "
+        "`LIST_` and the name of a deny list in capitals: the terms of that list."
     )
     act: Literal["redact", "mask", "hash", "drop", "block", "annotate", "pseudonymize"] = Field(
         description=(
@@ -173,6 +175,12 @@ class Tenant(Strict):
         default={}, description="Limits of single callers, by the subject that their credential gives."
     )
     weight: words.Weight | None = Field(default=None, description="Its share under pressure, in place of its tier's.")
+    deny_lists: dict[words.ListName, DenyList] = Field(
+        default={}, description="Deny lists for the endpoints that it owns, beside the platform's of the same name."
+    )
+    allow_lists: dict[words.Name, AllowList] = Field(
+        default={}, description="Allow lists for the endpoints that it owns."
+    )
 
 
 class Match(Strict):
@@ -266,6 +274,12 @@ class Document(Strict):
     tiers: dict[words.Name, Tier] = Field(default={}, description="Service tiers by name.")
     classifications: dict[words.Name, Classification] = Field(default={}, description="Data classes by name.")
     rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")
+    deny_lists: dict[words.ListName, DenyList] = Field(
+        default={}, description="Terms that rulesets look for on every endpoint, by the name of their list."
+    )
+    allow_lists: dict[words.Name, AllowList] = Field(
+        default={}, description="Values that are left as they are on every endpoint, by the name of their list."
+    )
     prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")

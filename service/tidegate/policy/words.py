@@ -41,10 +41,13 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]*$"
 ENTITY_PATTERN = r"^[A-Z][A-Z0-9_]*$"
+LISTED = "LIST_"
+LISTED_PATTERN = rf"^{LISTED}[A-Z][A-Z0-9_]*$"
 SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+LIST_PATTERN = r"^[a-z][a-z0-9_]*$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])*)+$"
 PATTERNS = {
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
@@ -52,6 +55,7 @@ PATTERNS = {
     SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
     HEADER_PATTERN: "a header name is letters, digits and '-'",
     CURRENCY_PATTERN: "a currency is its code of ISO 4217, such as USD",
+    LIST_PATTERN: "the name of a deny list is lower-case letters, digits and '_', and begins with a letter",
     ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
 }
 
@@ -93,6 +97,12 @@ def _host(value: str) -> str:
     elif len(value) > 253 or not all(_LABEL.fullmatch(label) for label in value.split(".")):
         raise ValueError(f"{value!r} is not a host name: exact, without scheme, port, wildcard or trailing dot")
     return value
+
+
+def _domain(value: str) -> str:
+    if value.startswith("[") or "." not in value:
+        raise ValueError(f"{shown(value)} is not a domain, such as example.com")
+    return _host(value)
 
 
 def _lone_star(value: object) -> object:
@@ -235,7 +245,8 @@ def entities() -> frozenset[str]:
 
 
 def _list_entities(schema: dict[str, Any]) -> None:
-    schema["enum"] = sorted(entities())
+    kind = {key: schema.pop(key) for key in ("type", "pattern", "maxLength")}
+    schema["anyOf"] = [{"enum": sorted(entities())}, {**kind, "pattern": LISTED_PATTERN}]
 
 
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
@@ -257,6 +268,8 @@ Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_condition)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+ListName = Annotated[str, StringConstraints(pattern=LIST_PATTERN, max_length=48)]
+Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_domain)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
 PathTemplate = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_path)]
 ModelSource = Annotated[str, AfterValidator(_source), _text(f"^({_SOURCE.pattern})$", "body.model", "path.model")]

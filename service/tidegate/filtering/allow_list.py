@@ -1,0 +1,70 @@
+"""Values that are never touched: an address of one's own help desk is nobody's secret."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tidegate.filtering.canonical import WAYS, canonical
+from tidegate.filtering.letters import letters_of
+
+_DIGITS: Final = 4  # a term with fewer is no number that can be written in another way
+
+
+class AllowList:
+    """Values, compared as a reader sees them and without regard to case; and domains whose addresses are all allowed.
+
+    `entities` are those that the list is for, None for all. Stateless, and shared between threads.
+    """
+
+    def __init__(
+        self, terms: Iterable[str], domains: Iterable[str] = (), *, entities: frozenset[str] | None = None
+    ) -> None:
+        listed = frozenset(terms)
+        self._entities = entities
+        self._values = frozenset(map(letters_of, listed))
+        self._domains = frozenset(map(letters_of, domains))
+        numbers = [term for term in listed if sum(char.isdigit() for char in term) >= _DIGITS]
+        self._numbers = {
+            entity: _all_of(entity, numbers) for entity in WAYS if numbers and (entities is None or entity in entities)
+        }
+
+    def covers(self, entity: str, value: str) -> bool:
+        """Whether a value that was found as this entity is one of the list's: all of it, not a part."""
+        if self._entities is not None and entity not in self._entities:
+            return False
+        if letters_of(value) in self._values:
+            return True
+        numbers = self._numbers.get(entity)
+        if numbers and letters_of(canonical(entity, value)) in numbers:
+            return True
+        return bool(self._domains) and entity == "EMAIL" and self._has_domain(letters_of(value).rpartition("@")[2])
+
+    def _has_domain(self, host: str) -> bool:
+        labels = host.split(".")
+        return any(".".join(labels[at:]) in self._domains for at in range(len(labels) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The allow lists of an endpoint: the platform's, and its owner's `own`, which leave the floor's entities alone."""
+
+    platform: tuple[AllowList, ...] = ()
+    own: tuple[AllowList, ...] = ()
+    floor: frozenset[str] = frozenset()
+
+    def covers(self, entity: str, value: str) -> bool:
+        """Whether a value that was found as this entity stays as it is."""
+        if any(one.covers(entity, value) for one in self.platform):
+            return True
+        return entity not in self.floor and any(one.covers(entity, value) for one in self.own)
+
+
+def _all_of(entity: str, terms: Iterable[str]) -> frozenset[str]:
+    found = set()
+    for term in terms:
+        with contextlib.suppress(ValueError):  # it is no value of that kind
+            found.add(letters_of(canonical(entity, term)))
+    return frozenset(found - {""})

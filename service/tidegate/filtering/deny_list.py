@@ -1,0 +1,159 @@
+"""Terms that must not leave: all of a list are looked for at once (Aho and Corasick, CACM 18(6), 1975).
+
+The answer for a text: *of the places where a term stands, from left to right, the longest term at the first of them is
+taken, and the search goes on behind it.* It is certain when no longer term can begin at or before it, which is found
+by looking up how the text ends among the sorted terms.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from ahocorasick_rs import AhoCorasick, Implementation
+
+from tidegate.filtering.letters import WIDEST, Letters, is_word, joins, spelled
+from tidegate.filtering.spotting import Effort, Mark
+
+MAX_TERM: Final = 256
+"""Letters of a term."""
+
+_SHARD: Final = 25_000  # terms of one automaton: to build it holds the interpreter up, 30 ms for so many
+_HEAD: Final = 3
+
+
+class DenyList:
+    """The terms of one list, compiled: a spotter. Stateless, and shared between threads.
+
+    `entity` is what is found, `name` the list's. `cased` tells upper and lower case apart; with `whole` a term is found
+    where no word goes on before or behind it.
+    """
+
+    effort = Effort.QUICK
+
+    def __init__(
+        self, entity: str, name: str, terms: Iterable[str], *, cased: bool = False, whole: bool = True
+    ) -> None:
+        self.entity = entity
+        self.entities = frozenset({entity})
+        self.name = name
+        self.cased = cased
+        self._whole = whole
+        self._terms = sorted(set().union(*(spelled(term, cased=cased) for term in terms)))
+        self._heads = {term[:_HEAD] for term in self._terms}
+        self._longest = max(map(len, self._terms), default=0)
+        self.cap = self._longest * WIDEST
+        roots: list[str] = []  # a term that begins with another one is looked for where that stands
+        self._longer: dict[int, set[int]] = {}
+        for term in self._terms:
+            if roots and term.startswith(roots[-1]):
+                self._longer.setdefault(len(roots) - 1, set()).add(len(term))
+            else:
+                roots.append(term)
+        self._nested = set(self._terms).difference(roots)
+        self._automata = [
+            (at, AhoCorasick(roots[at : at + _SHARD], implementation=Implementation.ContiguousNFA))
+            for at in range(0, len(roots), _SHARD)
+        ]
+
+    def open(self) -> ListReading:
+        """Begin with a text."""
+        return ListReading(self)
+
+    def hits(self, letters: str, before: str) -> list[tuple[int, int]]:
+        """Where terms stand, by start, the longest first. The last may turn out to be part of a longer word."""
+        whole = self._whole
+        found: list[tuple[int, int]] = []
+        for first, automaton in self._automata:
+            for root, start, past in automaton.find_matches_as_indexes(letters, overlapping=True):
+                # A word goes on nearly everywhere: so that is asked first, and without a call.
+                fresh = not (letters[start - 1].isalnum() if start else before)
+                if whole and not fresh and self._joined(letters, start, before):
+                    continue
+                if longer := self._longer.get(first + root):
+                    ends = [start + size for size in longer if start + size <= len(letters)]
+                    found += [(start, end) for end in ends if letters[start:end] in self._nested]
+                found.append((start, past))
+        if whole:
+            size = len(letters)
+            found = [hit for hit in found if hit[1] == size or not _goes_on(letters, hit[1])]
+        return sorted(found, key=lambda hit: (hit[0], -hit[1]))
+
+    def hold(self, letters: str, before: str, start: int) -> int:
+        """The first place, from `start`, where text to come can still make a term of what stands there."""
+        end = len(letters)
+        for at in range(max(start, end - self._longest), end):
+            if letters[at : at + _HEAD] not in self._heads and end - at >= _HEAD:
+                continue
+            if self._whole and self._joined(letters, at, before):
+                continue
+            if self._may_become(letters[at:]):
+                return at
+        return end
+
+    @staticmethod
+    def _joined(letters: str, at: int, before: str) -> bool:
+        """Whether a word goes on with the letter at this place; `before` are the two letters before them all."""
+        return joins(letters[at - 2 : at] if at > 1 else (before + letters[:at])[-2:], letters[at])
+
+    def _may_become(self, letters: str) -> bool:
+        """Whether a term begins with these letters and is longer, or is them and a word may yet go on."""
+        terms = self._terms
+        at = bisect_left(terms, letters)
+        if at < len(terms) and terms[at] == letters:
+            if self._whole and is_word(letters[-1]):
+                return True
+            at += 1
+        return at < len(terms) and terms[at].startswith(letters)
+
+
+def _goes_on(letters: str, at: int) -> bool:
+    return is_word(letters[at - 1]) and is_word(letters[at])
+
+
+class ListReading:
+    """One text under a list."""
+
+    def __init__(self, terms: DenyList) -> None:
+        self._list = terms
+        self._text = ""
+        self._before = ""  # the last two letters before it
+        self.decided = 0
+
+    def feed(self, text: str) -> Sequence[Mark]:
+        """What is certain now."""
+        return self._read(text, final=False)
+
+    def finish(self) -> Sequence[Mark]:
+        """What stands at the end."""
+        return self._read("", final=True)
+
+    def _read(self, text: str, *, final: bool) -> list[Mark]:
+        self._text += text
+        terms, before = self._list, self._before
+        view = Letters(self._text, cased=terms.cased)
+        letters, size = view.letters, len(view.letters)
+        marks: list[Mark] = []
+        free = 0  # behind what was found last
+        hold = size if final else terms.hold(letters, before, free)
+        for start, end in terms.hits(letters, before):
+            if start >= hold:
+                break
+            if start < free:
+                continue
+            marks.append(
+                Mark(terms.entity, terms.name, self.decided + view.place(start), self.decided + view.past(end))
+            )
+            free = end
+            while free < size and view.place(free) < view.past(end):
+                free += 1
+            if free > hold:
+                hold = terms.hold(letters, before, free)
+        while 0 < hold < size and view.place(hold - 1) == view.place(hold):
+            hold -= 1  # one character of the text is several letters
+        cut = view.place(hold)
+        self._before = (before + letters[:hold])[-2:]
+        self._text = self._text[cut:]
+        self.decided += cut
+        return marks

@@ -1,0 +1,62 @@
+"""Files of terms that deny lists and allow lists name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidegate.filtering.deny_list import MAX_TERM
+from tidegate.filtering.letters import letters_of
+
+MAX_TERMS: Final = 100_000
+MAX_BYTES: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TermFile:
+    """The terms of one file, and the file's bytes for the policy's version."""
+
+    terms: tuple[str, ...]
+    content: bytes
+
+
+def read_terms(path: Path) -> TermFile:
+    r"""Read one term a line, without space around it. Empty lines and comments (`#`) are none; `\#` stands for #.
+
+    ValueError says in one sentence what is wrong, and nothing of what the terms are.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{str(path)!r} is larger than {MAX_BYTES // 1024**2} MiB")
+    try:
+        lines = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {number} of {str(path)!r} is not UTF-8") from None
+    terms = []
+    for number, line in enumerate(lines, 1):
+        term = line.strip()
+        if not term or term.startswith("#"):
+            continue
+        term = term.removeprefix("\\") if term.startswith("\\#") else term
+        if problem := fault_of(term):
+            raise ValueError(f"line {number} of {str(path)!r} {problem}")
+        terms.append(term)
+    if len(terms) > MAX_TERMS:
+        raise ValueError(f"{str(path)!r} has more than {MAX_TERMS:,} terms")
+    return TermFile(tuple(dict.fromkeys(terms)), content)
+
+
+def fault_of(term: str) -> str:
+    """What makes a term none, "" for nothing."""
+    letters = letters_of(term)
+    if not letters:
+        return "has nothing that a reader would see"
+    if max(len(letters), len(term)) > MAX_TERM:
+        return f"is longer than {MAX_TERM} characters"
+    return ""
