@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, GROUPS
+from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON
+from tidegate.filtering.passages import LONGEST
 from tidegate.filtering.secrets import SECRETS
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
@@ -32,6 +34,12 @@ its detectors. A value that is recognised by a word needs it within the
 characters before it that are named.
 """
 
+NAMES_INTRODUCTION = """\
+By language models that run here and know by the context what is a name, so they miss some and take others for one:
+[names.md](names.md) says how often, what they leave alone, and what they need installed. A sentence is held back until
+it is over.
+"""
+
 
 def reference() -> str:
     """The whole page."""
@@ -43,6 +51,7 @@ def reference() -> str:
             INTRODUCTION,
             *_table("Personal data", others),
             *_table("Secrets", secrets),
+            *_names(),
             "## Groups",
             "",
             "| group | kinds of value |",
@@ -60,6 +69,23 @@ def _table(title: str, rows: Sequence[Detector]) -> list[str]:
     ]
     head = "| kind of value | detector | recognised by | checked by | hold-back |"
     return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: |", *lines, ""]
+
+
+def _names() -> list[str]:
+    shown = "people", "places: cities, countries, regions, buildings", "organisations"
+    lines = [
+        f"| `{entity}` | {what} | {LONGEST:,} |"
+        for entity, what in zip((PERSON, LOCATION, ORGANIZATION), shown, strict=True)
+    ]
+    return [
+        "## Names",
+        "",
+        NAMES_INTRODUCTION,
+        "| kind of value | finds | hold-back |",
+        "| --- | --- | ---: |",
+        *lines,
+        "",
+    ]
 
 
 def _recognised(row: Detector) -> str:

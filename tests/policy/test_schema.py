@@ -22,6 +22,8 @@ SCHEMA = json_schema()
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
 # Faults that are not of the document's shape, but of its notation or of what its parts say of each other.
 BEYOND = {
+    "names by pipelines that cannot be had",
+    "names by a package that is no pipeline",
     "names that lead nowhere",
     "an owner that leads nowhere, and no complaint that follows from it",
     "a grant of another tenant's endpoint",

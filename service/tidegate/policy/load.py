@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tidegate.errors import PolicyError, Problem
+from tidegate.filtering.spotting import Spotter
 from tidegate.policy.compile import compile_policy
 from tidegate.policy.compiled import Policy
 from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
+from tidegate.policy.document import Path as Place
 from tidegate.policy.keysets import KeySet, read_keys
+from tidegate.policy.names import NamesMissing, names_spotter
 from tidegate.policy.schema import Document
 from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
@@ -80,10 +83,25 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     check(document, report)
     keysets = _read_keysets(document, base, report)
     secrets = _read_secrets(document, base, report)
+    spotters = _open_spotters(document, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, secrets, base), (), files)
+    return Outcome(replace(compile_policy(document, tree.data, keysets, secrets, base), spotters=spotters), (), files)
+
+
+def _open_spotters(document: Document, report: Report) -> tuple[Spotter, ...]:
+    asked: dict[str, Place] = {}
+    for name, rules in document.rulesets.items():
+        for index, rule in enumerate(rules):
+            for place, entity in enumerate(rule.detect):
+                asked.setdefault(entity, ("rulesets", name, index, "detect", place))
+    try:
+        names = names_spotter(document.names, asked)
+    except NamesMissing as error:
+        report.at(error.path, str(error))
+        return ()
+    return () if names is None else (names,)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:

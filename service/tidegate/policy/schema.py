@@ -10,6 +10,7 @@ from tidegate.policy import words
 from tidegate.policy.capacity import Capacity
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
+from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
 
@@ -266,6 +267,7 @@ class Document(Strict):
     tiers: dict[words.Name, Tier] = Field(default={}, description="Service tiers by name.")
     classifications: dict[words.Name, Classification] = Field(default={}, description="Data classes by name.")
     rulesets: dict[words.Name, list[Rule]] = Field(default={}, description="Filter rules by the name of their set.")
+    names: Names | None = Field(default=None, description="How names of people, places and organisations are found.")
     prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")
