@@ -24,6 +24,7 @@ CHECKER = jsonschema.Draft202012Validator(SCHEMA)
 BEYOND = {
     "names by pipelines that cannot be had",
     "names by a package that is no pipeline",
+    "kinds of names that the chosen model does not know",
     "names that lead nowhere",
     "an owner that leads nowhere, and no complaint that follows from it",
     "a grant of another tenant's endpoint",
