@@ -37,15 +37,16 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 lock: $(VENV)/.dev
 	$(LOCK) tests/requirements.in -o tests/requirements.lock
 	$(LOCK) service/demo.in -c tests/requirements.lock -o service/demo.lock
+	$(LOCK) service/ner.in -c tests/requirements.lock -o service/ner.lock
 	$(LOCK) service/requirements.in -c tests/requirements.lock -o service/requirements.lock
 
 $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "tidegate needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: service/demo.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/pip
+$(VENV)/.demo: service/demo.lock service/ner.lock pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/pip
 	@echo 'installing into $(VENV), once: a minute or three, without a word'
-	$(PIP) install --require-hashes -r service/demo.lock
+	$(PIP) install --require-hashes -r service/demo.lock -r service/ner.lock
 	$(PIP) install --no-deps --no-build-isolation -e . -e clients/python
 	touch $@
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, GROUPS
+from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON
+from tidegate.filtering.passages import LONGEST
 from tidegate.filtering.secrets import SECRETS
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
@@ -24,17 +26,23 @@ Made from the table of detectors by `python -m tests.detector_reference --write`
 digits, look-alike letters, invisible characters and typographic dashes hide nothing, nor do escapes: HTML character
 references (`&#64;`, `&commat;`), percent-encoding (`%40`) and those of programming languages and JSON (`\\x40`,
 `\\u0040`, `\\100`), mixed or up to three in one another. An escape is replaced whole, and counts as one character; what
-is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space before
-an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does
+is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space
+before an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does
 not.
 
 Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
 value is kept, and characters that cannot be seen come on top (at most 16 after each). What may become an escape is held
 too. A value without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan
-holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the characters
-before it that are named.
+holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the
+characters before it that are named.
 
 Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name.
+"""
+
+NAMES_INTRODUCTION = """\
+By language models that run here and know by the context what is a name, so they miss some and take others for one:
+[names.md](names.md) says how often, what they leave alone, and what they need installed. A sentence is held back until
+it is over.
 """
 
 
@@ -48,6 +56,7 @@ def reference() -> str:
             INTRODUCTION,
             *_table("Personal data", others),
             *_table("Secrets", secrets),
+            *_names(),
             "## Groups",
             "",
             "| group | kinds of value |",
@@ -65,6 +74,23 @@ def _table(title: str, rows: Sequence[Detector]) -> list[str]:
     ]
     head = "| kind of value | detector | recognised by | checked by | hold-back |"
     return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: |", *lines, ""]
+
+
+def _names() -> list[str]:
+    shown = "people", "places: cities, countries, regions, buildings", "organisations"
+    lines = [
+        f"| `{entity}` | {what} | {LONGEST:,} |"
+        for entity, what in zip((PERSON, LOCATION, ORGANIZATION), shown, strict=True)
+    ]
+    return [
+        "## Names",
+        "",
+        NAMES_INTRODUCTION,
+        "| kind of value | finds | hold-back |",
+        "| --- | --- | ---: |",
+        *lines,
+        "",
+    ]
 
 
 def _recognised(row: Detector) -> str:

@@ -22,6 +22,9 @@ SCHEMA = json_schema()
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
 # Faults that are not of the document's shape, but of its notation or of what its parts say of each other.
 BEYOND = {
+    "names by pipelines that cannot be had",
+    "names by a package that is no pipeline",
+    "kinds of names that the chosen model does not know",
     "names that lead nowhere",
     "an owner that leads nowhere, and no complaint that follows from it",
     "a grant of another tenant's endpoint",

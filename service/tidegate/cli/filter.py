@@ -142,11 +142,24 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
         chosen, selection = _of(policy, rulesets, endpoint, tier), policy.selection_of(endpoint)
         spotters, allowed = policy.spotters_of(endpoint), policy.allowed_of(endpoint)
     if detect:
-        chosen.append(Ruleset("--detect", (Rule(_entities(detect), acts.get(act, Action.REDACT)),)))
+        wanted = _entities(detect)
+        chosen.append(Ruleset("--detect", (Rule(wanted, acts.get(act, Action.REDACT)),)))
+        spotters = (*spotters, *_names(wanted.difference(*(spotter.entities for spotter in spotters))))
     plan = merge(chosen, selection, spotters, allowed)
     if lacking := unfindable(plan):
         raise SettingsError(f"--endpoint is needed: {', '.join(sorted(lacking))} is looked for in its texts alone")
     return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
+
+
+def _names(wanted: frozenset[str]) -> list[Spotter]:
+    """What finds names, where the policy has nothing that does."""
+    from tidegate.filtering.ner.model import NAMES
+    from tidegate.filtering.ner.open import open_names
+
+    try:
+        return [open_names()] if wanted & NAMES else []
+    except ValueError as error:
+        raise SettingsError(f"--detect: {error}") from None
 
 
 def _policy(file: Path | None) -> Policy:
@@ -168,11 +181,12 @@ def _of(policy: Policy, rulesets: list[str], endpoint: str, tier: str) -> list[R
 
 
 def _entities(listed: list[str]) -> frozenset[str]:
-    from tidegate.filtering.detectors import ENTITIES, GROUPS, expand
+    from tidegate.filtering.detectors import expand
+    from tidegate.policy.words import entities
 
     names = [name.strip().upper() for words in listed for name in words.split(",") if name.strip()]
     for name in names:
-        _known("--detect", name, ENTITIES | GROUPS.keys())
+        _known("--detect", name, entities())
     return expand(names)
 
 

@@ -38,6 +38,10 @@ def _iban(value: str) -> str:
     return value.replace(" ", "").replace("-", "").upper()
 
 
+def _name(value: str) -> str:
+    return " ".join(value.split()).casefold()
+
+
 _CANONICAL: dict[str, Callable[[str], str]] = {
     "CREDIT_CARD": _digits,
     "US_SSN": _digits,
@@ -45,6 +49,9 @@ _CANONICAL: dict[str, Callable[[str], str]] = {
     "IP_ADDRESS": _address,
     "IBAN": _iban,
     "EMAIL": str.lower,
+    "PERSON": _name,
+    "LOCATION": _name,
+    "ORGANIZATION": _name,
 }
 
 

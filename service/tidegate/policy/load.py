@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tidegate.errors import PolicyError, Problem
+from tidegate.filtering.spotting import Spotter
 from tidegate.policy.compile import compile_policy
 from tidegate.policy.compiled import Policy
 from tidegate.policy.compiled_lists import compile_lists, list_files
 from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
+from tidegate.policy.document import Path as Place
 from tidegate.policy.keysets import KeySet, read_keys
+from tidegate.policy.names import NamesMissing, names_spotter
 from tidegate.policy.schema import Document
 from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
@@ -82,10 +85,26 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     keysets = _read_keysets(document, base, report)
     secrets = _read_secrets(document, base, report)
     listed = compile_lists(document, base, report)
+    named = _open_names(document, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, secrets, listed, base), (), files)
+    policy = compile_policy(document, tree.data, keysets, secrets, listed, base)
+    return Outcome(replace(policy, spotters=policy.spotters + named), (), files)
+
+
+def _open_names(document: Document, report: Report) -> tuple[Spotter, ...]:
+    asked: dict[str, Place] = {}
+    for name, rules in document.rulesets.items():
+        for index, rule in enumerate(rules):
+            for place, entity in enumerate(rule.detect):
+                asked.setdefault(entity, ("rulesets", name, index, "detect", place))
+    try:
+        names = names_spotter(document.names, asked)
+    except NamesMissing as error:
+        report.at(error.path, str(error))
+        return ()
+    return () if names is None else (names,)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:

@@ -11,6 +11,7 @@ from tidegate.policy.capacity import Capacity
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
+from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
 
@@ -280,6 +281,7 @@ class Document(Strict):
     allow_lists: dict[words.Name, AllowList] = Field(
         default={}, description="Values that are left as they are on every endpoint, by the name of their list."
     )
+    names: Names | None = Field(default=None, description="How names of people, places and organisations are found.")
     prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")

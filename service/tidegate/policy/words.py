@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from tidegate.admission.queue.terms import MAX_WAIT
+from tidegate.filtering.ner.model import NAMES
 from tidegate.filtering.selection import parse_pointer
 from tidegate.policy import spiffe
 from tidegate.policy.durations import (
@@ -48,6 +49,7 @@ HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LIST_PATTERN = r"^[a-z][a-z0-9_]*$"
+PACKAGE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])*)+$"
 PATTERNS = {
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
@@ -56,6 +58,7 @@ PATTERNS = {
     HEADER_PATTERN: "a header name is letters, digits and '-'",
     CURRENCY_PATTERN: "a currency is its code of ISO 4217, such as USD",
     LIST_PATTERN: "the name of a deny list is lower-case letters, digits and '_', and begins with a letter",
+    PACKAGE_PATTERN: "an installed package is named by letters, digits and '_'",
     ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
 }
 
@@ -238,10 +241,10 @@ def _star_or_list(value: Any) -> str:
 
 
 def entities() -> frozenset[str]:
-    """The kinds of value that the detectors know, and the names of groups. Imported on use: the table is long."""
+    """The kinds of value that can be found, and the names of groups. Imported on use: the table is long."""
     from tidegate.filtering.detectors import ENTITIES, GROUPS
 
-    return ENTITIES | GROUPS.keys()
+    return ENTITIES | GROUPS.keys() | NAMES
 
 
 def _list_entities(schema: dict[str, Any]) -> None:
@@ -263,6 +266,7 @@ Entity = Annotated[
 Scope = Annotated[str, StringConstraints(pattern=SCOPE_PATTERN, max_length=128)]
 HeaderName = Annotated[str, StringConstraints(pattern=HEADER_PATTERN, max_length=64, to_lower=True)]
 EnvName = Annotated[str, StringConstraints(pattern=ENV_PATTERN, max_length=128)]
+Package = Annotated[str, StringConstraints(pattern=PACKAGE_PATTERN, max_length=128)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]

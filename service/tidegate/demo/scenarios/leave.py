@@ -16,6 +16,7 @@ from tidegate.demo.scenarios.scenario import CHAT, SENTIMENT, Outcome, Scenario,
 
 LEAVE = "what may leave?"
 TEXT = "Ada loves this product, it is great! Reach her at ada@example.com or +1 202-555-0143."
+LETTER = "My colleague Wanda Kowalczyk likes it. Everybody in London asked Wanda Kowalczyk for more."
 RUNS = 3
 
 _REACHED = re.compile(r"by e-mail at .+? or by phone at .+?(?=\. The card)")
@@ -53,6 +54,15 @@ def scores_unchanged(stage: Stage) -> Outcome:
     gated = stage.gate.post(SENTIMENT, json={"text": TEXT}, headers=stage.key("paul")).json()
     same = gated["scores"] == direct["scores"] and gated["label"] == direct["label"]
     return Outcome(same, f"{gated['label']}, compound {gated['scores']['compound']}")
+
+
+def named(stage: Stage) -> Outcome:
+    """A person whom no file lists has one pseudonym wherever the answer names her, and her town stays."""
+    direct = stage.model.post(SENTIMENT, json={"text": LETTER}).json()["text"]
+    gated = stage.gate.post(SENTIMENT, json={"text": LETTER}, headers=stage.key("paul")).json()["text"]
+    stand_ins = re.findall(r"\[PERSON_[0-9a-f]{12}\]", gated)
+    ok = direct == LETTER and gated == LETTER.replace("Wanda Kowalczyk", stand_ins[0] if stand_ins else "")
+    return Outcome(ok, gated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +129,7 @@ def _reached(text: str) -> str:
 SCENARIOS = (
     Scenario(LEAVE, "personal data in a JSON answer", "e-mail, phone, card, SSN gone", masked_fields),
     Scenario(LEAVE, "the analysis in that answer", "unchanged", scores_unchanged),
+    Scenario(LEAVE, "a person's name in an answer", "one pseudonym for one person", named),
     Scenario(LEAVE, "personal data split over a live stream", "masked while it runs", masked_stream),
     Scenario(LEAVE, "that answer streamed, and in one piece", "the same filtered text", stream_equals_whole),
 )

