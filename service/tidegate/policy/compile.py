@@ -16,10 +16,12 @@ from tidegate.filtering.detectors import expand
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
+from tidegate.filtering.structure import demand
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
+from tidegate.policy import capacity, compiled, credentials, limits, prices, schema, structures
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
+from tidegate.policy.schemas import Schemas
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
 
@@ -27,9 +29,15 @@ VERSION_LENGTH = 12
 
 
 def compile_policy(
-    document: schema.Document, data: Any, keysets: Mapping[str, KeySet], secrets: Mapping[str, bytes], base: Path
+    document: schema.Document,
+    data: Any,
+    keysets: Mapping[str, KeySet],
+    secrets: Mapping[str, bytes],
+    base: Path,
+    schemas: Schemas,
 ) -> compiled.Policy:
-    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer.
+    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer,
+    `schemas` by their place.
 
     Secrets are no part of the version, which is published.
     """
@@ -39,7 +47,7 @@ def compile_policy(
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
-        version=_version(data, keysets),
+        version=_version(data, keysets, schemas),
         api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
         issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
@@ -52,7 +60,7 @@ def compile_policy(
         ),
         tenants=MappingProxyType({name: _tenant(name, tenant, currency) for name, tenant in document.tenants.items()}),
         endpoints=tuple(
-            _endpoint(name, endpoint, floor, classifications, document, currency)
+            _endpoint(name, endpoint, floor, classifications, document, currency, schemas)
             for name, endpoint in document.endpoints.items()
         ),
         rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
@@ -69,12 +77,14 @@ def compile_policy(
     )
 
 
-def _version(data: Any, keysets: Mapping[str, KeySet]) -> str:
+def _version(data: Any, keysets: Mapping[str, KeySet], schemas: Schemas) -> str:
     """A hash that layout and comments of the document do not change, and everything it says does."""
     digest = hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(keysets):
         digest.update(hashlib.sha256(name.encode()).digest())
         digest.update(hashlib.sha256(keysets[name].content).digest())
+    for compiled_schema in schemas.values():  # in the order of the document, whose files may change without it
+        digest.update(hashlib.sha256(compiled_schema.content).digest())
     return digest.hexdigest()[:VERSION_LENGTH]
 
 
@@ -206,6 +216,7 @@ def _endpoint(
     classifications: Mapping[str, Sequence[str]],
     document: schema.Document,
     currency: str,
+    schemas: Schemas,
 ) -> compiled.Endpoint:
     match, shared, fields = endpoint.match, endpoint.shared_with, endpoint.fields
     everyone = frozenset(document.tenants)
@@ -224,6 +235,7 @@ def _endpoint(
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),
+        structure=None if endpoint.structure is None else _structure(name, endpoint.structure, schemas),
         selection=None if fields is None else selection_of(fields.only, fields.skip, keys=fields.keys),
         limits=_limits(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
@@ -231,6 +243,20 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
+    )
+
+
+def _structure(endpoint: str, given: structures.Structure, schemas: Schemas) -> demand.Structure:
+    def shape(part: structures.Shape | None, *place: str) -> demand.Shape | None:
+        return None if part is None else demand.Shape(schemas["endpoints", endpoint, "structure", *place], part.act)
+
+    tools = {name: made for name, part in given.tools.items() if (made := shape(part, "tools", name)) is not None}
+    others = given.other_tools or ("block" if tools else "pass")
+    return demand.Structure(
+        shape(given.body, "body"),
+        shape(given.answer, "answer"),
+        MappingProxyType(tools),
+        None if others == "pass" else others,
     )
 
 

@@ -13,6 +13,7 @@ from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.keysets import KeySet, read_keys
 from tidegate.policy.schema import Document
+from tidegate.policy.schemas import read_schemas, schema_sources
 from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
 
@@ -80,10 +81,11 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     check(document, report)
     keysets = _read_keysets(document, base, report)
     secrets = _read_secrets(document, base, report)
+    schemas = read_schemas(document, base, report)
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    return Outcome(compile_policy(document, tree.data, keysets, secrets, base), (), files)
+    return Outcome(compile_policy(document, tree.data, keysets, secrets, base, schemas), (), files)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
@@ -126,6 +128,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
+    names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]
     return tuple(base / name for name in dict.fromkeys(names))
 
 
