@@ -27,8 +27,8 @@ digits, look-alike letters, invisible characters and typographic dashes hide not
 references (`&#64;`, `&commat;`), percent-encoding (`%40`) and those of programming languages and JSON (`\\x40`,
 `\\u0040`, `\\100`), mixed or up to three in one another. An escape is replaced whole, and counts as one character; what
 is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space
-before an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does
-not.
+before an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which
+`EMAIL` does not.
 
 Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
 value is kept, and characters that cannot be seen come on top (at most 16 after each). What may become an escape is held

@@ -126,6 +126,8 @@ def _values(value: dict[str, Any]) -> str:
         least = "at least one, " if value.get("minItems") else ""
         once = "each once, " if value.get("uniqueItems") else ""
         return f"list ({least}{once}of) {_values(value['items'])}".replace(", of)", ") of").replace("(of)", "of")
+    if value["type"] == "object" and "propertyNames" not in value:
+        return "mapping, of JSON Schema's keywords"
     if value["type"] == "object":
         kind = _values({"type": "string", **value["propertyNames"]}).partition(",")[0]
         return f"mapping of {kind} to {_values(value['additionalProperties'])}"

@@ -95,6 +95,7 @@ class Reason(StrEnum):
     AUDIT_UNAVAILABLE = "audit_unavailable"
     CONTENT_BLOCKED = "content_blocked"
     RESPONSE_WITHHELD = "response_withheld"
+    RESPONSE_STRUCTURE = "response_structure"
     INTERNAL = "policy_error"
 
 
@@ -247,7 +248,8 @@ class Allow:
     was reserved for the prompt, 0 when no limit is priced by it. `price` is the model's as it was when the request was
     admitted, None when no limit counts money; `hold` is what the admission's reservation holds. `ticket` is the place
     that the exchange takes in its endpoint's capacity, "" when it takes none. `conversation` is what the caller says
-    that the request is part of, "" where it says nothing or the endpoint asks for nothing.
+    that the request is part of, "" where it says nothing or the endpoint asks for nothing. `structured` tells that the
+    endpoint demands a structure of its answers.
     """
 
     identity: Identity
@@ -262,6 +264,7 @@ class Allow:
     hold: Hold = _NOTHING
     ticket: str = ""
     conversation: str = ""
+    structured: bool = False
 
 
 @dataclass(frozen=True, slots=True)

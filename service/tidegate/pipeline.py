@@ -141,6 +141,7 @@ class Pipeline:
                 hold_for(access.limits, costs, hold),
                 place.ticket,
                 _conversation(request, endpoint.conversation),
+                endpoint.structure is not None,
             )
         return Decision(
             request,

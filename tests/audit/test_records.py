@@ -71,7 +71,8 @@ def test_an_allowed_exchange_says_who_what_and_what_left() -> None:
         "kind": "response", "request_id": "r1", "subject": "ada", "tenant": "acme", "tier": "free", "endpoint": "chat",
         "model": "small", "policy": POLICY.version, "outcome": "rewritten", "failure": "", "format": "json",
         "scanned_bytes": 60, "skipped_bytes": 40, "scanned_fields": 3, "skipped_fields": 1, "skipped": {"number": 1},
-        "findings": [{"entity": "EMAIL", "action": "redact", "count": 2}], "sent_bytes": 90, "costs": {"tokens": 12},
+        "findings": [{"entity": "EMAIL", "action": "redact", "count": 2}], "structure": "",
+        "sent_bytes": 90, "costs": {"tokens": 12},
     }  # fmt: skip
 
 

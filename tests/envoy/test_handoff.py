@@ -33,6 +33,7 @@ TICKET = "r.160000.abc"
         ),
         st.sampled_from(["", TICKET]),
         text,
+        st.booleans(),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -51,11 +52,11 @@ GOOD = Handoff(
 )
 
 
-@pytest.mark.parametrize("version", ["0", "3", "5", "true", '"4"', "4.0"])
+@pytest.mark.parametrize("version", ["0", "4", "6", "true", '"5"', "5.0"])
 def test_another_version_is_refused(version: str) -> None:
     assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().replace("[4,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[5,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
@@ -78,15 +79,22 @@ def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
     good = GOOD.encode()
     start = good.index("[6.0")
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good[:start] + hold + ',"","c"]')
+        Handoff.decode(good[:start] + hold + ',"","c",false]')
 
 
 @pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"'])
 def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c"]') + f'{ticket},"c"]')
+        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c",false]') + f'{ticket},"c",false]')
 
 
 def test_a_conversation_of_another_shape_is_refused() -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix('"c"]') + "7]")
+        Handoff.decode(GOOD.encode().removesuffix('"c",false]') + "7,false]")
+
+
+@pytest.mark.parametrize("structured", ["0", "null", '"true"'])
+def test_a_structure_of_another_shape_is_refused(structured: str) -> None:
+    assert Handoff.decode(GOOD.encode().removesuffix("false]") + "true]").structured
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(GOOD.encode().removesuffix("false]") + f"{structured}]")

@@ -163,6 +163,7 @@ def response_fields(entry: Answered, names: Names) -> dict[str, Any]:
             {"action": action, "count": count, "entity": entity}
             for (entity, action), count in sorted(coverage.findings.items())
         ],
+        "structure": coverage.structure,
         "sent_bytes": entry.sent,
         "costs": None if entry.costs is None else dict(sorted(entry.costs.items())),
     }

@@ -51,6 +51,11 @@ class ResponseHead:
         return self.status in (101, 206)
 
     @property
+    def succeeded(self) -> bool:
+        """Whether the model says that this is the answer, and not why there is none."""
+        return 200 <= self.status < 300
+
+    @property
     def encoded(self) -> bool:
         """Whether what follows is compressed."""
         return _encoded(self.content_encoding)

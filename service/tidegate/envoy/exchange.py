@@ -10,7 +10,7 @@ body's own format can carry an error, or the stream is aborted, which truncates 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal
 
@@ -34,7 +34,10 @@ from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, Pr
 from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, decoded, decodes, format_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
-from tidegate.model import Deny, Reason
+from tidegate.filtering.structure.body import structured
+from tidegate.filtering.structure.demand import ENTITY as STRUCTURE
+from tidegate.filtering.structure.demand import Structure
+from tidegate.model import Deny, Finding, Reason
 from tidegate.usage.unasked import WholeEvents
 
 COVERAGE_HEADER = "x-tidegate-coverage"
@@ -42,8 +45,14 @@ COVERAGE_HEADER = "x-tidegate-coverage"
 # Validators, range machinery and codings describe the body as the model sent it, and are false for the rewritten one.
 _STALE = ("content-encoding", "content-length", "etag", "last-modified", "accept-ranges", *DIGESTS)
 _UPSTREAM = "via_upstream"
+_BLOCKED = Deny(403, Reason.CONTENT_BLOCKED, "The response was blocked by policy.")
+_UNSTRUCTURED = Deny(502, Reason.RESPONSE_STRUCTURE, "The response does not have the structure that is demanded of it.")
 
 Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"]
+
+
+def _nothing(_: Handoff) -> Structure | None:
+    return None
 
 
 class _State(Enum):
@@ -62,7 +71,8 @@ class Exchange:
 
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
-    format reads the type. `sent` is for whoever carries the commands out: the most bytes of the body that left.
+    format reads the type. `structure` gives what the endpoint demands of the structure of its answers, and may raise as
+    `plan` does. `sent` is for whoever carries the commands out: the most bytes of the body that left.
     `settled` is what a reservation was settled with, by unit, None where there was none.
     """
 
@@ -74,6 +84,7 @@ class Exchange:
     effort: Effort = Effort.QUICK  # what reading its body takes; a compressed one is much to read in few bytes
     sent: int = 0
     settled: Mapping[str, int] | None = None
+    structure: Callable[[Handoff], Structure | None] = _nothing
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
     _asking: Asking = field(default_factory=Asking)
@@ -81,6 +92,7 @@ class Exchange:
     _events: WholeEvents | None = None
     _state: _State = _State.HEAD
     _shadow: bool = False
+    _demand: Structure | None = None
     _passed: int = 0
     _skip_reason: str = ""
     _removed: tuple[str, ...] = field(default=(COVERAGE_HEADER,))
@@ -98,9 +110,11 @@ class Exchange:
     def coverage(self) -> Coverage:
         """The receipt so far."""
         if self._rewriter is not None:
-            return self._rewriter.coverage()
-        skipped = {self._skip_reason: 1} if self._skip_reason else {}
-        return Coverage("none", 0, self._passed, 0, 0, skipped, {}, self.failure)
+            receipt = self._rewriter.coverage()
+        else:
+            skipped = {self._skip_reason: 1} if self._skip_reason else {}
+            receipt = Coverage("none", 0, self._passed, 0, 0, skipped, {}, self.failure)
+        return receipt if self._demand is None or receipt.structure else replace(receipt, structure="unchecked")
 
     def settlement(self) -> Settlement | None:
         """What the response cost, once it is over and if a reservation waits for it: given out a single time."""
@@ -141,20 +155,22 @@ class Exchange:
         if self.handoff is None:
             return self._withhold_unknown()
         try:
-            plan = self.plan(self.handoff)
+            plan, self._demand = self.plan(self.handoff), self.structure(self.handoff)
         except TidegateError:
             deny = Deny(500, Reason.INTERNAL, "The response could not be checked.", detail="unknown ruleset")
             return self._withhold(deny, "ruleset_unknown")
         if head.end:
             return self._pass("no_body", end=True)
-        self._shadow = plan.shadow
+        demand = self._demand if head.succeeded else None
+        self._shadow = plan.shadow and (demand is None or not demand.enforced)
         self.effort = plan.effort
-        self._pace(head, read=not plan.shadow)
+        self._pace(head, read=not self._shadow)
         if not plan.actions:
             if self._metering is not None:
                 self._metering.listen(head.readable)
-            return self._pass("no_ruleset", end=False)
-        return self._open(head, self.handoff, plan)
+            if demand is None:
+                return self._pass("no_ruleset", end=False)
+        return self._open(head, self.handoff, plan, demand)
 
     def body(self, data: bytes, end: bool) -> list[Command]:
         """Take a body chunk; `end` when it is the last one."""
@@ -235,11 +251,16 @@ class Exchange:
         self._finish("stopped")
         return [Body(broken + ending, end=True)]
 
-    def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan) -> list[Command]:
+    def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan, demand: Structure | None) -> list[Command]:
         metering = self._metering
         observer = metering.meter if metering is not None and metering.hold.amounts else None
         kind = _kind(head)
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
+        if demand is not None:
+            if rewriter is not None:
+                rewriter = structured(rewriter, kind, demand, max_bytes=handoff.max_response)
+            if rewriter is None and demand.enforced:
+                return self._withhold(_UNSTRUCTURED, head.unscannable)
         if rewriter is not None and head.encoded:
             rewriter = decoded(rewriter, head.content_encoding)
             self.effort = max(self.effort, Effort.LONG)
@@ -249,9 +270,10 @@ class Exchange:
                 self._state = _State.HOLD
                 return []
             self._state = _State.LIVE
-            return [Continue((), self._removed if plan.shadow and self._events is None else (*self._removed, *_STALE))]
+            untouched = self._shadow and self._events is None
+            return [Continue((), self._removed if untouched else (*self._removed, *_STALE))]
         reason = head.unscannable
-        if handoff.unscannable == "pass" or plan.shadow:
+        if handoff.unscannable == "pass" or self._shadow:
             if self._metering is not None:
                 self._metering.listen("")
             return self._pass(reason, end=False)
@@ -261,8 +283,10 @@ class Exchange:
     def _rewrite(self, data: bytes, end: bool) -> list[Command]:
         rewriter = self._rewriter
         assert rewriter is not None  # noqa: S101 - HOLD and LIVE are entered with one
-        if self._metering is not None and self._state is _State.HOLD:
-            self._metering.buffered(len(data))
+        if self._metering is not None:
+            self._metering.hear(data, end=end)
+            if self._state is _State.HOLD:
+                self._metering.buffered(len(data))
         try:
             out = rewriter.feed(data) if data else b""
             if end and rewriter.blocked is None:
@@ -274,7 +298,7 @@ class Exchange:
         except DetectorUnavailable:
             return self._fail("detector_unavailable", "The response cannot be checked now and was withheld.")
         if rewriter.blocked is not None:
-            return self._block(out)
+            return self._block(out, rewriter.blocked)
         if end:
             return self._release(out)
         return [Body(out, end=False)] if out else []
@@ -290,12 +314,12 @@ class Exchange:
             commands.insert(0, Continue((receipt,), _STALE))
         return commands
 
-    def _block(self, out: bytes) -> list[Command]:
-        message = "The response was blocked by policy."
+    def _block(self, out: bytes, finding: Finding) -> list[Command]:
+        deny = replace(_UNSTRUCTURED if finding.entity == STRUCTURE else _BLOCKED, detail=finding.where)
         if self._state is _State.HOLD:
             self._finish("blocked")
-            return [Reply(Deny(403, Reason.CONTENT_BLOCKED, message))]
-        return self._end_in_band("blocked", Reason.CONTENT_BLOCKED, message, out)
+            return [Reply(deny)]
+        return self._end_in_band("blocked", deny.reason, deny.message, out)
 
     def _fail(self, failure: str, message: str) -> list[Command]:
         self.failure = failure

@@ -15,7 +15,7 @@ from tidegate.model import Allow, Decision, Hold, Price
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 4
+_VERSION = 5
 
 
 class Handoff(NamedTuple):
@@ -24,7 +24,8 @@ class Handoff(NamedTuple):
     `reservation` is what has to be settled when the response is over, "" when nothing; `prompt_tokens` is what was
     reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled; `hold` is
     what the reservation holds. `ticket` is the place that the exchange takes in its endpoint's capacity, "" when none.
-    `conversation` is what the caller says that the exchange is part of, "" when nothing.
+    `conversation` is what the caller says that the exchange is part of, "" when nothing. `structured` tells that a
+    structure is demanded of the response.
     """
 
     request_id: str
@@ -44,12 +45,13 @@ class Handoff(NamedTuple):
     hold: Hold = Hold()
     ticket: str = ""
     conversation: str = ""
+    structured: bool = False
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price, hold, ticket, conversation = self
+        *others, price, hold, ticket, conversation, structured = self
         paid = [] if price is None else [*price]
-        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation]).decode()
+        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation, structured]).decode()
 
     @classmethod
     def of(cls, decision: Decision, allow: Allow) -> Handoff:
@@ -73,13 +75,14 @@ class Handoff(NamedTuple):
             allow.hold,
             allow.ticket,
             allow.conversation,
+            allow.structured,
         )
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            *first, reservation, prompt, price, hold, ticket, conversation = orjson.loads(text)
+            *first, reservation, prompt, price, hold, ticket, conversation, structured = orjson.loads(text)
             version, *strings, rulesets, dialect, unscannable, cap = first
             seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
@@ -110,6 +113,7 @@ class Handoff(NamedTuple):
             and type(ticket) is str
             and (not ticket or _is_ticket(ticket))
             and type(conversation) is str
+            and type(structured) is bool
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -118,7 +122,7 @@ class Handoff(NamedTuple):
         paid = Price(*price) if price else None
         held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
         how = (tuple(rulesets), dialect, unscannable, cap)
-        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation)
+        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured)
 
 
 def _is_ticket(text: str) -> bool:

@@ -11,6 +11,7 @@ from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import BodyRewriter, Observer, open_body
 from tidegate.filtering.ruleset import FilterPlan, merge
 from tidegate.filtering.staged import unfindable
+from tidegate.filtering.structure.demand import Structure
 from tidegate.hash_key import keyed
 from tidegate.policy.compiled import Policy
 
@@ -23,6 +24,7 @@ class Plans:
         self._key = key
         self._shadow = shadow
         self._plan = lru_cache(maxsize=1024)(self._merge)
+        self._in_shadow = lru_cache(maxsize=1024)(Structure.in_shadow)
 
     def __call__(self, handoff: Handoff) -> FilterPlan:
         """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
@@ -31,6 +33,14 @@ class Plans:
         plan = self._plan(policy.version, names, handoff.endpoint)
         caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
         return keyed(plan, self._key, **caller)
+
+    def structure(self, handoff: Handoff) -> Structure | None:
+        """What is demanded of the answer. Raises `UnsupportedBody` when it was at Check, and nobody here knows it."""
+        structures = self._policy().structures
+        if handoff.structured and handoff.endpoint not in structures:
+            raise UnsupportedBody(f"endpoint {handoff.endpoint!r} is not in the policy in force")
+        demand = structures.get(handoff.endpoint)
+        return demand if demand is None or not self._shadow else self._in_shadow(demand)
 
     def _merge(self, _version: str, names: tuple[str, ...], endpoint: str) -> FilterPlan:
         policy = self._policy()
@@ -56,4 +66,4 @@ def exchanges(policy: Callable[[], Policy], key: bytes, *, shadow: bool = False)
     def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
         return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)
 
-    return lambda: Exchange(plans, open_for)
+    return lambda: Exchange(plans, open_for, structure=plans.structure)

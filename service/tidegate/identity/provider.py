@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from tidegate.identity.strict_json import parse_object
+from tidegate.strict_json import parse_object
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 8

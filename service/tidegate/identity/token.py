@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidegate.identity.strict_json import BadJson, parse_object
+from tidegate.strict_json import BadJson, parse_object
 
 MAX_LENGTH: Final = 16 * 1024  # characters, the whole token
 MAX_DEPTH: Final = 8  # levels of JSON nesting in header and payload

@@ -17,11 +17,14 @@ from tidegate.filtering.detectors import expand
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
+from tidegate.filtering.structure import demand
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, credentials, limits, prices, schema
+from tidegate.policy import capacity, compiled, credentials, limits, prices, schema, structures
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
+from tidegate.policy.materials import Materials
+from tidegate.policy.schemas import Schemas
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
 
@@ -31,13 +34,10 @@ VERSION_LENGTH = 12
 def compile_policy(
     document: schema.Document,
     data: Any,
-    keysets: Mapping[str, KeySet],
-    secrets: Mapping[str, bytes],
-    listed: Listed,
     base: Path,
+    materials: Materials,
 ) -> compiled.Policy:
-    """Build the policy. `data` is the document before it was typed; `keysets` are by `jwks_file`, `secrets` by issuer,
-    `listed` is what deny lists and allow lists were compiled to.
+    """Build the policy. `data` is the document before it was typed.
 
     Secrets are no part of the version, which is published.
     """
@@ -47,9 +47,9 @@ def compile_policy(
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
     return compiled.Policy(
-        version=_version(data, [*((name, keys.content) for name, keys in keysets.items()), *listed.contents.items()]),
+        version=_version(data, materials.contents()),
         api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
-        issuers=tuple(_issuer(issuer, keysets) for issuer in platform.identity.issuers),
+        issuers=tuple(_issuer(issuer, materials.keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
         floor_limits=_limits("platform", platform.floor.limits, currency),
         tiers=MappingProxyType(
@@ -60,7 +60,7 @@ def compile_policy(
         ),
         tenants=MappingProxyType({name: _tenant(name, tenant, currency) for name, tenant in document.tenants.items()}),
         endpoints=tuple(
-            _endpoint(name, endpoint, floor, classifications, document, currency, listed)
+            _endpoint(name, endpoint, floor, classifications, document, currency, materials)
             for name, endpoint in document.endpoints.items()
         ),
         rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
@@ -69,13 +69,13 @@ def compile_policy(
         prices=compiled.Prices() if document.prices is None else _prices(document.prices),
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
-        shared_secrets=tuple(_shared(issuer, secrets) for issuer in platform.identity.shared_secrets),
-        introspection=None if opaque is None else _introspection(opaque, secrets),
+        shared_secrets=tuple(_shared(issuer, materials.secrets) for issuer in platform.identity.shared_secrets),
+        introspection=None if opaque is None else _introspection(opaque, materials.secrets),
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
-        spotters=listed.deny.get(PLATFORM, ()),
-        allowed=_allowed(PLATFORM, floor, document, listed),
+        spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
+        allowed=_allowed(PLATFORM, floor, document, materials.listed),
     )
 
 
@@ -216,7 +216,7 @@ def _endpoint(
     classifications: Mapping[str, Sequence[str]],
     document: schema.Document,
     currency: str,
-    listed: Listed,
+    materials: Materials,
 ) -> compiled.Endpoint:
     match, shared, fields = endpoint.match, endpoint.shared_with, endpoint.fields
     everyone = frozenset(document.tenants)
@@ -235,6 +235,7 @@ def _endpoint(
         shared_with=frozenset() if shared is None else everyone if shared == "*" else frozenset(shared),
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),
+        structure=None if endpoint.structure is None else _structure(name, endpoint.structure, materials.schemas),
         selection=None if fields is None else selection_of(fields.only, fields.skip, keys=fields.keys),
         limits=_limits(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
@@ -242,8 +243,8 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
-        spotters=listed.deny.get(endpoint.owner, ()),
-        allowed=_allowed(endpoint.owner, floor, document, listed),
+        spotters=materials.listed.deny.get(endpoint.owner, ()),
+        allowed=_allowed(endpoint.owner, floor, document, materials.listed),
     )
 
 
@@ -253,6 +254,20 @@ def _allowed(owner: str, floor: Sequence[str], document: schema.Document, listed
     platform = listed.allow.get(PLATFORM, ())
     own = listed.allow.get(owner, ()) if owner != PLATFORM else ()
     return Allowed(platform, own, of_floor) if platform or own else None
+
+
+def _structure(endpoint: str, given: structures.Structure, schemas: Schemas) -> demand.Structure:
+    def shape(part: structures.Shape | None, *place: str) -> demand.Shape | None:
+        return None if part is None else demand.Shape(schemas["endpoints", endpoint, "structure", *place], part.act)
+
+    tools = {name: made for name, part in given.tools.items() if (made := shape(part, "tools", name)) is not None}
+    others = given.other_tools or ("block" if tools else "pass")
+    return demand.Structure(
+        shape(given.body, "body"),
+        shape(given.answer, "answer"),
+        MappingProxyType(tools),
+        None if others == "pass" else others,
+    )
 
 
 def _capacity(given: capacity.Capacity, tiers: Mapping[str, schema.Tier]) -> Capacity:

@@ -13,6 +13,7 @@ from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Spotter
+from tidegate.filtering.structure.demand import Structure
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
@@ -180,6 +181,7 @@ class Endpoint:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
     `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
+    `structure` is what is demanded of its answers, None for nothing.
     """
 
     name: str
@@ -203,6 +205,7 @@ class Endpoint:
     conversation: str = ""
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
+    structure: Structure | None = None
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -240,12 +243,12 @@ class Policy:
 
     `spotters` may read the texts of every endpoint; `allowed` is for texts of none.
 
-    The last six fields are derived from the others when the policy is made, so that a decision only looks up:
+    The last seven fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
-    included; `routes` indexes the endpoints; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪
-    tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
-    `subject_limits` those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier
-    and tenant, subject.
+    included; `routes` indexes the endpoints; `structures` gives what each endpoint demands of its answers;
+    `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪ the endpoint's own; `caller_limits`
+    gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits` those of (tenant, tier, subject) for the
+    subjects that have their own: floor, what is left of tier and tenant, subject.
     """
 
     version: str
@@ -276,6 +279,7 @@ class Policy:
     _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
     _spotters: Mapping[str, tuple[Spotter, ...]] = field(init=False, repr=False, compare=False)
     _allowed: Mapping[str, Allowed | None] = field(init=False, repr=False, compare=False)
+    structures: Mapping[str, Structure | None] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
     subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -324,6 +328,8 @@ class Policy:
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
         object.__setattr__(self, "_spotters", {one.name: one.spotters + self.spotters for one in self.endpoints})
         object.__setattr__(self, "_allowed", {one.name: one.allowed for one in self.endpoints})
+        structures = {one.name: one.structure for one in self.endpoints}
+        object.__setattr__(self, "structures", MappingProxyType(structures))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from tidegate.policy.consistency import check
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.document import Path as Place
 from tidegate.policy.keysets import KeySet, read_keys
+from tidegate.policy.materials import Materials
 from tidegate.policy.names import NamesMissing, names_spotter
 from tidegate.policy.schema import Document
+from tidegate.policy.schemas import read_schemas, schema_sources
 from tidegate.policy.secrets import read_secret
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
 
@@ -82,15 +84,17 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     if document is None:
         return _failed(*report.problems)
     check(document, report)
-    keysets = _read_keysets(document, base, report)
-    secrets = _read_secrets(document, base, report)
-    listed = compile_lists(document, base, report)
-    named = _open_names(document, report)
+    materials = Materials(
+        keysets=_read_keysets(document, base, report),
+        secrets=_read_secrets(document, base, report),
+        listed=compile_lists(document, base, report),
+        schemas=read_schemas(document, base, report),
+        spotters=_open_names(document, report),
+    )
     files = _files(document, base)
     if report.problems or not report.whole:
         return _failed(*report.problems, files=files)
-    policy = compile_policy(document, tree.data, keysets, secrets, listed, base)
-    return Outcome(replace(policy, spotters=policy.spotters + named), (), files)
+    return Outcome(compile_policy(document, tree.data, base, materials), (), files)
 
 
 def _open_names(document: Document, report: Report) -> tuple[Spotter, ...]:
@@ -147,6 +151,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
+    names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]
     return tuple(base / name for name in dict.fromkeys([*names, *list_files(document)]))
 
 

@@ -14,6 +14,7 @@ from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
 from tidegate.policy.strict import Strict
+from tidegate.policy.structures import Structure
 
 
 class Floor(Strict):
@@ -247,6 +248,9 @@ class Endpoint(Strict):
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
     fields: Fields | None = Field(
         default=None, description="Which fields of a JSON response are read; without it all strings and keys."
+    )
+    structure: Structure | None = Field(
+        default=None, description="What its answers must look like, by JSON Schemas: [structure.md](structure.md)."
     )
     limits: Limits = Field(default=[], description="Limits of its own, added to all others.")
     capacity: Capacity | None = Field(

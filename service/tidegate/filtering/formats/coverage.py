@@ -19,7 +19,8 @@ class Coverage:
     were rewritten each within its event, which says nothing of a value that two events share. Its `nesting` qualifies
     fields that were read, but only on the surface, and is therefore not part of `skipped_fields`; nor are its
     `policy_keys`, for keys are no fields. `policy` are fields that the policy does not choose, `policy/a/b` those which
-    it skips by the pointer `/a/b`.
+    it skips by the pointer `/a/b`. `structure` says how the body matched the endpoint's schemas, "" where it has none:
+    "valid", "unchecked", or what broke which place of its schema first.
     """
 
     format: str
@@ -30,6 +31,7 @@ class Coverage:
     skipped: Mapping[str, int]
     findings: Mapping[tuple[str, str], int]
     failure: str = ""
+    structure: str = ""
 
     def header(self) -> str:
         """The receipt as the value of an HTTP header."""
@@ -44,6 +46,8 @@ class Coverage:
         if self.findings:
             found = (f"{_word(entity)}:{_word(act)}:{n}" for (entity, act), n in sorted(self.findings.items()))
             parts.append("findings=" + ",".join(found))
+        if self.structure:
+            parts.append(f"structure={_word(self.structure)}")
         if self.failure:
             parts.append(f"failure={_word(self.failure)}")
         return "; ".join(parts)

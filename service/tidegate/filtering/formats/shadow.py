@@ -59,6 +59,10 @@ class ShadowBody:
         """The same for a body that comes in a coding, and leaves in it."""
         return ShadowBody(coding(self._body), coded=True)
 
+    def beside(self, wrap: Callable[[BodyRewriter], BodyRewriter]) -> ShadowBody:
+        """The same with a reader that reads what this one's would let out."""
+        return ShadowBody(wrap(self._body), coded=self._coded)
+
     def abort(self, code: str, message: str) -> bytes:
         """The format's own ending."""
         self._over = True

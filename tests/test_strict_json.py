@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.identity.strict_json import BadJson, parse_object
+from tidegate.strict_json import BadJson, parse_object
 
 VALUES = st.recursive(
     st.none()

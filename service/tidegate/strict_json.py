@@ -1,7 +1,8 @@
 """JSON from strangers: UTF-8 only, no duplicate keys, no NaN, no infinities, no lone surrogates, bounded depth.
 
 RFC 8259 leaves duplicate names and huge numbers to the reader; two readers that differ are an attack, so one strict
-reader stands here for tokens (RFC 7519 section 4 asks for unique claim names) and for key sets.
+reader stands here for tokens (RFC 7519 section 4 asks for unique claim names), for key sets, and for documents that are
+held to a schema: what is judged must be what its reader will read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ def parse_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
 
     Raises BadJson for everything else, whatever the bytes are.
     """
+    value = parse_value(raw, max_depth=max_depth)
+    if not isinstance(value, dict):
+        raise BadJson("json_not_object")
+    return value
+
+
+def parse_value(raw: bytes, *, max_depth: int) -> Any:
+    """The JSON value in `raw`, whose brackets nest at most `max_depth` levels. Raises BadJson, whatever the bytes."""
     try:
         text = raw.decode("utf-8")
         if _depth(text, max_depth) > max_depth:
@@ -44,8 +53,6 @@ def parse_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
         raise
     except (ValueError, RecursionError):
         raise BadJson("json") from None
-    if not isinstance(value, dict):
-        raise BadJson("json_not_object")
     return value
 
 
