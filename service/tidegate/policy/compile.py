@@ -66,6 +66,7 @@ def compile_policy(
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
+        dpop=_dpop(platform.identity.dpop),
     )
 
 
@@ -122,6 +123,7 @@ def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compil
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
         claims=_claims(issuer.claims),
+        dpop=issuer.dpop,
     )
 
 
@@ -135,6 +137,7 @@ def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> c
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         claims=_claims(issuer.claims),
+        dpop=issuer.dpop,
     )
 
 
@@ -150,7 +153,12 @@ def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, by
         cache=endpoint.cache,
         leeway=endpoint.leeway,
         claims=_claims(endpoint.claims),
+        dpop=endpoint.dpop,
     )
+
+
+def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
+    return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
 
 
 def _workload(workload: credentials.Workload) -> Workload:
