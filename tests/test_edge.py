@@ -124,8 +124,8 @@ def test_a_canonical_path_has_no_segment_that_walks(raw: str) -> None:
 
 def test_what_strangers_send_does_not_pile_up_in_caches() -> None:
     """60 KiB are a header's name to Envoy; thousands of them, remembered, were hundreds of MiB."""
-    before = edge._field_name.cache_info().currsize, edge._canonical_host.cache_info().currsize
+    before = edge._field_name.cache_info().currsize, edge._address.cache_info().currsize
     for index in range(20):
         assert isinstance(door(headers=[(f"x-{index}-" + "n" * 60_000, "v")]), Deny)
         assert isinstance(door(authority=f"h{index}-" + "h" * 60_000), Deny)
-    assert (edge._field_name.cache_info().currsize, edge._canonical_host.cache_info().currsize) == before
+    assert (edge._field_name.cache_info().currsize, edge._address.cache_info().currsize) == before

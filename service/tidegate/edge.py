@@ -19,12 +19,13 @@ IDENTITY_NAMES = ("subject", "tenant", "tier", "endpoint")
 """What the model learns of the caller, after the prefix."""
 
 _SINGLE_VALUED = frozenset(
-    {"authorization", "content-length", "content-type", "host", "x-api-key", "transfer-encoding", "proxy-authorization"}
+    {"authorization", "dpop", "content-length", "content-type", "host", "x-api-key", "transfer-encoding"}
+    | {"proxy-authorization"}
 )
 # What most requests consist of: names that are canonical as they stand, and need no look one by one.
 _USUAL_NAMES = (
     ":authority :method :path :scheme accept accept-encoding accept-language authorization cache-control "
-    "content-length content-type cookie host origin pragma referer sec-fetch-dest sec-fetch-mode sec-fetch-site "
+    "content-length content-type cookie dpop host origin pragma referer sec-fetch-dest sec-fetch-mode sec-fetch-site "
     "traceparent tracestate transfer-encoding user-agent x-api-key x-envoy-external-address "
     "x-envoy-expected-rq-timeout-ms x-envoy-internal x-forwarded-for x-forwarded-host x-forwarded-proto x-model "
     "x-request-id x-stainless-arch x-stainless-async x-stainless-lang x-stainless-os x-stainless-package-version "
@@ -58,6 +59,7 @@ def canonical(
     target: str,
     authority: str,
     headers: Sequence[tuple[str, str]],
+    scheme: str = "",
     client_ip: str = "",
     peer: str = "",
     peer_certificate: str = "",
@@ -67,14 +69,17 @@ def canonical(
 ) -> Request | Deny:
     """Build a `Request` from what the edge read. `target` is path and query; header names may be in any case.
 
+    `scheme` is "" where the edge does not say.
+
     Refused with 400: malformed methods, hosts, header names and values; repeated credential, framing or identity
     headers; paths with encoded slashes, dot segments, empty segments, `;`, control or undecodable characters.
     """
     if method not in _METHODS and _METHOD.fullmatch(method) is None:
         return _malformed("The request method is not valid.", "method")
-    host = _canonical_host(authority) if len(authority) <= _MAX_AUTHORITY else None
-    if host is None:
+    address = address_of(authority)
+    if address is None:
         return _malformed("The request host is not valid.", "host")
+    host, port = address
     raw_path, _, query = target.partition("?")
     path = canonical_path(raw_path) if len(target) <= _MAX_TARGET else None
     if path is None:
@@ -94,6 +99,8 @@ def canonical(
         method=method,
         host=host,
         path=path,
+        scheme=scheme.lower(),
+        port=port,
         query=query,
         headers=fields,
         client_ip=client_ip,
@@ -156,11 +163,17 @@ def _field_name(raw: str) -> str:
     return name if _TOKEN.fullmatch(name.removeprefix(":")) else ""
 
 
+def address_of(authority: str) -> tuple[str, int] | None:
+    """(host in lower case, port or 0); None for what is no authority."""
+    return _address(authority) if len(authority) <= _MAX_AUTHORITY else None
+
+
 @lru_cache(maxsize=4096)
-def _canonical_host(authority: str) -> str | None:
-    """Lower-case, without port. A trailing dot is refused: Envoy takes it off, or routes by another name than this."""
-    host = _PORT.sub("", authority.lower())
-    return host if _HOST.fullmatch(host) else None
+def _address(authority: str) -> tuple[str, int] | None:
+    """A trailing dot is refused: Envoy takes it off, or routes by another name than this."""
+    port = _PORT.search(authority)
+    host = authority[: port.start()] if port else authority
+    return (host.lower(), int(port[0][1:]) if port else 0) if _HOST.fullmatch(host.lower()) else None
 
 
 def _forwarded(value: str, hops: int) -> str | None:

@@ -31,6 +31,7 @@ class Request:
     `host` is lower-case without port; `path` is decoded once, has no query and no dot segments; header names are
     lower-case and single-valued; `client_ip` is the address after trusted hops; `peer` is the mTLS principal or "",
     `peer_certificate` its certificate, which Envoy verified: PEM, percent-encoded, "" where Envoy does not send it.
+    `scheme` is "http" or "https", "" where the edge does not say; `port` is the one that the client named, 0 for none.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Request:
     peer_certificate: str = field(default="", repr=False)
     body: bytes = field(default=b"", repr=False)
     body_state: BodyState = BodyState.ABSENT
+    scheme: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Reason(StrEnum):
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_INVALID = "credential_invalid"
     CREDENTIAL_EXPIRED = "credential_expired"
+    NONCE_REQUIRED = "use_dpop_nonce"
     IDENTITY_UNAVAILABLE = "identity_unavailable"
     ENDPOINT_UNKNOWN = "endpoint_unknown"
     METHOD_NOT_ALLOWED = "method_not_allowed"

@@ -35,13 +35,17 @@ from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
 from tidegate.hash_key import hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
+from tidegate.identity.confirmation import Confirmation
+from tidegate.identity.nonces import nonces_under
+from tidegate.identity.redis_replays import RedisReplays
+from tidegate.identity.replays import MemoryReplays, Replays
 from tidegate.listening import bind, serve_metrics
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
 from tidegate.settings import Settings
-from tidegate.startup import check_audit, check_keys, keys_are_stored, naming
+from tidegate.startup import check_audit, check_keys, keys_are_stored, naming, remembers_proofs
 from tidegate.telemetry import Telemetry
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
@@ -66,9 +70,11 @@ class Worker:
         self._introspector = Introspector(clock=self._clock)
         self._uses = KeyUses()
         self._feed = self._open_feed()
+        self._replays = self._open_replays()
         self._identifier = Identifier(
             keys=KeyStore({}, pepper=settings.pepper),
             uses=self._uses if self._feed else None,
+            confirmation=Confirmation(clock=self._clock, replays=self._replays, nonces=nonces_under(settings.pepper)),
             verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
             introspector=self._introspector,
         )
@@ -117,6 +123,15 @@ class Worker:
             on_state=self.telemetry.keys,
             on_error=self.telemetry.error,
         )
+
+    def _open_replays(self) -> Replays | None:
+        """Where used proofs are remembered; None where not all replicas would know of them."""
+        settings = self._settings
+        if settings.store == MEMORY:
+            return MemoryReplays(self._clock) if remembers_proofs(settings) else None
+        with naming("--store"):
+            check_url(settings.store)
+        return RedisReplays(settings.store, timeout=settings.store_timeout)
 
     def _policy(self) -> Policy:
         return self.source.current
@@ -181,6 +196,8 @@ class Worker:
             await ledger.close()
             if self._audit is not None:
                 await self._audit.close()
+            if self._replays is not None:
+                await self._replays.close()
             await self._key_sets.aclose()
             await self._introspector.aclose()
         self.telemetry.flush()

@@ -27,8 +27,26 @@ def keys_are_stored(policy: Policy) -> bool:
     return policy.api_keys is not None and policy.api_keys.file is None
 
 
+def remembers_proofs(settings: Settings) -> bool:
+    """Whether a proof that was used at one replica is known to all."""
+    return settings.store != MEMORY or max(settings.replicas, settings.workers) == 1
+
+
+def check_proofs(policy: Policy, settings: Settings) -> None:
+    """Raises `PolicyError` where the policy wants of proofs what this process cannot check."""
+    where, problems = str(settings.policy), []
+    if policy.dpop_required and not remembers_proofs(settings):
+        message = "several replicas can tell a used proof only from a Redis that they share: --store"
+        problems.append(Problem(where, 0, "platform.identity, dpop: required", message))
+    if policy.dpop.nonce and not settings.pepper:
+        message = "nonces need a secret to make them with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
+        problems.append(Problem(where, 0, "platform.identity.dpop.nonce", message))
+    if problems:
+        raise PolicyError(tuple(problems))
+
+
 def check_keys(policy: Policy, settings: Settings) -> None:
-    """Raises `PolicyError` where the policy's keys or hashes need what this process was not given."""
+    """Raises `PolicyError` where the policy's keys, hashes or proofs need what this process was not given."""
     if keys_are_stored(policy) and settings.store == MEMORY:
         message = "no file: the keys are in the store, so --store must be a Redis"
         raise PolicyError((Problem(str(settings.policy), 0, "platform.identity.api_keys", message),))
@@ -36,6 +54,7 @@ def check_keys(policy: Policy, settings: Settings) -> None:
         message = "its hashes need the pepper that they were made with: --key-pepper-file, or TIDEGATE_KEY_PEPPER"
         raise PolicyError((Problem(str(policy.api_keys.file or "the key store"), 0, "", message),))
     check_hash_key(policy, settings.pepper)
+    check_proofs(policy, settings)
 
 
 @contextlib.contextmanager

@@ -152,8 +152,10 @@ def test_asgi_headers_keep_duplicates() -> None:
         "path": "/",
         "headers": [(b"host", b"h"), (b"authorization", b"one"), (b"authorization", b"two"), (b"x-b", b"\xe9")],
         "client": ("192.0.2.1", 1),
+        "scheme": "https",
     }
     arguments = from_asgi(scope)
+    assert arguments["scheme"] == "https"
     assert arguments["headers"] == [
         ("host", "h"),
         ("authorization", "one"),
@@ -175,6 +177,7 @@ def test_wsgi_is_read_back() -> None:
         "CONTENT_LENGTH": "",
         "REMOTE_ADDR": "192.0.2.1",
         "wsgi.input": None,
+        "wsgi.url_scheme": "https",
     }
     assert from_wsgi(environ) == {
         "method": "POST",
@@ -183,4 +186,5 @@ def test_wsgi_is_read_back() -> None:
         "query": "q=1",
         "headers": [("host", "h:80"), ("x-thing", "1"), ("content-type", "application/json")],
         "client_ip": "192.0.2.1",
+        "scheme": "https",
     }

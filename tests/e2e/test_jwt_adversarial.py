@@ -6,26 +6,22 @@ Each set of changes that a case makes to its issuer is an issuer of its own in t
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from http.client import HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.events import ConnectionTerminated, ResponseReceived, StreamReset
-from h2.exceptions import ProtocolError
 from tidegate.errors import PolicyError
 from tidegate.identity import refusals
 from tidegate.policy.load import load_policy
+from tidegate.policy.words import ALGORITHMS
 
+from tests.e2e.answered import Answered, over_http1, shape_fault
 from tests.e2e.stack import Gate, running_gate, until
 from tests.e2e.upstream import Upstream, chat, json_answer
+from tests.e2e.wire import http2
 from tests.identity import forge
 from tests.identity.mutations import forged
 
@@ -53,6 +49,8 @@ SAID = {
 CHALLENGES = {
     dict(deny.headers)["www-authenticate"] for deny in (refusals.MISSING, refusals.invalid(""), refusals.expired(""))
 }
+
+DPOP = {dict(refusals.under_dpop(refusals.invalid(""), ALGORITHMS).headers)["www-authenticate"]}
 
 
 def variant(case: Mapping[str, Any]) -> str:
@@ -110,51 +108,23 @@ def test_an_issuer_that_would_weaken_the_rules_is_in_no_policy(case: dict[str, A
         load_policy(tmp_path / "policy.yaml")
 
 
-def over_http1(gate: Gate, target: str, lines: list[bytes]) -> tuple[int, dict[str, str], bytes]:
-    """(status, headers, body); status 0 when Envoy closed without an answer."""
-    head = [f"GET {target} HTTP/1.1".encode(), b"host: x", b"connection: close", *lines]
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as connection:
-        connection.sendall(b"\r\n".join(head) + b"\r\n\r\n")
-        response = HTTPResponse(connection)
-        try:
-            response.begin()
-        except (RemoteDisconnected, ConnectionError):
-            return 0, {}, b""
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+def _fields(authorization: bytes, target: str, script: str) -> list[tuple[str, str]]:
+    pseudo = [(":method", "GET"), (":path", target), (":scheme", "http"), (":authority", "x")]
+    return [*pseudo, ("authorization", authorization.decode("latin-1")), ("x-script", script)]
 
 
-def over_http2(gate: Gate, target: str, value: bytes, script: str) -> int:
-    """The status of a request whose `authorization` no line of HTTP/1 can hold; 0 for a reset stream."""
-    loose = H2Configuration(header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False)
-    session = H2Connection(loose)
-    session.initiate_connection()
-    pseudo = [(b":method", b"GET"), (b":path", target.encode()), (b":scheme", b"http"), (b":authority", b"x")]
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=20) as connection:
-        with suppress(ProtocolError):
-            session.send_headers(1, [*pseudo, (b"authorization", value), (b"x-script", script.encode())], True)
-        connection.sendall(session.data_to_send())
-        while data := connection.recv(65536):
-            for event in session.receive_data(data):
-                if isinstance(event, ResponseReceived):
-                    return int(dict(event.headers)[b":status"])
-                if isinstance(event, StreamReset | ConnectionTerminated):
-                    return 0
-            connection.sendall(session.data_to_send())
-    return 0
-
-
-def sent(gate: Gate, case: Mapping[str, Any], target: str, script: str) -> tuple[int, dict[str, str], bytes]:
+def sent(gate: Gate, case: Mapping[str, Any], target: str, script: str) -> Answered:
     token = forged(case, time.time(), variant(case))
     lines = case.get("fields", ["authorization: Bearer {token}"])
     made = [line.replace("{token}", token).encode("utf-8", "surrogatepass") for line in lines]
     if case.get("wire") == "h2":
         (line,) = made
-        return over_http2(gate, target, line.partition(b": ")[2], script), {}, b""
+        return Answered(http2(gate.port, _fields(line.partition(b": ")[2], target, script)), {}, b"")
     where = target + case.get("target", "").format(token=token)
     return over_http1(gate, where, [*made, f"x-script: {script}".encode()])
 
 
-def fault(case: Mapping[str, Any], answer: tuple[int, dict[str, str], bytes], path: str, seen: int) -> str:
+def fault(case: Mapping[str, Any], answer: Answered, path: str, seen: int) -> str:
     """What is wrong with the answer to a case, "" for nothing."""
     status, headers, body = answer
     if case.get("wire", case["expect"]) == "ok":
@@ -165,16 +135,10 @@ def fault(case: Mapping[str, Any], answer: tuple[int, dict[str, str], bytes], pa
         return "" if status in (0, 400) else f"{status}"
     if status != case.get("status", 401) and not (status == 400 and case["expect"] == "base64"):
         return f"{status}, {body!r}"
-    document = json.loads(body)
-    if path.startswith("/v1/"):
-        shaped = headers["content-type"] == "application/json" and document.keys() == {"error"}
-        message = document["error"]["message"]
-    else:
-        shaped = headers["content-type"] == "application/problem+json" and document["status"] == status
-        message = document["detail"]
-    if not shaped or message not in SAID:
-        return f"{body!r}"
-    if status == 401 and headers.get("www-authenticate") not in CHALLENGES:
+    if found := shape_fault(answer, path, SAID):
+        return found
+    challenges = DPOP if case["expect"] == "dpop_unbound" else CHALLENGES
+    if status == 401 and headers.get("www-authenticate") not in challenges:
         return f"{headers}"
     return ""
 
@@ -195,7 +159,7 @@ def test_every_token_is_refused_in_the_callers_format_and_no_model_sees_it(token
 def test_a_good_token_passes_over_http2_where_the_others_are_refused(tokens: Gate) -> None:
     script = tokens.script(json_answer(chat("hello")))
     value = f"Bearer {forged({}, time.time())}".encode()
-    assert over_http2(tokens, "/predict/x", value, script) == 200
+    assert http2(tokens.port, _fields(value, "/predict/x", script)) == 200
     assert len(tokens.seen(script)) == 1
 
 

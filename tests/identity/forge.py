@@ -167,8 +167,15 @@ def _raw(part: Mapping[str, Any] | str | bytes) -> bytes:
 def forge(case: Mapping[str, Any], now: float = NOW, iss: str = ISSUER) -> str:
     """The token that a case of the data file describes, for a clock that stands at `now`."""
     alg, key = case.get("sign", "RS256"), case.get("key", "rsa")
-    header = {"alg": alg, "kid": key, "typ": "JWT"} | _resolved(case.get("header", {}), now)
-    claims = good_claims(now, iss) | _resolved(case.get("claims", {}), now)
+    return assembled(case, {"alg": alg, "kid": key, "typ": "JWT"}, good_claims(now, iss), alg=alg, key=key, now=now)
+
+
+def assembled(
+    case: Mapping[str, Any], header: dict[str, Any], claims: dict[str, Any], *, alg: str, key: str, now: float
+) -> str:
+    """A good header and good claims, changed as a case says, under a signature."""
+    header = header | _resolved(case.get("header", {}), now)
+    claims = claims | _resolved(case.get("claims", {}), now)
     for part, patch in ((header, "drop_header"), (claims, "drop")):
         for name in case.get(patch, ()):
             del part[name]

@@ -126,8 +126,12 @@ MUTATIONS: dict[str, Callable[[str], str]] = {
 
 def forged(case: Mapping[str, Any], now: float = NOW, iss: str = ISSUER) -> str:
     """The finished token of a case of the data file, for a clock that stands at `now`."""
-    made = forge(case, now, iss)
-    return MUTATIONS[case["mutate"]](made) if "mutate" in case else made
+    return mutated(case, forge(case, now, iss))
+
+
+def mutated(case: Mapping[str, Any], text: str) -> str:
+    """What a case makes of a finished token."""
+    return MUTATIONS[case["mutate"]](text) if "mutate" in case else text
 
 
 def _flip(segment: str) -> bytes:

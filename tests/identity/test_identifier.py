@@ -183,13 +183,13 @@ async def test_keys_are_swapped_at_once(identifier: Identifier) -> None:
 @pytest.mark.parametrize(
     ("under", "headers"),
     [
-        (BOTH, ("authorization",)),
-        (SPLIT, ("authorization", "x-api-key")),
+        (BOTH, ("authorization", "dpop")),
+        (SPLIT, ("authorization", "dpop", "x-api-key")),
         (KEYS_ONLY, ("authorization",)),
         (HEADER_ONLY, ("x-api-key",)),
-        (TOKENS_ONLY, ("authorization",)),
-        (OPAQUE_ONLY, ("authorization",)),
-        (replace(HEADER_ONLY, introspection=OPAQUE), ("authorization", "x-api-key")),
+        (TOKENS_ONLY, ("authorization", "dpop")),
+        (OPAQUE_ONLY, ("authorization", "dpop")),
+        (replace(HEADER_ONLY, introspection=OPAQUE), ("authorization", "dpop", "x-api-key")),
         (NOTHING, ()),
     ],
 )

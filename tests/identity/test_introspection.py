@@ -178,6 +178,21 @@ async def test_a_client_is_the_caller_of_its_own_token(
     assert identity.subject == "app"
 
 
+async def test_an_answer_that_is_bound_to_no_key_is_none_where_one_is_required(
+    introspector: Introspector, server: KeyServer, endpoint: Introspection
+) -> None:
+    """RFC 9449 section 6.2: the binding is in the answer, as it is in a signed token."""
+    strict = replace(endpoint, dpop="required")
+    assert await detail(introspector, strict) == "unbound"
+    for number, cnf in enumerate(({}, {"x5t#S256": "x"}, "jkt", None)):
+        answer(server, **ACTIVE, cnf=cnf)
+        verdict = await ask(introspector, strict, f"opaque-{number}")
+        assert isinstance(verdict, Deny)
+        assert verdict.detail == "unbound"
+    answer(server, **ACTIVE, cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"})
+    assert isinstance(await ask(introspector, strict, "bound"), Identity)
+
+
 async def test_an_answer_without_a_tenant_is_403(
     introspector: Introspector, endpoint: Introspection, server: KeyServer
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tidegate
 from tidegate.errors import IdentityProviderUnavailable
-from tidegate.identity import BearerVerifier, Introspector, KeySets, bearer
+from tidegate.identity import BearerVerifier, Introspector, KeySets, signature
 from tidegate.identity.keyset import KeySet
 from tidegate.model import Deny, Identity, Reason
 from tidegate.policy.compiled import ClaimMap, Introspection, Issuer
@@ -200,14 +200,14 @@ async def test_rule_09_the_memory_dies_with_exp_key_and_policy(
     verifier: BearerVerifier, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = 0
-    genuine = bearer._constructed
+    genuine = signature._constructed
 
     def counting(key: object, alg: str) -> object:
         nonlocal checked
         checked += 1
         return genuine(key, alg)
 
-    monkeypatch.setattr(bearer, "_constructed", counting)
+    monkeypatch.setattr(signature, "_constructed", counting)
     issuer, token = forge.issuer(), forge.token()
     first = await verifier.verify(token, (issuer,), policy_version="v1")
     assert await verifier.verify(token, (issuer,), policy_version="v1") is first
@@ -249,7 +249,7 @@ async def test_rule_10_every_exception_is_a_refusal(verifier: BearerVerifier, mo
         def broken(key: object, alg: str, failure: type[Exception] = failure) -> object:
             raise failure("from below")
 
-        monkeypatch.setattr(bearer, "_constructed", broken)
+        monkeypatch.setattr(signature, "_constructed", broken)
         answer = await verdict(verifier, forge.token())
         assert isinstance(answer, Deny)
         assert answer.status == 401
@@ -267,10 +267,10 @@ async def test_rule_10_the_deadline_is_read_after_the_work(clock: FakeClock) -> 
     assert answer.reason is Reason.CREDENTIAL_EXPIRED
 
 
-def test_only_bearer_imports_jose() -> None:
+def test_only_signature_imports_jose() -> None:
     root = Path(tidegate.__file__).parent
     importers = {path.name for path in root.rglob("*.py") if "jose" in "".join(_imports(path))}
-    assert importers == {"bearer.py"}
+    assert importers == {"signature.py"}
 
 
 def test_each_of_the_ten_rules_has_a_test_of_its_name() -> None:

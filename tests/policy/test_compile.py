@@ -14,8 +14,20 @@ from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import Pointer, Selection
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
-from tidegate.policy.compiled import ApiKeys, ClaimMap, Endpoint, Grant, Issuer, ModelRule, StorePolicy, Tenant, Tier
+from tidegate.policy.compiled import (
+    ApiKeys,
+    ClaimMap,
+    Dpop,
+    Endpoint,
+    Grant,
+    Issuer,
+    ModelRule,
+    StorePolicy,
+    Tenant,
+    Tier,
+)
 from tidegate.policy.conditions import condition
+from tidegate.policy.words import ALGORITHMS
 from tidegate.policy.workloads import Workload, Workloads
 
 from tests.policy.cases import cases, valid
@@ -70,6 +82,7 @@ def test_identity(policy: Policy) -> None:
             default_tier="free",
             default_roles=frozenset({"guest"}),
         ),
+        dpop="required",
     )
     assert lab == Issuer(
         name="lab",
@@ -83,12 +96,21 @@ def test_identity(policy: Policy) -> None:
         name="cloud",
         issuer="https://login.example.com/tenant-1",
         audiences=("models", "chat"),
-        algorithms=("RS256", "ES256"),
+        algorithms=("PS256", "RS256"),
         discover=True,
         claims=ClaimMap(
             client=("client_id",), roles=("realm_access", "roles"), default_tenant="globex", default_tier="gold"
         ),
     )
+
+
+def test_proofs_of_possession(policy: Policy) -> None:
+    assert policy.dpop == Dpop(algorithms=("ES256", "PS256"), window=30.0, nonce=True, scheme="https")
+    assert policy.dpop_required
+    other = parse_policy("version: 1\n")
+    assert other.dpop == Dpop()
+    assert set(other.dpop.algorithms) == set(ALGORITHMS)
+    assert not other.dpop_required
 
 
 def test_workloads(policy: Policy) -> None:

@@ -43,11 +43,13 @@ class PolicyEngine(ABC):
         body_partial: bool = False,
         request_id: str = "",
         exchange: bool = False,
+        scheme: str = "",
     ) -> Allowed | Denied:
         """Judge one HTTP request and charge its limits.
 
         `path` is percent-encoded, as on the request line; `host` is taken from the headers when not given;
-        `body_partial` says that `body` was cut; `exchange` announces that `open_exchange` follows.
+        `body_partial` says that `body` was cut; `exchange` announces that `open_exchange` follows;
+        `scheme`, "http" or "https", is what proofs of possession (DPoP) are for.
         With `on_unavailable="deny"` no answer is `Denied` with status 503.
         """
         call = messages.decide(
@@ -61,6 +63,7 @@ class PolicyEngine(ABC):
             body_partial=body_partial,
             request_id=request_id,
             exchange=exchange,
+            scheme=scheme,
         )
         try:
             return await self._call(call)
@@ -188,6 +191,7 @@ class SyncPolicyEngine(ABC):
         body_partial: bool = False,
         request_id: str = "",
         exchange: bool = False,
+        scheme: str = "",
     ) -> Allowed | Denied:
         """See `PolicyEngine.decide`."""
         call = messages.decide(
@@ -201,6 +205,7 @@ class SyncPolicyEngine(ABC):
             body_partial=body_partial,
             request_id=request_id,
             exchange=exchange,
+            scheme=scheme,
         )
         try:
             return self._call(call)

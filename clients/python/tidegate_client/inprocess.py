@@ -20,6 +20,9 @@ from tidegate.envoy.settle import Settlements
 from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
+from tidegate.identity.confirmation import Confirmation
+from tidegate.identity.nonces import nonces_under
+from tidegate.identity.replays import MemoryReplays
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
 
@@ -41,7 +44,10 @@ class InProcess:
         keys = KeyStore.load(compiled.api_keys.file if compiled.api_keys else None, pepper=key_pepper)
         self._introspector = Introspector(clock=clock)
         verifier = BearerVerifier(clock=clock, key_sets=self._key_sets)
-        identifier = Identifier(keys=keys, verifier=verifier, introspector=self._introspector, clock=clock)
+        confirmation = Confirmation(clock=clock, replays=MemoryReplays(clock), nonces=nonces_under(key_pepper))
+        identifier = Identifier(
+            keys=keys, verifier=verifier, introspector=self._introspector, confirmation=confirmation, clock=clock
+        )
         self._queue = open_queue(MEMORY, ledger=self._ledger, clock=clock)
         pipeline = Pipeline(
             policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log, queue=self._queue

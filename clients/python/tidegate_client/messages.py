@@ -71,6 +71,7 @@ def decide(
     body_partial: bool,
     request_id: str,
     exchange: bool = False,
+    scheme: str = "",
 ) -> Call[Allowed | Denied]:
     """Judge one HTTP request."""
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
@@ -89,6 +90,7 @@ def decide(
             body=body,
             body_state=state,
             exchange=exchange,
+            scheme=scheme,
         )
     return Call("Decide", request, _verdict, charges=True)
 

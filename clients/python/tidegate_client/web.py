@@ -18,6 +18,7 @@ class RequestArguments(TypedDict):
     query: str
     headers: list[tuple[str, str]]
     client_ip: str
+    scheme: str
 
 
 def from_asgi(scope: Mapping[str, Any]) -> RequestArguments:
@@ -37,6 +38,7 @@ def from_asgi(scope: Mapping[str, Any]) -> RequestArguments:
         query=scope.get("query_string", b"").decode("latin-1"),
         headers=headers,
         client_ip=client[0] if client else "",
+        scheme=scope.get("scheme", ""),
     )
 
 
@@ -53,4 +55,5 @@ def from_wsgi(environ: Mapping[str, Any]) -> RequestArguments:
         query=environ.get("QUERY_STRING", ""),
         headers=headers,
         client_ip=environ.get("REMOTE_ADDR", ""),
+        scheme=environ.get("wsgi.url_scheme", ""),
     )

@@ -142,6 +142,7 @@ class DecideRequest(message.Message):
     BODY_FIELD_NUMBER: builtins.int
     BODY_STATE_FIELD_NUMBER: builtins.int
     EXCHANGE_FIELD_NUMBER: builtins.int
+    SCHEME_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """Echoed in the answer, in the headers and body of a refusal, and in the decision log. "" lets the service choose."""
     method: builtins.str
@@ -158,6 +159,8 @@ class DecideRequest(message.Message):
     body_state: BodyState.ValueType
     exchange: builtins.bool
     """An Exchange follows: the answer has a `handoff`, and a place in the endpoint's capacity is kept for it."""
+    scheme: builtins.str
+    """"http" or "https": what proofs of possession (RFC 9449) are for; "" when it is not known."""
     @builtins.property
     def headers(self) -> containers.RepeatedCompositeFieldContainer[Header]:
         """All of them, credentials included, each occurrence for itself."""
@@ -175,10 +178,11 @@ class DecideRequest(message.Message):
         body: builtins.bytes = ...,
         body_state: BodyState.ValueType = ...,
         exchange: builtins.bool = ...,
+        scheme: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "body_state", b"body_state", "client_ip", b"client_ip", "exchange", b"exchange", "headers", b"headers", "host", b"host", "method", b"method", "path", b"path", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["body", b"body", "body_state", b"body_state", "client_ip", b"client_ip", "exchange", b"exchange", "headers", b"headers", "host", b"host", "method", b"method", "path", b"path", "query", b"query", "request_id", b"request_id", "scheme", b"scheme"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

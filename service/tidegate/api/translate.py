@@ -42,6 +42,7 @@ def request_of(message: pb.DecideRequest, request_id: str) -> Request | Deny:
         target=f"{message.path}?{message.query}" if message.query else message.path,
         authority=message.host,
         headers=[(header.name, header.value) for header in message.headers],
+        scheme=message.scheme,
         client_ip=message.client_ip,
         body=message.body,
         body_state=state,

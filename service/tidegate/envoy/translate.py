@@ -30,6 +30,7 @@ from tidegate.outward import limit_headers, render
 
 _PARTIAL = "x-envoy-auth-partial-body"
 _REQUEST_ID = "x-request-id"
+_PROTO = "x-forwarded-proto"
 _SOUND_ID = re.compile(r"[!-~]{1,128}")
 _ATTRIBUTES = "envoy.filters.http.ext_proc"
 _OVERWRITE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
@@ -62,6 +63,8 @@ def request_of(check: external_auth_pb2.CheckRequest, *, trusted_hops: int) -> t
         target=target,
         authority=http.host,
         headers=headers,
+        # Envoy's word for how the client's connection came, or that of a trusted hop; HTTP/2's :scheme is the client's.
+        scheme=sent.get(_PROTO, "") or http.scheme,
         client_ip=source.address.socket_address.address,
         peer=source.principal,
         peer_certificate=source.certificate,

@@ -1,8 +1,5 @@
-"""Bearer tokens (RFC 6750, RFC 9068). The only module that imports python-jose, which checks signatures and no more.
-
-jose 3.5.0 is permissive about everything around the signature (DESIGN section 8), so the token is read by `token`, its
-key chosen by `keyset`, its claims judged by `claims`, and jose is handed a constructed key, the exact bytes that were
-signed, and the signature.
+"""Signed access tokens (RFC 6750, RFC 9068): read by `token`, their key chosen by `keyset`, their signature checked by
+`signature`, their claims judged by `claims`.
 """
 
 from __future__ import annotations
@@ -10,15 +7,8 @@ from __future__ import annotations
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Final
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from jose import jwk
-from jose.backends.base import Key
+from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
@@ -26,12 +16,12 @@ from tidegate.identity import claims, refusals
 from tidegate.identity.claims import SignedBy
 from tidegate.identity.jwks import KeySets
 from tidegate.identity.keyset import ALGORITHMS, KeySet, PublicKey
+from tidegate.identity.signature import check_signature
 from tidegate.identity.token import MAX_LENGTH, Token, TokenRejected, parse
 from tidegate.model import Deny, Identity
 from tidegate.policy.compiled import Issuer, SharedSecret
 
 _MACS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
-_HASHES: Final = {"PS256": hashes.SHA256(), "PS384": hashes.SHA384(), "PS512": hashes.SHA512()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +99,7 @@ class BearerVerifier:
         if token.alg not in issuer.algorithms or token.alg not in ALGORITHMS:
             raise TokenRejected("alg_not_allowed")
         keys, key = await self._key(token, issuer)
-        if not _constructed(key, token.alg).verify(token.signed, token.signature):
-            raise TokenRejected("signature")
+        check_signature(token, key)
         # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
         expires = claims.check(token, issuer, now=self._clock.now())
         identity = _mapped(token, issuer, key.kid, expires)
@@ -145,29 +134,3 @@ class BearerVerifier:
 
 def _mapped(token: Token, issuer: SignedBy, key_id: str, expires: float) -> Identity:
     return claims.map_identity(token.claims, issuer.claims, method="jwt", credential=key_id, expires=expires)
-
-
-class _PssKey(Key):  # type: ignore[misc]  # jose ships no types
-    """RSASSA-PSS (RFC 7518 section 3.5), which jose lacks, as a key of jose's own interface."""
-
-    def __init__(self, key: Any, algorithm: str) -> None:
-        self._public = jwk.construct(key, algorithm.replace("PS", "RS")).prepared_key
-        self._hash = _HASHES[algorithm]
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        """Whether `sig` is a signature of `msg`; the salt must be as long as the hash."""
-        scheme = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
-        try:
-            self._public.verify(sig, msg, scheme, self._hash)
-        except InvalidSignature:
-            return False
-        return True
-
-
-@lru_cache(maxsize=512)
-def _constructed(key: PublicKey, alg: str) -> Any:
-    """A jose key for one public key and one algorithm, made once. Raises TokenRejected for an impossible key."""
-    try:
-        return (_PssKey if alg in _HASHES else jwk.construct)(dict(key.members), alg)
-    except (ValueError, KeyError, TypeError):
-        raise TokenRejected("key_unusable") from None

@@ -66,9 +66,10 @@ def check(token: Token, issuer: SignedBy, *, now: float) -> float:
     if isinstance(issuer, SharedSecret) and any(claims.get(use, "access") != "access" for use in _TOKEN_USES):
         raise TokenRejected("token_use")  # one secret signs refresh tokens as well
     _check_parties(claims, issuer)
+    _check_binding(claims, issuer)
     if not isinstance(claims.get("jti", ""), str):
         raise TokenRejected("jti")
-    expires = _moment(claims, "exp")
+    expires = moment(claims, "exp")
     issued = _check_begun(claims, issuer, now)
     lifetime = expires - (now if issued is None else issued)
     if lifetime > issuer.max_lifetime or (issued is not None and lifetime <= 0):
@@ -89,8 +90,9 @@ def check_answer(claims: Mapping[str, Any], issuer: Introspection, *, now: float
         if not isinstance(value, str) or value.lower() not in _ACCESS_TOKENS:
             raise TokenRejected("token_use")
     _check_parties(claims, issuer)
+    _check_binding(claims, issuer)
     _check_begun(claims, issuer, now)
-    expires = _moment(claims, "exp") if "exp" in claims else math.inf
+    expires = moment(claims, "exp") if "exp" in claims else math.inf
     _check_ended(expires, issuer, now)
     return expires
 
@@ -143,11 +145,19 @@ def _check_parties(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:
         raise TokenRejected("sub")
 
 
+def _check_binding(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:
+    """Whether a token is bound to a key, where the policy wants that; whether the caller has the key, `proofs` asks."""
+    if issuer.dpop == "required":
+        bound = claims.get("cnf")
+        if not isinstance(bound, Mapping) or "jkt" not in bound:
+            raise TokenRejected("unbound")
+
+
 def _check_begun(claims: Mapping[str, Any], issuer: TokenIssuer, now: float) -> float | None:
-    issued = _moment(claims, "iat") if "iat" in claims else None
+    issued = moment(claims, "iat") if "iat" in claims else None
     if issued is not None and issued > now + _leeway(issuer):
         raise TokenRejected("iat_future")
-    if "nbf" in claims and _moment(claims, "nbf") > now + _leeway(issuer):
+    if "nbf" in claims and moment(claims, "nbf") > now + _leeway(issuer):
         raise TokenRejected("nbf_future")
     return issued
 
@@ -176,8 +186,8 @@ def _is_clients(claims: Mapping[str, Any], where: ClaimMap) -> bool:
     return "sub" not in claims and is_name(_at(claims, where.client))
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> float:
-    """A NumericDate (RFC 7519 section 2): a JSON number of seconds; true is not 1 here."""
+def moment(claims: Mapping[str, Any], name: str) -> float:
+    """A NumericDate (RFC 7519 section 2): a JSON number of seconds; true is not 1 here. Raises TokenRejected."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenRejected(name)

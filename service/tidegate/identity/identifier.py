@@ -7,20 +7,23 @@ from tidegate.identity import refusals
 from tidegate.identity.anonymous import anonymous_at
 from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
-from tidegate.identity.confirmation import confirmed
+from tidegate.identity.confirmation import HEADER, Confirmation
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.key_feed import KeyUses
+from tidegate.identity.replays import MemoryReplays
 from tidegate.identity.workload import XFCC, workload_of
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy.compiled import Policy
 
 _AUTHORIZATION = "authorization"
+_BEARER = "bearer"
+_DPOP = "dpop"
 
 
 class Identifier:
     """The identify phase. `keys` may be replaced at any time: one attribute, read once a request.
 
-    `uses` counts the API keys that were proved.
+    `uses` counts the API keys that were proved. Without a `confirmation`, proofs are remembered in this process.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class Identifier:
         keys: KeyStore,
         verifier: BearerVerifier,
         introspector: Introspector,
+        confirmation: Confirmation | None = None,
         uses: KeyUses | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -37,6 +41,7 @@ class Identifier:
         self._verifier = verifier
         self._introspector = introspector
         self._clock = clock or SystemClock()
+        self._confirmation = confirmation or Confirmation(clock=self._clock, replays=MemoryReplays(self._clock))
 
     async def identify(self, policy: Policy, request: Request) -> Identity | Deny:
         """The caller's identity, or why there is none.
@@ -45,14 +50,14 @@ class Identifier:
         credentials, or one header that was sent twice and joined, are a 400: nobody may have to guess which counts.
         """
         key_header = "" if policy.api_keys is None else policy.api_keys.header
-        key = token = ""
+        key = token = scheme = ""
         if key_header and key_header != _AUTHORIZATION:
             key = request.headers.get(key_header, "").strip(" \t")
         if policy.accepts_tokens or key_header == _AUTHORIZATION:
             authorization = request.headers.get(_AUTHORIZATION, "")
             if "," in authorization:
                 return refusals.malformed("authorization_repeated")
-            token = _bearer(authorization)
+            scheme, token = _credential(authorization, tokens=policy.accepts_tokens)
         if key:
             if token:
                 return refusals.malformed("several_credentials")
@@ -61,14 +66,17 @@ class Identifier:
             return self._prove(key)
         if not token:
             workload = workload_of(policy, request) if policy.workloads else None
-            return workload or anonymous_at(policy, request) or refusals.MISSING
-        if key_header == _AUTHORIZATION and (token.startswith(PREFIX) or not policy.accepts_tokens):
+            return workload or anonymous_at(policy, request) or _missing(policy)
+        by_proof = scheme == _DPOP
+        if key_header == _AUTHORIZATION and not by_proof and (token.startswith(PREFIX) or not policy.accepts_tokens):
             return self._prove(token)
         if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):
             verdict = await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
         else:
             verdict = await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
-        return confirmed(verdict, request) if isinstance(verdict, Identity) else verdict
+        if isinstance(verdict, Identity):
+            return await self._confirmation.confirm(verdict, token, request, policy.dpop, by_proof=by_proof)
+        return refusals.under_dpop(verdict, policy.dpop.algorithms) if by_proof else verdict
 
     def _prove(self, key: str) -> Identity | Deny:
         verdict = self.keys.prove(key, now=self._clock.now())
@@ -79,16 +87,24 @@ class Identifier:
     def credential_headers(self, policy: Policy) -> tuple[str, ...]:
         """The headers (lower-case) that may carry a credential under `policy`: the model must not see them."""
         own = () if policy.api_keys is None else (policy.api_keys.header,)
-        bearer = (_AUTHORIZATION,) if policy.accepts_tokens else ()
+        bearer = (_AUTHORIZATION, HEADER) if policy.accepts_tokens else ()
         forwarded = (XFCC,) if policy.workloads else ()
         return tuple(dict.fromkeys((*bearer, *own, *forwarded)))
 
 
-def _bearer(authorization: str) -> str:
-    """The credential of the Bearer scheme (RFC 6750 section 2.1), "" for no credential or another scheme."""
-    if authorization[:7].lower() != "bearer ":
-        return ""
-    return authorization[7:].strip(" ")
+def _missing(policy: Policy) -> Deny:
+    return refusals.missing(policy.dpop.algorithms) if policy.dpop_required else refusals.MISSING
+
+
+def _credential(authorization: str, *, tokens: bool) -> tuple[str, str]:
+    """(scheme, credential) of Bearer (RFC 6750 section 2.1) or, for `tokens`, of DPoP (RFC 9449 section 7.1).
+
+    Both are "" where there is no credential or another scheme.
+    """
+    scheme, _, credential = authorization.partition(" ")
+    known = (_BEARER, _DPOP) if tokens else (_BEARER,)
+    credential = credential.strip(" ")
+    return (scheme.lower(), credential) if credential and scheme.lower() in known else ("", "")
 
 
 def _is_signed(token: str) -> bool:

@@ -12,23 +12,18 @@ it lies in one slot of a cluster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
-from tidegate.admission.open import CLUSTER
-from tidegate.admission.slots import ClusterUrl
-from tidegate.errors import StoreUnavailable
 from tidegate.identity.key_changes import KeyChangeRefused
 from tidegate.identity.key_file import KeyEntry
+from tidegate.identity.store import connect, naming_failures
 
+_WHAT: Final = "the key store"
 _PAGE: Final = 1000
 _TRIES: Final = 10
 _WRITE: Final = files("tidegate.identity").joinpath("key_write.lua").read_text("utf-8")
@@ -58,7 +53,7 @@ class RedisKeys:
     """The keys in the Redis at `url`. Everything raises StoreUnavailable, within about `timeout` seconds."""
 
     def __init__(self, url: str, *, timeout: float = 1.0, prefix: str = "tgk") -> None:
-        self._redis = _client(url, timeout)
+        self._redis = connect(url, timeout)
         self._lists = [f"{prefix}|{{keys}}|{name}" for name in ("sequence", "changes", "entries")]
         self._entries = self._lists[2]
         self._uses, self._used = (f"{prefix}|{{keys}}|{name}" for name in ("uses", "used"))
@@ -69,7 +64,7 @@ class RedisKeys:
         unreadable: set[str] = set()
         at, afresh = number, number == 0
         while True:
-            with _naming_failures():
+            with naming_failures(_WHAT):
                 newest, *page = await self._redis.eval(_READ, 3, *self._lists, at, _PAGE)
             if newest < at and not afresh:  # another Redis, or one that lost something: what we know counts for nothing
                 at, afresh = 0, True
@@ -94,7 +89,7 @@ class RedisKeys:
     async def change(self, key_id: str, step: Callable[[KeyEntry], KeyEntry]) -> KeyEntry:
         """Replace the entry with this id by what `step` makes of it. Raises what it raises, and KeyChangeRefused."""
         for _ in range(_TRIES):
-            with _naming_failures():
+            with naming_failures(_WHAT):
                 stands = await self._redis.hget(self._entries, key_id)
             if stands is None:
                 raise KeyChangeRefused(f"the store has no key {key_id}")
@@ -108,7 +103,7 @@ class RedisKeys:
 
     async def count(self, uses: Mapping[str, int], *, now: float) -> None:
         """Add to the uses of keys, by id; they were last used at `now` (Unix seconds)."""
-        with _naming_failures():
+        with naming_failures(_WHAT):
             async with self._redis.pipeline(transaction=False) as together:
                 for key_id, count in uses.items():
                     together.hincrby(self._uses, key_id, count)
@@ -117,7 +112,7 @@ class RedisKeys:
 
     async def uses(self) -> dict[str, Use]:
         """The uses of every key that was used, by id."""
-        with _naming_failures():
+        with naming_failures(_WHAT):
             counts, last = await self._redis.hgetall(self._uses), await self._redis.hgetall(self._used)
         return {key.decode(): Use(int(count), float(last.get(key, 0))) for key, count in counts.items()}
 
@@ -126,19 +121,9 @@ class RedisKeys:
         await self._redis.aclose()
 
     async def _write(self, entry: KeyEntry, stands: bytes) -> bool:
-        with _naming_failures():
+        with naming_failures(_WHAT):
             written = await self._redis.eval(_WRITE, 3, *self._lists, entry.id, stands, orjson.dumps(entry.record()))
         return bool(written)
-
-
-def _client(url: str, timeout: float) -> Any:
-    limits: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    if url.startswith(CLUSTER):
-        cluster = ClusterUrl(url)
-        seeds = [seed.rpartition(":") for seed in cluster.seeds]
-        nodes = [ClusterNode(host.strip("[]"), int(port)) for host, _, port in seeds]
-        return RedisCluster.from_url(cluster.node(cluster.seeds[0]), startup_nodes=nodes, **limits)
-    return Redis.from_url(url, **limits)
 
 
 def _entry(key_id: bytes, text: bytes) -> KeyEntry | None:
@@ -148,11 +133,3 @@ def _entry(key_id: bytes, text: bytes) -> KeyEntry | None:
     except ValidationError:
         return None
     return entry if entry.id.encode() == key_id else None
-
-
-@contextmanager
-def _naming_failures() -> Iterator[None]:
-    try:
-        yield
-    except (RedisError, RedisClusterException, OSError) as failure:
-        raise StoreUnavailable(f"the key store: {type(failure).__name__}") from failure

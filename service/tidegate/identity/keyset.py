@@ -6,6 +6,9 @@ curves are left out, so a provider that publishes one by mistake does not lend i
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -46,6 +49,11 @@ class PublicKey:
     def fits(self, alg: str) -> bool:
         """Whether a signature of algorithm `alg` may be checked with this key."""
         return ALGORITHMS.get(alg) == (self.kty, self.curve) and self.alg in ("", alg)
+
+    def thumbprint(self) -> str:
+        """The key's name by its own value (RFC 7638), with SHA-256: base64url."""
+        required = json.dumps(dict(sorted(self.members)), separators=(",", ":"))
+        return base64.urlsafe_b64encode(hashlib.sha256(required.encode()).digest()).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)

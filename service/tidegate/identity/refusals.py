@@ -6,6 +6,8 @@ credential came, `invalid_token` where a bad one did.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from tidegate.model import Deny, Reason
@@ -26,6 +28,12 @@ MISSING: Final = Deny(
     "This endpoint needs a credential.",
     headers=(("www-authenticate", _REALM),),
 )
+
+
+def missing(algorithms: Iterable[str]) -> Deny:
+    """MISSING where a token may have to come with a proof, which is signed by one of `algorithms`."""
+    challenges = f'{_REALM}, DPoP algs="{" ".join(algorithms)}"'
+    return replace(MISSING, headers=(("www-authenticate", challenges),))
 
 
 def invalid(detail: str) -> Deny:
@@ -57,3 +65,27 @@ def unavailable(detail: str) -> Deny:
         headers=(("retry-after", "5"),),
         detail=detail,
     )
+
+
+def unproved(detail: str, algorithms: Iterable[str]) -> Deny:
+    """401: the proof that came with a credential is not good, or none came (RFC 9449 section 7.1)."""
+    deny = Deny(401, Reason.CREDENTIAL_INVALID, "The proof of possession is not valid.", detail=detail)
+    return under_dpop(deny, algorithms, "invalid_dpop_proof")
+
+
+def nonce_required(nonce: str, detail: str, algorithms: Iterable[str]) -> Deny:
+    """401: the proof must be made again, with `nonce` in it (RFC 9449 section 9)."""
+    deny = Deny(401, Reason.NONCE_REQUIRED, "The proof of possession must have the server's nonce.", detail=detail)
+    asked = under_dpop(deny, algorithms, "use_dpop_nonce")
+    return replace(asked, headers=(*asked.headers, ("dpop-nonce", nonce)))
+
+
+def under_dpop(deny: Deny, algorithms: Iterable[str], error: str = "invalid_token") -> Deny:
+    """A 401 as it is said to who came with a proof, or needs one: with the challenge of DPoP. Others stay."""
+    if deny.status != 401:
+        return deny
+    challenge = (
+        f'DPoP realm="tidegate", error="{error}", error_description="{deny.message.removesuffix(".")}", '
+        f'algs="{" ".join(algorithms)}"'
+    )
+    return replace(deny, headers=(("www-authenticate", challenge),))

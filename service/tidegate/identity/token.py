@@ -34,12 +34,16 @@ class TokenRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A well-formed, wholly untrusted token. `kid` is "" when the header has none; `typ` is normalised."""
+    """A well-formed, wholly untrusted token. `kid` is "" when the header has none; `typ` is normalised.
+
+    `jwk` is the key that the header brings along, None where it brings none: for proofs, which are under such a key.
+    """
 
     alg: str
     kid: str
     typ: str
     claims: Mapping[str, Any] = field(repr=False)
+    jwk: Any = field(repr=False)
     signed: bytes = field(repr=False)
     signature: bytes = field(repr=False)
 
@@ -61,7 +65,7 @@ def parse(text: str) -> Token:
     claims = _object(decode(segments[1]))
     signature = decode(segments[2])
     signed = text[: -len(segments[2]) - 1].encode("ascii")
-    return Token(alg=alg, kid=_kid(header), typ=_typ(header), claims=claims, signed=signed, signature=signature)
+    return Token(alg, _kid(header), _typ(header), claims, header.get("jwk"), signed, signature)
 
 
 def decode(segment: str) -> bytes:

@@ -76,6 +76,7 @@ def compile_policy(
         audit_required=platform.audit.required,
         spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
+        dpop=_dpop(platform.identity.dpop),
     )
 
 
@@ -132,6 +133,7 @@ def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compil
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
         claims=_claims(issuer.claims),
+        dpop=issuer.dpop,
     )
 
 
@@ -145,6 +147,7 @@ def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> c
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         claims=_claims(issuer.claims),
+        dpop=issuer.dpop,
     )
 
 
@@ -160,7 +163,12 @@ def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, by
         cache=endpoint.cache,
         leeway=endpoint.leeway,
         claims=_claims(endpoint.claims),
+        dpop=endpoint.dpop,
     )
+
+
+def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
+    return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
 
 
 def _workload(workload: credentials.Workload) -> Workload:

@@ -49,6 +49,10 @@ class ClaimMap:
     default_roles: frozenset[str] = frozenset()
 
 
+Binding = Literal["optional", "required"]
+"""Whether a token may be, or must be, bound to a DPoP key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """A trusted token issuer. Its keys are at `jwks_uri`, or in `jwks` (a static JWK set), or `discover`ed.
@@ -68,6 +72,7 @@ class Issuer:
     max_lifetime: float = 86_400.0
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
     claims: ClaimMap = ClaimMap()
+    dpop: Binding = "optional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class SharedSecret:
     max_lifetime: float = 86_400.0
     types: frozenset[str] = frozenset({"", "jwt", "at+jwt"})
     claims: ClaimMap = ClaimMap()
+    dpop: Binding = "optional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,21 @@ class Introspection:
     cache: float = 2.0
     leeway: float = 30.0
     claims: ClaimMap = ClaimMap()
+    dpop: Binding = "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class Dpop:
+    """What proofs of possession must be like (RFC 9449).
+
+    `window` is how far their `iat` may lie from now, seconds. With `nonce` they must have one of ours. `scheme` is what
+    clients call by where that is not what the edge sees, else "".
+    """
+
+    algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+    window: float = 60.0
+    nonce: bool = False
+    scheme: Literal["", "http", "https"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +264,12 @@ class Policy:
 
     `spotters` may read the texts of every endpoint; `allowed` is for texts of none.
 
-    The last seven fields are derived from the others when the policy is made, so that a decision only looks up:
+    The last fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
-    included; `routes` indexes the endpoints; `structures` gives what each endpoint demands of its answers;
-    `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪ the endpoint's own; `caller_limits`
-    gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits` those of (tenant, tier, subject) for the
+    included, and `dpop_required` whether some must be bound to a DPoP key; `routes` indexes the endpoints; `structures`
+    gives what each endpoint demands of its answers; `passes` gives the rulesets of (endpoint, tier): floor ∪
+    classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
+    `subject_limits` those of (tenant, tier, subject) for the
     subjects that have their own: floor, what is left of tier and tenant, subject.
     """
 
@@ -273,8 +295,10 @@ class Policy:
     audit_required: bool = False
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
+    dpop: Dpop = Dpop()
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
+    dpop_required: bool = field(init=False, repr=False, compare=False)
     routes: Routes = field(init=False, repr=False, compare=False)
     _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
     _spotters: Mapping[str, tuple[Spotter, ...]] = field(init=False, repr=False, compare=False)
@@ -324,6 +348,8 @@ class Policy:
         }
         object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
         object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
+        sources = (*self.token_issuers, *((self.introspection,) if self.introspection else ()))
+        object.__setattr__(self, "dpop_required", any(source.dpop == "required" for source in sources))
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
         object.__setattr__(self, "_spotters", {one.name: one.spotters + self.spotters for one in self.endpoints})

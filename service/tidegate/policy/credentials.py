@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 from tidegate.policy import words
 from tidegate.policy.strict import Strict
 
+_DPOP = (
+    "Whether a token may (`optional`) or must (`required`) be bound to a key of the caller's (RFC 9449). One that is "
+    "bound is good only with a proof by that key, and only under the scheme DPoP."
+)
+
 
 class ApiKeys(Strict):
     """API keys as credentials."""
@@ -72,6 +77,7 @@ class Issuer(Strict):
         default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
     )
     claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
+    dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @property
     def discover(self) -> bool:
@@ -115,6 +121,7 @@ class SharedSecret(Strict):
         default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
     )
     claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
+    dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -153,12 +160,33 @@ class Introspection(Strict):
     )
     leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
     claims: Claims = Field(default_factory=Claims, description="How the members of an answer become an identity.")
+    dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
         if (self.client_secret_file is None) == (self.client_secret_env is None):
             raise ValueError("give exactly one of client_secret_file and client_secret_env")
         return self
+
+
+class Dpop(Strict):
+    """What the proofs of possession that come with bound tokens must be like (DPoP, RFC 9449)."""
+
+    algorithms: words.Some[words.SigningAlgorithm] = Field(
+        default=list(words.ALGORITHMS), description="The signature algorithms accepted in proofs; asymmetric only."
+    )
+    window: words.ProofWindow = Field(
+        default=60.0, description="How far the `iat` of a proof may lie from now, before or after; 1s to 5m."
+    )
+    nonce: bool = Field(
+        default=False,
+        description="Whether proofs must repeat a nonce of ours, so that none can be made ahead; it is given by a 401 "
+        "with `DPoP-Nonce` and changes every 5 minutes. Needs the key pepper.",
+    )
+    scheme: Literal["http", "https"] | None = Field(
+        default=None,
+        description="What `htu` begins with, where it is not what Envoy sees: where TLS ends before Envoy, `https`.",
+    )
 
 
 class Workload(Strict):
@@ -188,6 +216,7 @@ class IdentityMethods(Strict):
     introspection: Introspection | None = Field(
         default=None, description="Accept opaque tokens that this endpoint knows."
     )
+    dpop: Dpop = Field(default_factory=Dpop, description="What proofs of possession must be like.")
     workloads: list[Workload] = Field(
         default=[], description="Accept the client certificates of these workloads, where no other credential comes."
     )

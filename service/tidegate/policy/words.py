@@ -236,6 +236,10 @@ def _cache_time(value: object) -> float:
     return bounded(parse_duration(value), 0, 300, "0s to 5m")
 
 
+def _proof_window(value: object) -> float:
+    return bounded(parse_duration(value), 1, 300, "1s to 5m")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -297,6 +301,7 @@ Weight = Annotated[int, Field(ge=1, le=1_000_000)]
 Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
 SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/sa/batch")]
 SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
+ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PATTERN, "60s")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,

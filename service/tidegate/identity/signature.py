@@ -1,0 +1,53 @@
+"""Signatures of tokens and proofs. The only module that imports python-jose, which checks signatures and no more.
+
+jose 3.5.0 is permissive about everything around the signature, so it is handed a constructed key, the exact bytes that
+were signed, and the signature.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from jose import jwk
+from jose.backends.base import Key
+
+from tidegate.identity.keyset import PublicKey
+from tidegate.identity.token import Token, TokenRejected
+
+_HASHES: Final = {"PS256": hashes.SHA256(), "PS384": hashes.SHA384(), "PS512": hashes.SHA512()}
+
+
+def check_signature(token: Token, key: PublicKey) -> None:
+    """Raises TokenRejected unless the token's signature is one by `key`, which must fit the token's algorithm."""
+    if not _constructed(key, token.alg).verify(token.signed, token.signature):
+        raise TokenRejected("signature")
+
+
+class _PssKey(Key):  # type: ignore[misc]  # jose ships no types
+    """RSASSA-PSS (RFC 7518 section 3.5), which jose lacks, as a key of jose's own interface."""
+
+    def __init__(self, key: Any, algorithm: str) -> None:
+        self._public = jwk.construct(key, algorithm.replace("PS", "RS")).prepared_key
+        self._hash = _HASHES[algorithm]
+
+    def verify(self, msg: bytes, sig: bytes) -> bool:
+        """Whether `sig` is a signature of `msg`; the salt must be as long as the hash."""
+        scheme = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
+        try:
+            self._public.verify(sig, msg, scheme, self._hash)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@lru_cache(maxsize=512)
+def _constructed(key: PublicKey, alg: str) -> Any:
+    """A jose key for one public key and one algorithm, made once. Raises TokenRejected for an impossible key."""
+    try:
+        return (_PssKey if alg in _HASHES else jwk.construct)(dict(key.members), alg)
+    except (ValueError, KeyError, TypeError):
+        raise TokenRejected("key_unusable") from None
