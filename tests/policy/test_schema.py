@@ -49,6 +49,7 @@ BEYOND = {
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
     "a reserve that leaves nothing to others",
+    "heartbeats that are no heartbeats",
 }
 
 

@@ -66,6 +66,7 @@ def compile_policy(
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
+        heartbeat=platform.heartbeat,
     )
 
 

@@ -236,7 +236,7 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    `spotters` may read the texts of every endpoint.
+    `spotters` may read the texts of every endpoint. `heartbeat` is seconds of silence of an event stream, 0 for never.
 
     The last six fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
@@ -266,6 +266,7 @@ class Policy:
     workloads: Workloads = NO_WORKLOADS
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
+    heartbeat: float = 15.0
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     token_issuers: tuple[Issuer | SharedSecret, ...] = field(init=False, repr=False, compare=False)
     accepts_tokens: bool = field(init=False, repr=False, compare=False)
