@@ -29,6 +29,7 @@ from tidegate.certificates import Certificates
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
@@ -276,6 +277,9 @@ class Worker:
             settlements=settlements,
             holds=holds,
             places=places,
+            heartbeats=Heartbeats(
+                lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.heartbeat
+            ),
         )
 
     def _conductor(

@@ -19,6 +19,7 @@ from tidegate.admission.queue.places import MemoryPlaces
 from tidegate.clock import SystemClock
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.metering import Settlement
 from tidegate.envoy.places import Places
@@ -351,6 +352,7 @@ def servicer(
     return ProcessServicer(
         exchange=make, record=record, on_error=desk.errors.append, live=lambda _: None,
         settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
+        heartbeats=Heartbeats(lambda: 0.0, clock=SystemClock(), record=lambda: None),
         places=Places(queue, record=lambda *_: None, on_error=desk.errors.append),
     )  # fmt: skip
 

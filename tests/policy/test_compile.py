@@ -135,6 +135,7 @@ def test_platform(policy: Policy) -> None:
     assert policy.floor_limits == (Limit("platform", "ip", "sliding_window", 100, 60.0, per=("client_ip",)),)
     assert policy.store == StorePolicy("deny")
     assert policy.trusted_hops == 2
+    assert policy.heartbeat == 5.0
 
 
 def test_tiers_and_tenants(policy: Policy) -> None:

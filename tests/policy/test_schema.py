@@ -54,6 +54,7 @@ BEYOND = {
     "a reserve that leaves nothing to others",
     "lists of nothing, lists that are not there, and lists for what nothing finds",
     "lists that are empty, and endpoints without the list that their rulesets look for",
+    "heartbeats that are no heartbeats",
 }
 
 

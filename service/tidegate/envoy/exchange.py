@@ -93,6 +93,7 @@ class Exchange:
     _state: _State = _State.HEAD
     _shadow: bool = False
     _demand: Structure | None = None
+    _events_only: bool = False
     _passed: int = 0
     _skip_reason: str = ""
     _removed: tuple[str, ...] = field(default=(COVERAGE_HEADER,))
@@ -106,6 +107,14 @@ class Exchange:
     def waiting(self) -> int:
         """Bytes of the response that `extended` will have to read."""
         return 0 if self._pacing is None else self._pacing.waiting
+
+    @property
+    def rests(self) -> bool:
+        """Whether what was let out is whole events of a stream that is rewritten: a comment may follow them."""
+        if not self._events_only or self._state not in (_State.LIVE, _State.PASS):
+            return False
+        begun = self.sent or not self._shadow  # a byte order mark that is not ours to drop must stay first
+        return bool(begun) and (self._events is None or not self._events.inside)
 
     def coverage(self) -> Coverage:
         """The receipt so far."""
@@ -221,6 +230,7 @@ class Exchange:
             self._pacing = Pacing(self._metering, take=self._take, stop=self._stop)
             if not read:
                 self._events = self._events or WholeEvents()  # so that an error can follow
+        self._events_only = read or self._events is not None
 
     def _take(self, data: bytes, end: bool) -> list[Command]:
         match self._state:

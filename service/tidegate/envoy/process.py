@@ -15,6 +15,7 @@ from tidegate.envoy import translate
 from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
+from tidegate.envoy.heartbeats import COMMENT, Heartbeats
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
@@ -42,6 +43,7 @@ class ProcessServicer:
         settlements: Settlements,
         holds: Holds,
         places: Places,
+        heartbeats: Heartbeats,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -50,6 +52,7 @@ class ProcessServicer:
         self._settlements = settlements
         self._holds = holds
         self._places = places
+        self._heartbeats = heartbeats
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,27 +72,28 @@ class ProcessServicer:
     async def process(self, messages: AsyncIterator[ext_proc.ProcessingRequest], context: Any) -> None:
         """Carry one exchange through."""
         exchange = self._exchange()
-        stream = _Stream(context)
+        stream = _Stream(context, self._heartbeats)
         tenure = self._places.open()
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
-            async for message in messages:
-                commands = await self._take(exchange, message, stream)
-                tenure.follow(exchange)
-                if renewal is None:
-                    renewal = self._keep(exchange)
-                while commands:
-                    self._settle(exchange)
+            async with stream:
+                async for message in messages:
+                    commands = await self._take(exchange, message, stream)
                     tenure.follow(exchange)
-                    last = commands[-1]
-                    if not isinstance(last, Extend):
-                        await stream.carry_out(commands, exchange)
-                        break
-                    await stream.carry_out(commands[:-1], exchange)
-                    answer = await self._holds.extend(last.reservation, last.costs, last.hold)
-                    step = partial(exchange.extended, answer)
-                    commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
+                    if renewal is None:
+                        renewal = self._keep(exchange)
+                    while commands:
+                        self._settle(exchange)
+                        tenure.follow(exchange)
+                        last = commands[-1]
+                        if not isinstance(last, Extend):
+                            await stream.carry_out(commands, exchange)
+                            break
+                        await stream.carry_out(commands[:-1], exchange)
+                        answer = await self._holds.extend(last.reservation, last.costs, last.hold)
+                        step = partial(exchange.extended, answer)
+                        commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -165,17 +169,51 @@ def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Comma
 
 
 class _Stream:
-    """Our end of one stream. `unanswered` is bytes that came since something was last sent."""
+    """Our end of one stream, which beats within its block. `unanswered` is bytes that came since something was sent."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, heartbeats: Heartbeats) -> None:
         self.request_id = ""
         self.unanswered = 0
+        self.written = 0.0
         self._context = context
+        self._heartbeats = heartbeats
+        self._beating: asyncio.Task[None] | None = None
+        self._rests = False  # as of what was last written: the exchange itself may be at work on another thread
+        self._writing = asyncio.Lock()
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.wait((self._beating,))
+            if not self._beating.cancelled():
+                self._beating.exception()  # it could not write: whoever reads the stream learns of that, too
+
+    async def beat(self) -> bool:
+        async with self._writing:
+            self.written = self._heartbeats.now()
+            if self._rests:
+                await self._context.write(translate.processing_response(Body(COMMENT, end=False), "", ""))
+            return self._rests
 
     def id_of(self, exchange: Exchange) -> str:
         return exchange.handoff.request_id if exchange.handoff else self.request_id
 
     async def carry_out(self, commands: list[Command], exchange: Exchange) -> None:
+        if not commands:
+            return
+        async with self._writing:
+            self._rests = False
+            await self._write(commands, exchange)
+            self._rests = exchange.rests
+        self.unanswered = 0
+        self.written = self._heartbeats.now()
+        if self._rests and self._beating is None:
+            self._beating = self._heartbeats.start(self)
+
+    async def _write(self, commands: list[Command], exchange: Exchange) -> None:
         dialect = exchange.handoff.dialect if exchange.handoff else "problem"
         request_id = self.id_of(exchange)
         for command in commands:
@@ -191,5 +229,3 @@ class _Stream:
                 if isinstance(command, Body):
                     exchange.sent += len(command.data)  # before: Envoy may end the stream while we still write
                 await self._context.write(response)
-        if commands:
-            self.unanswered = 0

@@ -77,6 +77,7 @@ def compile_policy(
         spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
+        heartbeat=platform.heartbeat,
     )
 
 

@@ -262,15 +262,16 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    `spotters` may read the texts of every endpoint; `allowed` is for texts of none.
+    `spotters` may read the texts of every endpoint; `allowed` is for texts of none. `heartbeat` is seconds of silence of
+    an event stream, 0 for never.
 
     The last fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
     included, and `dpop_required` whether some must be bound to a DPoP key; `routes` indexes the endpoints; `structures`
     gives what each endpoint demands of its answers; `passes` gives the rulesets of (endpoint, tier): floor ∪
     classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
-    `subject_limits` those of (tenant, tier, subject) for the
-    subjects that have their own: floor, what is left of tier and tenant, subject.
+    `subject_limits` those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier
+    and tenant, subject.
     """
 
     version: str
@@ -293,6 +294,7 @@ class Policy:
     workloads: Workloads = NO_WORKLOADS
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
+    heartbeat: float = 15.0
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     dpop: Dpop = Dpop()

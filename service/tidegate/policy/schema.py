@@ -62,6 +62,11 @@ class Platform(Strict):
     trusted_hops: int = Field(
         default=0, ge=0, le=10, description="How many proxies before Envoy are believed in X-Forwarded-For."
     )
+    heartbeat: words.Heartbeat = Field(
+        default=15.0,
+        description="How long an event stream that rules rewrite may be silent before a comment is put into it, so "
+        "that nobody on the way takes it for dead; 0s for never.",
+    )
 
 
 class Tier(Strict):

@@ -232,6 +232,11 @@ def _spiffe_ids(value: str) -> str:
     return value
 
 
+def _heartbeat(value: object) -> float:
+    seconds = parse_duration(value)
+    return bounded(seconds, 1, 3600, "1s to 1h, or 0s") if seconds else 0.0
+
+
 def _cache_time(value: object) -> float:
     return bounded(parse_duration(value), 0, 300, "0s to 5m")
 
@@ -302,6 +307,7 @@ Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, 
 SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/sa/batch")]
 SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
 ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PATTERN, "60s")]
+Heartbeat = Annotated[float, BeforeValidator(_heartbeat), _text(DURATION_PATTERN, "15s")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,

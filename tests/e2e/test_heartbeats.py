@@ -1,0 +1,82 @@
+"""A stream whose model thinks long lives past every idle timeout on the way, because something is heard of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.keys import POLICY
+from tests.e2e.stack import Gate, running_gate, until
+from tests.e2e.test_framing import streamed_text
+from tests.e2e.upstream import Hold, Upstream, chunked, delta, finish
+
+IDLE = 2.0
+CUT = httpx.RemoteProtocolError
+BEAT = b": keep-alive\n\n"
+
+
+def gate(directory: object, upstream: Upstream, heartbeat: str) -> Iterator[Gate]:
+    policy = POLICY.replace("platform:\n", f"platform:\n  heartbeat: {heartbeat}\n", 1)
+    with running_gate(directory, upstream, policy=policy, idle_timeout=IDLE) as running:  # type: ignore[arg-type]
+        yield running
+
+
+@pytest.fixture(scope="module")
+def beating(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    yield from gate(tmp_path_factory.mktemp("beating"), upstream, "1s")
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    yield from gate(tmp_path_factory.mktemp("silent"), upstream, "0s")
+
+
+def test_a_model_that_thinks_longer_than_envoy_waits_is_heard_to_the_end(beating: Gate) -> None:
+    hold = Hold()
+    fields = beating.fields(chunked([delta("write to bob@exa"), hold, delta("mple.com today"), *finish()]))
+    with beating.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        received = b""
+        for part in answer.iter_raw():
+            received += part
+            if received.count(BEAT) == 5:  # five seconds of silence, and Envoy's patience is two
+                hold.open()
+    assert b"bob" not in received
+    assert streamed_text(received.replace(BEAT, b"").decode()) == "write to [EMAIL] today"
+    assert received.rstrip().endswith(b"data: [DONE]")
+    assert beating.metric("tidegate_heartbeats_total") >= 5
+
+
+def test_without_heartbeats_envoy_ends_the_same_stream(silent: Gate) -> None:
+    hold = Hold()
+    fields = silent.fields(chunked([delta("write to bob@exa"), hold, delta("mple.com today"), *finish()]))
+    with silent.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer, pytest.raises(CUT):
+        answer.read()
+    hold.open()
+    assert silent.metric("tidegate_heartbeats_total") == 0
+
+
+def test_a_stream_that_beats_is_gone_when_its_client_is(beating: Gate) -> None:
+    hold = Hold()
+    name = beating.script(chunked([delta("Good morning, all. "), hold]))
+    with beating.client() as client, client.stream("GET", "/predict/x", headers=beating.fields(name)) as answer:
+        parts = answer.iter_raw()
+        while BEAT not in next(parts):
+            pass
+    until(lambda: beating.metric("tidegate_streams") == 0)
+    until(lambda: beating.upstream.lost(name))
+    hold.open()
+
+
+def test_lines_of_json_are_kept_as_they_are(beating: Gate) -> None:
+    body = b'{"message": {"content": "Good morning. "}, "done": false}\n'
+    hold = Hold()
+    fields = beating.fields(chunked([body, hold], content_type="application/x-ndjson"))
+    received = b""
+    with beating.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer, pytest.raises(CUT):
+        for part in answer.iter_raw():
+            received += part
+    hold.open()
+    assert b"keep-alive" not in received
+    assert len(received.splitlines()) == 1
