@@ -262,8 +262,8 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    `spotters` may read the texts of every endpoint; `allowed` is for texts of none. `heartbeat` is seconds of silence of
-    an event stream, 0 for never.
+    `spotters` may read the texts of every endpoint; `allowed` is for texts of none. `heartbeat` is seconds of silence
+    of an event stream, 0 for never.
 
     The last fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
