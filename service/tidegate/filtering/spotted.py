@@ -94,21 +94,22 @@ class SpotRewriter:
     def _release(self, decided: int) -> str:
         """Let out what stands before `decided`, or before the value that reaches beyond it."""
         out: list[str] = []
-        at = self.passed
-        while marks := self._overlapping(decided):
+        at, done = self.passed, 0  # `done` of the marks are dealt with
+        while marks := self._overlapping(done, decided):
             start, end = max(at, marks[0].start), max(mark.end for mark in marks)
             if end > decided:
                 decided = start
                 break
             out.append(self._show(at, start))
             at = end
-            self._marks = self._marks[len(marks) :]
+            done += len(marks)
             self._count(marks)
             new = self._act(marks, start, end)
             if new is None:
                 decided = at = start
                 break
             out.append(new)
+        self._marks = self._marks[done:]
         out.append(self._show(at, decided))
         self._let_stand(decided)
         self._edits.forget(decided)
@@ -116,11 +117,12 @@ class SpotRewriter:
         self.passed = decided
         return "".join(out)
 
-    def _overlapping(self, decided: int) -> list[Mark]:
-        """The marks of the next value that starts before `decided`."""
+    def _overlapping(self, first: int, decided: int) -> list[Mark]:
+        """The marks, from the one of that number, of the next value that starts before `decided`."""
         found: list[Mark] = []
         end = decided
-        for mark in self._marks:
+        for at in range(first, len(self._marks)):
+            mark = self._marks[at]
             if mark.start >= end or (found and mark.start - found[0].start >= _LONGEST):
                 break
             end = max(end, mark.end) if found else mark.end
