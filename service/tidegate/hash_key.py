@@ -9,7 +9,9 @@ import secrets
 from tidegate.errors import PolicyError, Problem
 from tidegate.filtering.pseudonyms import ScopeKeys
 from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.sealed import Seal
 from tidegate.policy.compiled import Policy
+from tidegate.seal_keys import NO_SEALS, SealKeys
 
 _KEYED = (Action.HASH, Action.PSEUDONYMIZE)
 
@@ -19,21 +21,32 @@ def hash_key(pepper: bytes) -> bytes:
     return hmac.digest(pepper, b"hash action", hashlib.sha256) if pepper else b""
 
 
-def scope_keys(key: bytes, *, tenant: str = "", subject: str = "", conversation: str = "") -> ScopeKeys:
+def scope_keys(
+    key: bytes, *, tenant: str = "", subject: str = "", conversation: str = "", seal: Seal | None = None
+) -> ScopeKeys:
     """The keys of an exchange's pseudonyms, from the key of hashes.
 
     That of the response is drawn. One that is not in a conversation, or in which no tenant calls, has no other.
     """
     response = secrets.token_bytes(32)
     spoken = _derived(key, "conversation", tenant, subject, conversation) if conversation else response
-    return ScopeKeys(response, spoken, _derived(key, "tenant", tenant) if tenant else response)
+    return ScopeKeys(response, spoken, _derived(key, "tenant", tenant) if tenant else response, seal)
 
 
-def keyed(plan: FilterPlan, key: bytes, *, tenant: str = "", subject: str = "", conversation: str = "") -> FilterPlan:
+def keyed(
+    plan: FilterPlan,
+    key: bytes,
+    *,
+    tenant: str = "",
+    subject: str = "",
+    conversation: str = "",
+    seals: SealKeys = NO_SEALS,
+) -> FilterPlan:
     """The plan for one exchange: itself, where it gives nothing a pseudonym."""
     if not plan.pseudonymous or not key:
         return plan
-    return plan.under(scope_keys(key, tenant=tenant, subject=subject, conversation=conversation))
+    seal = seals.of(tenant) if plan.reversible else None
+    return plan.under(scope_keys(key, tenant=tenant, subject=subject, conversation=conversation, seal=seal))
 
 
 def _derived(key: bytes, *words: str) -> bytes:

@@ -97,6 +97,7 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     STORE_UNAVAILABLE = "limits_unavailable"
     AUDIT_UNAVAILABLE = "audit_unavailable"
+    PSEUDONYM_UNKNOWN = "pseudonym_unknown"
     CONTENT_BLOCKED = "content_blocked"
     RESPONSE_WITHHELD = "response_withheld"
     RESPONSE_STRUCTURE = "response_structure"

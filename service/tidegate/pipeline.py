@@ -115,7 +115,7 @@ class Pipeline:
         hold = hold_seconds(access.limits)
         brief = None if capacity is None else capacity.max_wait + _GRACE
         admission = await self._ledger.reserve(charges, hold=brief if hold is None else hold)
-        verdict: Allow | Deny | None = _refusal(admission)
+        verdict: Allow | Deny | None = refusal_of(admission)
         place = Place(endpoint.name, "")
         if verdict is None and capacity is not None:
             demand = _demand(policy, identity, capacity, costs)
@@ -213,7 +213,8 @@ def _costs(request: Request, access: Access, capacity: Capacity | None, price: P
     return Costs(tokens=DEFAULT_COMPLETION) if isinstance(costs, Deny) else costs
 
 
-def _refusal(admission: Admission) -> Deny | None:
+def refusal_of(admission: Admission) -> Deny | None:
+    """The refusal that an admission comes to; None where everything was taken."""
     if admission.refused is None:
         return None
     name = admission.refused.limit.name

@@ -45,6 +45,8 @@ from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
+from tidegate.revealing import Revealer
+from tidegate.seal_keys import SealKeys
 from tidegate.settings import Settings
 from tidegate.startup import check_audit, check_keys, keys_are_stored, naming, remembers_proofs
 from tidegate.telemetry import Telemetry
@@ -239,7 +241,8 @@ class Worker:
         settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
         holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
-        exchange = exchanges(self._policy, hash_key(settings.pepper), shadow=settings.shadow)
+        seals = SealKeys(settings.pseudonym_keys)
+        exchange = exchanges(self._policy, hash_key(settings.pepper), seals=seals, shadow=settings.shadow)
         processor = self._processor(exchange, settlements, holds, places)
         conductor = self._conductor(exchange, settlements, holds, places)
         server = self._server(ledger, queue, processor, conductor)
@@ -312,8 +315,18 @@ class Worker:
             clock=self._clock,
             record=self._record_decision(),
         )
+        revealer = Revealer(
+            policy=self._policy,
+            identifier=self._identifier,
+            ledger=ledger,
+            seals=SealKeys(self._settings.pseudonym_keys),
+            keep=self._audit.keep if self._audit else None,
+            told=self.telemetry.reveal,
+            on_error=self.telemetry.error,
+        )
         api = ApiServicer(
             pipeline=pipeline,
+            revealer=revealer,
             policy=self._policy,
             ledger=ledger,
             queue=queue,

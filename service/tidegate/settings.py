@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tidegate.errors import TidegateError
@@ -31,7 +31,7 @@ class Settings:
     ports, or ".i" to the path, because Envoy balances over addresses and never over SO_REUSEPORT. `drain` and
     `store_timeout` are seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. With
     `shadow` responses are read by every rule, and changed by none. `audit` is the URL of the place for audit records,
-    "" for none.
+    "" for none. `pseudonym_keys` are the secrets of pseudonyms that lead back, the one that seals first.
     """
 
     policy: Path
@@ -40,6 +40,7 @@ class Settings:
     store: str = "memory://"
     workers: int = 1
     pepper: bytes = b""
+    pseudonym_keys: tuple[bytes, ...] = field(default=(), repr=False)
     tls: Tls | None = None
     drain: float = 10.0
     health_grace: float = 0.0

@@ -12,6 +12,7 @@ from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key
 from tidegate.policy import load_policy
 from tidegate.policy.compiled import Policy
+from tidegate.seal_keys import check_seal_keys
 from tidegate.settings import Settings, SettingsError
 
 
@@ -55,6 +56,7 @@ def check_keys(policy: Policy, settings: Settings) -> None:
         raise PolicyError((Problem(str(policy.api_keys.file or "the key store"), 0, "", message),))
     check_hash_key(policy, settings.pepper)
     check_proofs(policy, settings)
+    check_seal_keys(policy, settings.pseudonym_keys, audited=bool(settings.audit))
 
 
 @contextlib.contextmanager

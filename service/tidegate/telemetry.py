@@ -80,6 +80,7 @@ class Telemetry:
         self._keys.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
+        self._reveals = self._new(Counter, "reveals", "Calls to turn a pseudonym back", ("outcome",))
         self._heartbeats = self._new(Counter, "heartbeats", "Comments put into event streams that were silent", ())
         line = ("endpoint", "priority")
         self._depth = self._new(Gauge, "queue_waiting", "Exchanges that wait here for a place in an endpoint", line)
@@ -195,6 +196,10 @@ class Telemetry:
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""
         self._streams.inc(change)
+
+    def reveal(self, outcome: str) -> None:
+        """Somebody asked what stands behind a pseudonym: "revealed", or the reason of a refusal."""
+        self._reveals.labels(outcome).inc()
 
     def heartbeat(self) -> None:
         """A comment was put into an event stream that was silent."""

@@ -17,6 +17,8 @@ COMMANDS = [
     ["envoy-config"],
     ["demo"],
     ["filter"],
+    ["reveal"],
+    ["audit", "reveals"],
     ["policy"],
     ["policy", "check"],
     ["policy", "schema"],

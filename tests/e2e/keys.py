@@ -64,6 +64,8 @@ CALLERS = {
     "premium": ("acme", "premium", ["analyst"]),
     "roleless": ("acme", "free", []),
     "beta": ("beta", "free", ["analyst"]),
+    "officer": ("acme", "free", ["privacy"]),
+    "stranger": ("beta", "free", ["privacy"]),
     "metered-1": ("acme", "metered", ["analyst"]),
     "metered-2": ("acme", "metered", ["analyst"]),
 }

@@ -22,6 +22,7 @@ from tidegate.policy.compiled import (
     Grant,
     Issuer,
     ModelRule,
+    Reveal,
     StorePolicy,
     Tenant,
     Tier,
@@ -144,6 +145,9 @@ def test_tiers_and_tenants(policy: Policy) -> None:
     tpm = Limit(
         "tenant:acme", "tpm", "sliding_window_counter", 90_000, 60.0, per=("model",), cost="tokens", shadow=True
     )
+    calls = Limit("tenant:globex", "reveal calls", "token_bucket", 5, 3600.0, 5, ("subject",))
+    kinds = frozenset({"EMAIL", "AGE_SECRET_KEY", "JWT", "PRIVATE_KEY"})
+    reveal = Reveal(frozenset({"privacy", "dpo"}), frozenset({"pseudonyms.reveal"}), kinds, calls)
     berlin = Limit(
         "tenant:acme",
         "month",
@@ -166,7 +170,7 @@ def test_tiers_and_tenants(policy: Policy) -> None:
     )
     assert policy.tenants == {
         "acme": Tenant("acme", (analyst, Grant("admin")), (day, tpm, berlin, upload), denies=denies),
-        "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),), weight=3),
+        "globex": Tenant("globex", (Grant("guest", frozenset({"chat"})),), weight=3, reveal=reveal),
     }
     assert policy.tenants["acme"].by_role == {"analyst": (analyst,), "admin": (Grant("admin"),)}
 

@@ -25,6 +25,7 @@ from tidegate.identity.nonces import nonces_under
 from tidegate.identity.replays import MemoryReplays
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
+from tidegate.seal_keys import check_seal_keys
 
 from tidegate_client.messages import Rpc, StreamRpc
 
@@ -35,6 +36,7 @@ class InProcess:
     def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
         compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
         check_hash_key(compiled, key_pepper)
+        check_seal_keys(compiled, (), audited=True)
         if compiled.api_keys is not None and compiled.api_keys.file is None:
             message = "no file: the keys are in a store, which a policy in this process does not have"
             raise PolicyError((Problem("the policy", 0, "platform.identity.api_keys", message),))

@@ -972,6 +972,96 @@ class FilterStreamResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class RevealRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    CLIENT_IP_FIELD_NUMBER: builtins.int
+    PSEUDONYM_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """As in DecideRequest."""
+    client_ip: builtins.str
+    pseudonym: builtins.str
+    """All of it, with its brackets."""
+    reason: builtins.str
+    """Why it is asked, for the record: 1 to 500 characters in one line."""
+    @builtins.property
+    def headers(self) -> containers.RepeatedCompositeFieldContainer[Header]:
+        """Those of who asks, credentials included."""
+
+    def __init__(
+        self,
+        *,
+        request_id: builtins.str = ...,
+        headers: abc.Iterable[Header] | None = ...,
+        client_ip: builtins.str = ...,
+        pseudonym: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client_ip", b"client_ip", "headers", b"headers", "pseudonym", b"pseudonym", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RevealResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    REVEALED_FIELD_NUMBER: builtins.int
+    DENY_FIELD_NUMBER: builtins.int
+    POLICY_VERSION_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    policy_version: builtins.str
+    request_id: builtins.str
+    @builtins.property
+    def revealed(self) -> Revealed: ...
+    @builtins.property
+    def deny(self) -> Deny:
+        """One answer, 404 "pseudonym_unknown", for whatever is wrong with a pseudonym."""
+
+    def __init__(
+        self,
+        *,
+        revealed: Revealed | None = ...,
+        deny: Deny | None = ...,
+        policy_version: builtins.str = ...,
+        request_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["deny", b"deny", "revealed", b"revealed", "verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deny", b"deny", "policy_version", b"policy_version", "request_id", b"request_id", "revealed", b"revealed", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_verdict: _TypeAlias = typing.Literal["revealed", "deny"]  # noqa: Y015
+    _WhichOneofArgType_verdict: _TypeAlias = typing.Literal["verdict", b"verdict"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_verdict) -> _WhichOneofReturnType_verdict | None: ...
+
+@typing.final
+class Revealed(message.Message):
+    """What a pseudonym stands for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ENTITY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    entity: builtins.str
+    value: builtins.str
+    """In the form in which values are compared: a card without spaces, an address in lower case."""
+    def __init__(
+        self,
+        *,
+        entity: builtins.str = ...,
+        value: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["entity", b"entity", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ExchangeRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

@@ -32,6 +32,7 @@ from tidegate.envoy.aside import Aside
 from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.sealed import MAX_PSEUDONYM
 from tidegate.filtering.spotting import Effort
 from tidegate.filtering.staged import Rewriting, rewriting
 from tidegate.hash_key import keyed
@@ -39,10 +40,12 @@ from tidegate.model import UNITS, Allow, Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
+from tidegate.revealing import Revealer
 
 SERVICE = "tidegate.v1.PolicyService"
 
 _MAX_HOLD = 86_400.0
+_MAX_REASON = 500
 _SAME = frozenset(UNITS) - {"money"}  # what one number may stand for; a request is no millionth of a dollar
 _SLICE = 64 * 1024  # units fed at once, so that one large text does not stop the event loop for all others
 
@@ -53,7 +56,8 @@ _Answered = TypeVar("_Answered", bound=Message)
 class ApiServicer:
     """Answers our own API.
 
-    `queue` is the pipeline's. Without a `conductor` no exchanges are carried through. `credential_headers` are those
+    `queue` is the pipeline's. Without a `conductor` no exchanges are carried through, without a `revealer` nothing is
+    revealed. `credential_headers` are those
     that may carry a credential under a policy. `hash_key` keys the hash action. With `shadow` no rule changes a text.
     `max_text` is the largest text that is held whole, bytes. `record` gets every decision and the seconds it took;
     `on_error` every failure whose cause the caller is not told.
@@ -66,6 +70,7 @@ class ApiServicer:
         policy: Callable[[], Policy],
         ledger: Ledger,
         queue: Queue | None = None,
+        revealer: Revealer | None = None,
         conductor: Conductor | None = None,
         credential_headers: Callable[[Policy], tuple[str, ...]] = lambda _policy: (),
         hash_key: bytes = b"",
@@ -79,6 +84,7 @@ class ApiServicer:
         self._policy = policy
         self._ledger = ledger
         self._queue = queue
+        self._revealer = revealer
         self._conductor = conductor
         self._credential_headers = credential_headers
         self._hash_key = hash_key
@@ -200,6 +206,19 @@ class ApiServicer:
                 return
         raise ProtocolViolation("the stream closed without 'end'")
 
+    async def reveal(self, message: pb.RevealRequest) -> pb.RevealResponse:
+        """Turn a pseudonym back. Raises `InvalidCall`; refusals are answers."""
+        if self._revealer is None:
+            raise InvalidCall("nothing is revealed here")
+        reason = message.reason.strip()
+        if not 1 <= len(reason) <= _MAX_REASON or not reason.isprintable():
+            raise InvalidCall(f"a reason of 1 to {_MAX_REASON} printable characters is needed")
+        version, request_id = self._policy().version, message.request_id or uuid.uuid4().hex
+        request = translate.reveal_request_of(message, request_id)
+        pseudonym = message.pseudonym[: MAX_PSEUDONYM + 1]  # a longer one is none either
+        answer = await self._revealer.reveal(request, pseudonym, reason, request_id)
+        return translate.reveal_response(answer, request_id, version)
+
     def exchange(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Carry one exchange through, one answer a message. Raises `InvalidCall`, `ProtocolViolation`."""
         if self._conductor is None:
@@ -215,6 +234,7 @@ class ApiServicer:
             "Extend": self._unary(self.extend, pb.ExtendRequest),
             "FilterText": self._unary(self.filter_text, pb.FilterTextRequest),
             "FilterStream": self._stream(self.filter_stream, pb.FilterStreamRequest),
+            "Reveal": self._unary(self.reveal, pb.RevealRequest),
             "Exchange": self._stream(self.exchange, pb.ExchangeRequest),
         }
         return (grpc.method_handlers_generic_handler(SERVICE, methods),)

@@ -12,6 +12,7 @@ from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, canonical, is_unwante
 from tidegate.envoy.commands import Abort, Body, Command, Continue, Reply, ResponseHead
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.sealed import Opened
 from tidegate.model import UNITS, Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
 from tidegate.outward import Headers, limit_headers, render
 
@@ -84,6 +85,28 @@ def decide_response(
             response.allow.handoff = Handoff.of(decision, decision.verdict).encode()
     else:
         response.deny.CopyFrom(_deny(decision, decision.verdict))
+    return response
+
+
+def reveal_request_of(message: pb.RevealRequest, request_id: str) -> Request | Deny:
+    """The call as a request of whoever asks, so that they are identified as for any other."""
+    return canonical(
+        request_id=request_id,
+        method="POST",
+        target="/tidegate.v1.PolicyService/Reveal",
+        authority="tidegate",
+        headers=[(header.name, header.value) for header in message.headers],
+        client_ip=message.client_ip,
+    )
+
+
+def reveal_response(answer: Opened | Deny, request_id: str, policy: str) -> pb.RevealResponse:
+    """The value, or the refusal."""
+    response = pb.RevealResponse(policy_version=policy, request_id=request_id)
+    if isinstance(answer, Deny):
+        response.deny.CopyFrom(_reply(answer, render(answer, request_id, "problem")))
+    else:
+        response.revealed.CopyFrom(pb.Revealed(entity=answer.entity, value=answer.value))
     return response
 
 

@@ -20,7 +20,7 @@ import orjson
 NOTHING: Final = "0" * 64
 """What stands for the hash before the first record."""
 
-Kind = Literal["open", "decision", "response", "gap", "close"]
+Kind = Literal["open", "decision", "response", "reveal", "gap", "close"]
 
 _HEAD: Final = b'{"hash":"'
 _BETWEEN: Final = b'","record":'

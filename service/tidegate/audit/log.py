@@ -13,7 +13,17 @@ from typing import Any, Final, Protocol
 
 from tidegate import __version__
 from tidegate.audit.chain import Chain, Head, Kind, Sealed, algorithm
-from tidegate.audit.records import Answered, Decided, Names, answered, decided, decision_fields, response_fields
+from tidegate.audit.records import (
+    Answered,
+    Decided,
+    Names,
+    Revealed,
+    answered,
+    decided,
+    decision_fields,
+    response_fields,
+    reveal_fields,
+)
 from tidegate.audit.sink import Sink
 from tidegate.clock import Clock
 from tidegate.envoy.exchange import Exchange
@@ -21,11 +31,15 @@ from tidegate.errors import AuditUnavailable
 from tidegate.filtering.formats import Coverage
 from tidegate.model import Decision, Deny, Reason
 from tidegate.policy.compiled import Policy
+from tidegate.revealing import Asked
 
 _BATCH: Final = 0.05
 _RETRY: Final = 1.0
 _MOST: Final = 512  # records sealed at once, a few milliseconds
 MAX_WAITING: Final = 20_000
+
+
+Entry = Decided | Answered | Revealed
 
 
 class Observer(Protocol):
@@ -69,7 +83,7 @@ class AuditLog:
         self._on_error = on_error
         self._max_waiting = max_waiting
         self._sleep = sleep
-        self._waiting: list[Decided | Answered] = []
+        self._waiting: list[Entry] = []
         self._sealed: list[Sealed] = []
         self._chain: Chain | None = None
         self._torn = 0
@@ -118,6 +132,18 @@ class AuditLog:
     def response(self, exchange: Exchange, request_id: str, coverage: Coverage) -> None:
         """Note a response that is over."""
         self._note(answered(self._clock.now(), exchange, request_id, coverage))
+
+    async def keep(self, asked: Asked) -> bool:
+        """Note a call to turn a pseudonym back, and write it; whether it is kept. Nothing is told before that."""
+        if not self.available:
+            self._lose(1)
+            return False
+        entry = Revealed(self._clock.now(), asked)
+        self._note(entry)
+        while self._sealed or any(waiting is entry for waiting in self._waiting):
+            if not await self.flush():
+                return False
+        return True
 
     async def flush(self) -> bool:
         """Write what waits, at most a few hundred records; whether that went well."""
@@ -169,7 +195,7 @@ class AuditLog:
         self._failing = True
         self._wake.set()
 
-    def _note(self, entry: Decided | Answered) -> None:
+    def _note(self, entry: Entry) -> None:
         if len(self._waiting) >= self._max_waiting:
             self._lose(1)
             return
@@ -182,7 +208,7 @@ class AuditLog:
         self._observer.audit_lost(count)
         self._wake.set()
 
-    def _seal(self, chain: Chain, batch: list[Decided | Answered], lost: int) -> list[Sealed]:
+    def _seal(self, chain: Chain, batch: list[Entry], lost: int) -> list[Sealed]:
         now = self._clock.now()
         policy = self._policy()
         names = self._names
@@ -197,9 +223,7 @@ class AuditLog:
         broken = 0
         for entry in batch:
             try:
-                kind: Kind = "decision" if isinstance(entry, Decided) else "response"
-                fields = decision_fields(entry, names) if isinstance(entry, Decided) else response_fields(entry, names)
-                sealed.append(chain.seal(entry.at, kind, fields))
+                sealed.append(chain.seal(entry.at, *_fields(entry, names)))
             except Exception as failure:  # noqa: BLE001 - one record that cannot be written must not stop all others
                 self._on_error(failure)
                 broken += 1
@@ -216,3 +240,13 @@ class AuditLog:
         }
         self._torn = 0
         return fields
+
+
+def _fields(entry: Entry, names: Names) -> tuple[Kind, dict[str, Any]]:
+    match entry:
+        case Decided():
+            return "decision", decision_fields(entry, names)
+        case Answered():
+            return "response", response_fields(entry, names)
+        case Revealed():
+            return "reveal", reveal_fields(entry, names)

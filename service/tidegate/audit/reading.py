@@ -17,6 +17,7 @@ from tidegate.errors import AuditUnavailable
 _PAGE = 1000
 _NEEDED = {
     "decision": frozenset({"request_id", "verdict", "status", "reason"}),
+    "reveal": frozenset({"request_id", "subject", "pseudonym", "entity", "why", "verdict", "status", "reason"}),
     "response": frozenset({"request_id", "outcome", "scanned_bytes", "skipped_bytes", "findings"}),
 }
 

@@ -18,6 +18,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats import Coverage
 from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Limit, exceeded
 from tidegate.policy.compiled import Policy
+from tidegate.revealing import Asked
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -50,6 +51,13 @@ class Answered(NamedTuple):
     coverage: Coverage
     sent: int
     costs: Mapping[str, int] | None
+
+
+class Revealed(NamedTuple):
+    """What is kept of a call to turn a pseudonym back."""
+
+    at: float
+    asked: Asked
 
 
 def decided(at: float, decision: Decision) -> Decided:
@@ -110,9 +118,11 @@ class Names:
 
     def model(self, name: str) -> str:
         """A model's name as it is written."""
-        if not name or name in self.models:
-            return name
-        return "~" + blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16, key=self.key).hexdigest()
+        return name if not name or name in self.models else self.digest(name)
+
+    def digest(self, text: str) -> str:
+        """What tells two texts apart and says nothing of them."""
+        return "~" + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self.key).hexdigest()
 
 
 def decision_fields(entry: Decided, names: Names) -> dict[str, Any]:
@@ -166,6 +176,22 @@ def response_fields(entry: Answered, names: Names) -> dict[str, Any]:
         "structure": coverage.structure,
         "sent_bytes": entry.sent,
         "costs": None if entry.costs is None else dict(sorted(entry.costs.items())),
+    }
+
+
+def reveal_fields(entry: Revealed, names: Names) -> dict[str, Any]:
+    """The record of a call to turn a pseudonym back: who, which one, why, and whether; never the value."""
+    asked = entry.asked
+    return {
+        "request_id": asked.request_id,
+        **_who(asked.identity),
+        "pseudonym": names.digest(asked.pseudonym),
+        "entity": asked.entity,
+        "why": asked.reason,
+        "verdict": "allow" if asked.verdict is None else "deny",
+        "status": 0 if asked.verdict is None else asked.verdict.status,
+        "reason": "" if asked.verdict is None else str(asked.verdict.reason),
+        "policy": asked.policy,
     }
 
 

@@ -38,6 +38,7 @@ _Entity = Annotated[str, typer.Option(help="Only responses in which this was fou
 _Since = Annotated[str, typer.Option(help="Not before: 2026-01-31, 2026-01-31T08:00, or 2h for two hours ago. UTC.")]
 _Until = Annotated[str, typer.Option(help="Not after, in the same notations.")]
 _HEAD = ("TIME", "REQUEST", "SUBJECT", "CREDENTIAL", "ENDPOINT", "DECISION", "RESPONSE", "READ", "UNREAD", "FINDINGS")
+_ASKED = ("TIME", "TENANT", "SUBJECT", "CREDENTIAL", "KIND", "PSEUDONYM", "ANSWER", "WHY")
 _COLUMNS = (
     *("began", "ended", "request_id", "tenant", "subject", "tier", "client_id", "credential", "authentication"),
     *("method", "endpoint", "path", "model", "policy", "verdict", "status", "reason", "exceeded", "charged"),
@@ -99,14 +100,15 @@ def query(
     until: _Until = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show exchanges: who asked for what, what was decided, what was read of the response and found in it."""
+    """Show exchanges: who asked for what, and what came of it.
+
+    That is what was decided, and what was read of the response and found in it.
+    """
     found = _exchanges(source, credential, subject, tenant, endpoint, entity, since, until)
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in found], indent=2))
     elif found:
-        rows = [_HEAD, *map(_row, found)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        typer.echo("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+        _table(_HEAD, [_row(one) for one in found])
     else:
         typer.echo("the log has no such exchange")
 
@@ -134,22 +136,73 @@ def export(
     writer.writerows([_cell(one, name) for name in _COLUMNS] for one in found)
 
 
+@app.command()
+def reveals(
+    source: _Source,
+    subject: _Subject = "",
+    tenant: _Tenant = "",
+    since: _Since = "",
+    until: _Until = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show who asked what stands behind a pseudonym, and why."""
+    from tidegate.audit.query import time_of
+
+    with _one_line():
+        first, last = _time(since, "--since"), _time(until, "--until")
+        found = [
+            record
+            for record in _records(source)
+            if record["kind"] == "reveal"
+            and (not subject or record["subject"] == subject)
+            and (not tenant or record["tenant"] == tenant)
+            and not ((first and time_of(record) < first) or (last and time_of(record) > last))
+        ]
+    found.sort(key=time_of)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    elif found:
+        _table(_ASKED, [_asked(record) for record in found])
+    else:
+        typer.echo("the log has no such call")
+
+
+def _asked(record: dict[str, Any]) -> tuple[str, ...]:
+    from tidegate.audit.query import time_of
+
+    verdict = "revealed" if record["verdict"] == "allow" else f"{record['status']} {record['reason']}"
+    when = f"{time_of(record):%Y-%m-%d %H:%M:%S}"
+    who = (record["tenant"] or "-", record["subject"] or "-", record["credential"] or "-")
+    return when, *who, record["entity"] or "-", record["pseudonym"], verdict, record["why"]
+
+
+def _table(head: tuple[str, ...], found: list[tuple[str, ...]]) -> None:
+    rows = [head, *found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    typer.echo("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+
+
 def _exchanges(source: str, *given: str) -> list[Joined]:
     from tidegate.audit.query import Filter, exchanges
-    from tidegate.audit.reading import records_of
 
     credential, subject, tenant, endpoint, entity, since, until = given
     with _one_line():
         between = _time(since, "--since"), _time(until, "--until")
         wanted = Filter(credential, subject, tenant, endpoint, entity, *between)
-        lines = list(records_of(source))
+        return exchanges(_records(source), wanted)
+
+
+def _records(source: str) -> list[dict[str, Any]]:
+    from tidegate.audit.reading import records_of
+
+    lines = list(records_of(source))
     records = [record for record in lines if record is not None]
     if len(records) < len(lines):
         typer.echo(f"note: {len(lines) - len(records)} lines are no record; see tidegate audit verify", err=True)
     lost = sum(record.get("lost", 0) for record in records)
     if lost:
         typer.echo(f"note: {lost} records could not be kept, and are not among these", err=True)
-    return exchanges(records, wanted)
+    return records
 
 
 @contextmanager

@@ -43,6 +43,13 @@ def serve(
             envvar="TIDEGATE_KEY_PEPPER_FILE", help="The pepper that API keys were made with, 16 bytes or more."
         ),
     ] = None,
+    pseudonym_keys_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TIDEGATE_PSEUDONYM_KEYS_FILE",
+            help="Secrets of reversible pseudonyms, 32 bytes or more, one a line: the first seals, all reveal.",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(envvar="TIDEGATE_TLS_CERT", help="Serve TLS: certificate (PEM).")
     ] = None,
@@ -86,6 +93,7 @@ def serve(
 
     It answers Envoy (ext_authz, ext_proc) and clients (tidegate.v1) on one gRPC address, with health and reflection.
     """
+    from tidegate.seal_keys import read_seal_keys
     from tidegate.server import serve as run
     from tidegate.startup import check_settings
 
@@ -101,6 +109,7 @@ def serve(
             store=store,
             workers=workers,
             pepper=read_pepper(key_pepper_file, key_pepper),
+            pseudonym_keys=read_seal_keys(pseudonym_keys_file),
             tls=Tls(tls_cert, tls_key, tls_client_ca) if tls_cert and tls_key else None,
             drain=drain,
             health_grace=health_grace,

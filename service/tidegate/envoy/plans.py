@@ -14,14 +14,18 @@ from tidegate.filtering.staged import unfindable
 from tidegate.filtering.structure.demand import Structure
 from tidegate.hash_key import keyed
 from tidegate.policy.compiled import Policy
+from tidegate.seal_keys import NO_SEALS, SealKeys
 
 
 class Plans:
     """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
 
-    def __init__(self, policy: Callable[[], Policy], *, key: bytes = b"", shadow: bool = False) -> None:
+    def __init__(
+        self, policy: Callable[[], Policy], *, key: bytes = b"", seals: SealKeys = NO_SEALS, shadow: bool = False
+    ) -> None:
         self._policy = policy
         self._key = key
+        self._seals = seals
         self._shadow = shadow
         self._plan = lru_cache(maxsize=1024)(self._merge)
         self._in_shadow = lru_cache(maxsize=1024)(Structure.in_shadow)
@@ -32,7 +36,7 @@ class Plans:
         names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
         plan = self._plan(policy.version, names, handoff.endpoint)
         caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
-        return keyed(plan, self._key, **caller)
+        return keyed(plan, self._key, seals=self._seals, **caller)
 
     def structure(self, handoff: Handoff) -> Structure | None:
         """What is demanded of the answer. Raises `UnsupportedBody` when it was at Check, and nobody here knows it."""
@@ -59,9 +63,14 @@ class Plans:
         return plan.in_shadow() if self._shadow else plan
 
 
-def exchanges(policy: Callable[[], Policy], key: bytes, *, shadow: bool = False) -> Callable[[], Exchange]:
-    """Makes exchanges under the policy in force; `key` keys hashes and pseudonyms; in `shadow` nothing is changed."""
-    plans = Plans(policy, key=key, shadow=shadow)
+def exchanges(
+    policy: Callable[[], Policy], key: bytes, *, seals: SealKeys = NO_SEALS, shadow: bool = False
+) -> Callable[[], Exchange]:
+    """Makes exchanges under the policy in force; in `shadow` nothing is changed.
+
+    `key` keys hashes and pseudonyms, and `seals` those that lead back.
+    """
+    plans = Plans(policy, key=key, seals=seals, shadow=shadow)
 
     def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
         return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)

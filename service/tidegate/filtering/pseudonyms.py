@@ -1,7 +1,8 @@
 """Pseudonyms: the same stand-in for the same value, within a scope, for who has no key to tell whose it is.
 
 A pseudonym is an HMAC-SHA256 of the value's canonical form, under a key of the scope. Nothing leads back from it, with
-the key neither, but by trying values: the stand-ins of a small set of values are not secret to who has the key.
+the key neither, but by trying values: the stand-ins of a small set of values are not secret to who has the key. One
+that is `reversible` holds the value itself (`tidegate.filtering.sealed`).
 
 Those that look like the value cannot be real ones: they come from ranges that nobody is given, or fail their own check.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from tidegate.filtering.canonical import HASH_DIGITS, canonical, constant
+from tidegate.filtering.sealed import CONTEXT_BYTES, Seal
 from tidegate.filtering.validators import luhn
 from tidegate.filtering.view import plain
 
@@ -23,15 +25,17 @@ SCOPES: Final[tuple[Scope, ...]] = ("response", "conversation", "tenant")
 
 
 class Pseudonym(NamedTuple):
-    """Within which scope a kind of value keeps its pseudonym, and whether that looks like the value."""
+    """Within which scope a kind of value keeps its pseudonym, whether that looks like the value, and whether it leads
+    back to it."""
 
     scope: Scope
     alike: bool = False
+    reversible: bool = False
 
     def strictest(self, other: Pseudonym) -> Pseudonym:
-        """The narrower scope, and the form that tells less."""
+        """The narrower scope, the form that tells less, and no way back where one of them has none."""
         scope = min(self.scope, other.scope, key=SCOPES.index)
-        return Pseudonym(scope, self.alike and other.alike)
+        return Pseudonym(scope, self.alike and other.alike, self.reversible and other.reversible)
 
 
 BRIEF: Final = Pseudonym("response")
@@ -39,11 +43,12 @@ BRIEF: Final = Pseudonym("response")
 
 @dataclass(frozen=True, slots=True)
 class ScopeKeys:
-    """The keys of one exchange's scopes."""
+    """The keys of one exchange's scopes; `seal` is the tenant's, None where nothing leads back."""
 
     response: bytes
     conversation: bytes
     tenant: bytes
+    seal: Seal | None = None
 
     def of(self, scope: Scope) -> bytes:
         """The key of one."""
@@ -59,8 +64,13 @@ def stand_in(pseudonym: Pseudonym, entity: str, value: str, keys: ScopeKeys | No
     """What takes the place of `value`; the constant form where there are no keys."""
     if keys is None:
         return constant(entity)
-    message = f"{entity}\0{canonical(entity, value)}".encode("utf-8", "surrogatepass")
-    digest = hmac.digest(keys.of(pseudonym.scope), message, "sha256")
+    known = canonical(entity, value)
+    key = keys.of(pseudonym.scope)
+    if pseudonym.reversible and keys.seal is not None:
+        context = hmac.digest(key, b"context", "sha256")[:CONTEXT_BYTES]
+        if (sealed := keys.seal.close(entity, known, context)) is not None:
+            return sealed
+    digest = hmac.digest(key, f"{entity}\0{known}".encode("utf-8", "surrogatepass"), "sha256")
     if pseudonym.alike:
         return ALIKE[entity](plain(value), digest)
     return f"[{entity}_{digest.hex()[:HASH_DIGITS]}]"

@@ -80,6 +80,11 @@ class FilterPlan:
         return Action.PSEUDONYMIZE in self.actions.values()
 
     @cached_property
+    def reversible(self) -> bool:
+        """Whether some of its pseudonyms lead back."""
+        return any(pseudonym.reversible for pseudonym in self.pseudonyms.values())
+
+    @cached_property
     def parts(self) -> tuple[FilterPlan, FilterPlan | None]:
         """What is enforced, and what is only looked for.
 

@@ -205,7 +205,15 @@ def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
         for subject, own in tenant.subjects.items()
     }
     limits_ = _limits(f"tenant:{name}", tenant.limits, currency)
-    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight, denies)
+    reveal = None if tenant.reveal is None else _reveal(name, tenant.reveal)
+    return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight, denies, reveal)
+
+
+def _reveal(tenant: str, reveal: schema.Reveal) -> compiled.Reveal:
+    tokens, period = reveal.rate
+    limit = Limit(f"tenant:{tenant}", "reveal calls", "token_bucket", tokens, period, tokens, ("subject",))
+    found = None if reveal.entities == "*" else expand(reveal.entities)
+    return compiled.Reveal(frozenset(reveal.roles), frozenset(reveal.scopes), found, limit)
 
 
 def _grant(grant: schema.Grant | schema.Denial) -> compiled.Grant:
@@ -300,5 +308,5 @@ def _ruleset(name: str, rules: Sequence[schema.Rule]) -> Ruleset:
 
 
 def _rule(rule: schema.Rule) -> Rule:
-    pseudonym = Pseudonym(rule.scope or "response", alike=rule.form == "alike")
+    pseudonym = Pseudonym(rule.scope or "response", alike=rule.form == "alike", reversible=rule.reversible)
     return Rule(expand(rule.detect), Action[rule.act.upper()], pseudonym)

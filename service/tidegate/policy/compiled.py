@@ -154,6 +154,16 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Reveal:
+    """Who may turn pseudonyms back: with one of `roles`, all `scopes`, for `entities` (None: all), within `limit`."""
+
+    roles: frozenset[str]
+    scopes: frozenset[str]
+    entities: frozenset[str] | None
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
 class Tenant:
     """A business unit or partner. `by_role` indexes `grants`, so that a request looks at its own roles' only.
 
@@ -167,6 +177,7 @@ class Tenant:
     subjects: Mapping[str, tuple[Limit, ...]] = field(default_factory=lambda: MappingProxyType({}))
     weight: int | None = None
     denies: tuple[Grant, ...] = ()
+    reveal: Reveal | None = None
     by_role: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -62,6 +62,8 @@ def check(document: Document, report: Report) -> None:
             _check_limits(limits, path, report, floor)
         for index, grant in enumerate(tenant.grants):
             _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
+        if tenant.reveal is not None and tenant.reveal.entities != "*":
+            _refer("kind of value", tenant.reveal.entities, entities(), ("tenants", name, "reveal", "entities"), report)
         for index, deny in enumerate(tenant.denies):
             _check_grant(name, deny, ("tenants", name, "denies", index), document, names, report)
     for name, endpoint in document.endpoints.items():
@@ -85,6 +87,10 @@ def _check_pseudonym(rule: Rule, path: Path, report: Report) -> None:
     for key, given in (("scope", rule.scope), ("form", rule.form)):
         if given is not None and rule.act != "pseudonymize":
             report.at((*path, key), "is for act: pseudonymize alone")
+    if rule.reversible and rule.act != "pseudonymize":
+        report.at((*path, "reversible"), "is for act: pseudonymize alone")
+    if rule.reversible and rule.form == "alike":
+        report.at((*path, "reversible"), "a pseudonym that looks like its value has no room for it: form: token")
     if rule.form == "alike" and (plain := sorted(expand(rule.detect) - ALIKE.keys())):
         report.at((*path, "form"), f"alike is not known for {', '.join(plain[:3])}")
 

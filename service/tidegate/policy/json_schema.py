@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import DictSchema, NullableSchema, WithDefaultSchema
 
-from tidegate.policy.durations import DURATION_PATTERN, duration_text
+from tidegate.policy.durations import DURATION_PATTERN, REFILL_PATTERN, duration_text
 from tidegate.policy.schema import Document
 from tidegate.policy.strict import Strict
 
@@ -33,6 +33,9 @@ class _Schema(GenerateJsonSchema):
         written = super().default_schema(schema)
         if written.get("pattern") == DURATION_PATTERN:
             written["default"] = duration_text(written["default"])
+        if written.get("pattern") == REFILL_PATTERN:
+            tokens, period = written["default"]
+            written["default"] = f"{tokens}/{duration_text(period)}"
         return written
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from tidegate.policy import words
+from tidegate.policy.amounts import Refill
 from tidegate.policy.capacity import Capacity
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
@@ -119,6 +120,11 @@ class Rule(Strict):
         description="What a pseudonym looks like. token, the default: `[EMAIL_7f3a9c021b44]`; alike: like a value "
         "of its kind that nobody can have. For CREDIT_CARD, EMAIL, IP_ADDRESS, PHONE and US_SSN.",
     )
+    reversible: bool = Field(
+        default=False,
+        description="true: a pseudonym holds its value, sealed, up to 255 bytes of it, for those whom "
+        "`tenants.*.reveal` lets turn it back; a token of 72 characters and more. Needs `--pseudonym-keys-file`.",
+    )
 
 
 class Grant(Strict):
@@ -170,6 +176,19 @@ class Subject(Strict):
     )
 
 
+class Reveal(Strict):
+    """Who may turn the tenant's reversible pseudonyms back into values (`tidegate reveal`). Each call is on record."""
+
+    roles: words.Some[words.Role] = Field(description="The caller must hold one of these.")
+    scopes: words.Set[words.Scope] = Field(default=[], description="OAuth scopes that it needs, all of them.")
+    entities: words.AllOr[words.Entity] = Field(
+        default="*", description='The kinds of value, or groups of them; "*" means all.'
+    )
+    rate: Refill = Field(
+        default=(10, 60.0), description="How often each subject may ask, answered or refused, in a token bucket."
+    )
+
+
 class Tenant(Strict):
     """A business unit or partner."""
 
@@ -187,6 +206,9 @@ class Tenant(Strict):
     )
     allow_lists: dict[words.Name, AllowList] = Field(
         default={}, description="Allow lists for the endpoints that it owns."
+    )
+    reveal: Reveal | None = Field(
+        default=None, description="Who may turn reversible pseudonyms back into values; nobody without it."
     )
 
 
