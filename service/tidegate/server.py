@@ -35,6 +35,7 @@ from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
 from tidegate.hash_key import hash_key
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
+from tidegate.inbound.inspector import Inspector
 from tidegate.listening import bind, serve_metrics
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
@@ -283,6 +284,7 @@ class Worker:
             on_error=self.telemetry.error,
             queue=queue,
             audited=self._audited,
+            inspector=Inspector(shadow=self._settings.shadow),
         )
         checker = check.CheckServicer(
             pipeline=pipeline,
