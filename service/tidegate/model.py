@@ -82,6 +82,9 @@ class Reason(StrEnum):
     """Why a request was refused. Stable: these are metric labels, log fields and the `code` of error bodies."""
 
     REQUEST_MALFORMED = "request_malformed"
+    REQUEST_STRUCTURE = "request_structure"
+    PROMPT_REFUSED = "prompt_refused"
+    PROMPT_UNCHECKED = "prompt_unchecked"
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_INVALID = "credential_invalid"
     CREDENTIAL_EXPIRED = "credential_expired"
@@ -232,7 +235,7 @@ class Deny:
     """A refusal: what the caller may know. `detail` is for our own records and never leaves.
 
     `violated` are the names of the limits that had no room for the request; `rule` is the rule of authorization
-    (`authorization.Rule`) that refused, "" where another phase did.
+    (`authorization.Rule`) that refused, "request" or "prompt" where the body did, "" where another phase did.
     """
 
     status: int
@@ -254,7 +257,7 @@ class Allow:
     admitted, None when no limit counts money; `hold` is what the admission's reservation holds. `ticket` is the place
     that the exchange takes in its endpoint's capacity, "" when it takes none. `conversation` is what the caller says
     that the request is part of, "" where it says nothing or the endpoint asks for nothing. `structured` tells that the
-    endpoint demands a structure of its answers.
+    endpoint demands a structure of its answers. `annotations` are headers that the model's side gets with the request.
     """
 
     identity: Identity
@@ -270,13 +273,28 @@ class Allow:
     ticket: str = ""
     conversation: str = ""
     structured: bool = False
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found in a request before a model read it, and no word of it.
+
+    `findings` counts values by (kind, act); `unread` says why parts were not read, and how many; `fault` is what about
+    the body would have been refused where the policy only looks.
+    """
+
+    findings: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
+    unread: Mapping[str, int] = field(default_factory=_empty)
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One record of one decision, whichever way it went.
 
-    `charges` are what was asked of the limits; none of it was taken where the request was refused.
+    `charges` are what was asked of the limits; none of it was taken where the request was refused, but where `charged`:
+    a request whose prompts were refused was one. `inspection` is what was found in it, None where nobody looked.
     """
 
     request: Request
@@ -288,6 +306,8 @@ class Decision:
     admission: Admission | None = None
     dialect: Literal["openai", "problem"] = "problem"
     charges: tuple[Charge, ...] = ()
+    inspection: Inspection | None = None
+    charged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
-"""identify → authorize → admit: the decision, read aloud."""
+"""identify → authorize → accept the body → admit → inspect the prompts: the decision, read aloud."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from tidegate.admission.charges import charges_for
@@ -14,9 +16,24 @@ from tidegate.admission.queue.fair_queue import Queue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Price, Reason, Request, exceeded
+from tidegate.inbound.body import Content
+from tidegate.inbound.inspector import Inspector
+from tidegate.model import (
+    UNITS,
+    Admission,
+    Allow,
+    Charge,
+    Decision,
+    Deny,
+    Identity,
+    Inspection,
+    Price,
+    Reason,
+    Request,
+    exceeded,
+)
 from tidegate.outward import Dialect, dialect_of, retry_after
-from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled import Endpoint, Policy
 from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
 from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
 from tidegate.usage.price import counts_money, in_money
@@ -25,6 +42,11 @@ _MAX_CONVERSATION: Final = 256
 _UNAUDITED: Final = Deny(
     503, Reason.AUDIT_UNAVAILABLE, "The request cannot be put on record now.", (("retry-after", "1"),)
 )
+FINDINGS_HEADER: Final = "x-tidegate-prompt-findings"
+"""Of a request that goes to the model: what its prompts hold, where the policy wants it told."""
+_CHARGED: Final = frozenset({Reason.PROMPT_REFUSED})
+_ASKED: Final = ("requests", "request_bytes")
+_UNUSED: Final[Mapping[str, int]] = MappingProxyType({unit: 0 for unit in UNITS if unit not in _ASKED})
 _GRACE: Final = 5.0
 """How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
@@ -65,6 +87,7 @@ class Pipeline:
         on_error: Callable[[Exception], None] | None = None,
         queue: Queue | None = None,
         audited: Callable[[], bool] = lambda: True,
+        inspector: Inspector | None = None,
     ) -> None:
         self._policy = policy
         self._identifier = identifier
@@ -72,6 +95,7 @@ class Pipeline:
         self._on_error = on_error
         self._queue = queue
         self._audited = audited
+        self._inspector = inspector or Inspector()
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def decide(self, request: Request) -> Decision:
@@ -97,9 +121,17 @@ class Pipeline:
         access = authorize(policy, identity, request)
         if isinstance(access, Deny):
             return Decision(request, access, policy.version, identity, dialect=_dialect(policy, request))
-        return await self._admit(policy, request, identity, access)
+        endpoint = access.endpoint
+        content = None if endpoint.request is None else await self._inspector.accept(endpoint.request, request)
+        if isinstance(content, Deny):
+            return Decision(
+                request, content, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
+            )
+        return await self._admit(policy, request, identity, access, content)
 
-    async def _admit(self, policy: Policy, request: Request, identity: Identity, access: Access) -> Decision:
+    async def _admit(
+        self, policy: Policy, request: Request, identity: Identity, access: Access, content: Content | None
+    ) -> Decision:
         endpoint = access.endpoint
         capacity = endpoint.capacity if self._queue is not None else None
         priced = is_priced(access.limits)
@@ -117,6 +149,12 @@ class Pipeline:
         admission = await self._ledger.reserve(charges, hold=brief if hold is None else hold)
         verdict: Allow | Deny | None = refusal_of(admission)
         place = Place(endpoint.name, "")
+        inspection = None
+        if verdict is None and content is not None:
+            # After the charge: who is over a limit has nothing read, and who probes for what passes pays for each try.
+            inspection, verdict = await self._inspect(policy, endpoint, content, admission.reservation)
+            if verdict is not None:
+                admission, charges = _only_asked(admission, charges, verdict)
         if verdict is None and capacity is not None:
             demand = _demand(policy, identity, capacity, costs)
             entered = await self._enter(endpoint.name, capacity, demand, admission.reservation)
@@ -142,6 +180,7 @@ class Pipeline:
                 place.ticket,
                 _conversation(request, endpoint.conversation),
                 endpoint.structure is not None,
+                _annotations(inspection) if endpoint.request is not None and endpoint.request.tells else (),
             )
         return Decision(
             request,
@@ -153,7 +192,24 @@ class Pipeline:
             admission,
             endpoint.errors,
             charges,
+            inspection,
+            charged=isinstance(verdict, Deny) and verdict.reason in _CHARGED,
         )
+
+    async def _inspect(
+        self, policy: Policy, endpoint: Endpoint, content: Content, reservation: str
+    ) -> tuple[Inspection, Deny | None]:
+        """What is in the prompts. Unless they pass, the reservation is settled: nothing of it was used."""
+        passed = False
+        costs: Mapping[str, int] = NOTHING
+        try:
+            inspection, deny = await self._inspector.inspect(policy, endpoint, content)
+            passed = deny is None
+            costs = _UNUSED if deny is not None and deny.reason in _CHARGED else NOTHING
+        finally:
+            if reservation and not passed:
+                await self._give_back(reservation, costs)
+        return inspection, deny
 
     async def _enter(self, endpoint: str, capacity: Capacity, demand: Demand, reservation: str) -> Place | Overload:
         """A place in the endpoint's capacity; without one, whatever the reason, the reservation is taken back."""
@@ -163,15 +219,19 @@ class Pipeline:
             place = await self._queue.join(endpoint, capacity, demand)
         finally:
             if reservation and not isinstance(place, Place):
-                cancelling = asyncio.create_task(self._cancel(reservation))
-                self._cancelling.add(cancelling)
-                cancelling.add_done_callback(self._cancelling.discard)
-                await asyncio.shield(cancelling)
+                await self._give_back(reservation, NOTHING)
         return place
 
-    async def _cancel(self, reservation: str) -> None:
+    async def _give_back(self, reservation: str, costs: Mapping[str, int]) -> None:
+        """Settle what will not run, also where the caller is gone meanwhile."""
+        cancelling = asyncio.create_task(self._cancel(reservation, costs))
+        self._cancelling.add(cancelling)
+        cancelling.add_done_callback(self._cancelling.discard)
+        await asyncio.shield(cancelling)
+
+    async def _cancel(self, reservation: str, costs: Mapping[str, int]) -> None:
         try:
-            await self._ledger.settle(reservation, NOTHING)
+            await self._ledger.settle(reservation, costs)
         except StoreUnavailable:
             pass  # what was reserved stands, as after any outage
         except Exception as failure:  # noqa: BLE001 - the refusal is the answer, whatever becomes of the charge
@@ -211,6 +271,24 @@ def _costs(request: Request, access: Access, capacity: Capacity | None, price: P
         return Costs()
     costs = costs_of(request)
     return Costs(tokens=DEFAULT_COMPLETION) if isinstance(costs, Deny) else costs
+
+
+def _only_asked(admission: Admission, charges: tuple[Charge, ...], deny: Deny) -> tuple[Admission, tuple[Charge, ...]]:
+    """What stands of a charge when prompts are refused: that somebody asked. Nothing does where they went unread."""
+    kept = _ASKED if deny.reason in _CHARGED else ()
+    states = [one for one in admission.states if one.limit.cost in kept and one.limit.algorithm != "concurrency"]
+    charged = [one for one in charges if one.limit.cost in kept and one.limit.algorithm != "concurrency"]
+    return replace(admission, states=tuple(states), reservation=""), tuple(charged)
+
+
+def _annotations(inspection: Inspection | None) -> tuple[tuple[str, str], ...]:
+    """What the model's side learns of the prompts: kinds and counts."""
+    if inspection is None or not inspection.findings:
+        return ()
+    counts = Counter[str]()
+    for (entity, _), count in inspection.findings.items():
+        counts[entity] += count
+    return ((FINDINGS_HEADER, ", ".join(f"{entity}:{count}" for entity, count in sorted(counts.items()))),)
 
 
 def refusal_of(admission: Admission) -> Deny | None:

@@ -40,6 +40,7 @@ from tidegate.identity.confirmation import Confirmation
 from tidegate.identity.nonces import nonces_under
 from tidegate.identity.redis_replays import RedisReplays
 from tidegate.identity.replays import MemoryReplays, Replays
+from tidegate.inbound.inspector import Inspector
 from tidegate.listening import bind, serve_metrics
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
@@ -307,6 +308,7 @@ class Worker:
             on_error=self.telemetry.error,
             queue=queue,
             audited=self._audited,
+            inspector=Inspector(shadow=self._settings.shadow),
         )
         checker = check.CheckServicer(
             pipeline=pipeline,

@@ -22,13 +22,13 @@ from tidegate.audit.chain import Head
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
-from tidegate.model import Allow, Decision, Identity, Limit, exceeded
+from tidegate.model import Allow, Decision, Identity, Inspection, Limit, exceeded
 from tidegate.policy.compiled import Policy
 from tidegate.settings import SettingsError
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _FLUSH = 0.05  # seconds
-_Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float]
+_Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float, Inspection | None]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -67,6 +67,7 @@ class Telemetry:
         self._scanned = self._new(Counter, "scanned_bytes", "Response bytes read by detectors", ("format",))
         self._skipped = self._new(Counter, "skipped_bytes", "Response bytes not read by detectors", ("format",))
         self._findings = self._new(Counter, "findings", "Values found in responses", ("entity", "action"))
+        self._prompt_findings = self._new(Counter, "prompt_findings", "Values found in requests", ("entity", "action"))
         self._streams = self._new(Gauge, "streams", "Process streams open now", ())
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
         self._certificates = self._new(Counter, "certificate_reloads", "TLS files that had changed", ("outcome",))
@@ -116,7 +117,8 @@ class Telemetry:
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
         now = self._clock.now()
-        line = (decision.request.id, detail, rule, identity, decision.model, decision.policy, limits, seconds, now)
+        what = (decision.request.id, detail, rule, identity, decision.model, decision.policy)
+        line = (*what, limits, seconds, now, decision.inspection)
         self._waiting.append((labels, line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH, self.flush)
@@ -125,11 +127,14 @@ class Telemetry:
         """Count and write the decisions that wait; called while there are any, and at the end of the process."""
         waiting, self._waiting = self._waiting, []
         lines = []
-        for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at) in waiting:
+        for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at, found) in waiting:
             self._decisions.labels(*labels).inc()
             self._decision_seconds.observe(seconds)
             for limit in limits:
                 self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
+            if found is not None:
+                for (entity, action), count in found.findings.items():
+                    self._prompt_findings.labels(entity, action).inc(count)
             if self._verbose:
                 outcome, reason, endpoint, _, _, method = labels
                 line = {
@@ -148,6 +153,7 @@ class Telemetry:
                     "policy": policy,
                     "exceeded": [f"{limit.scope} {limit.name}" for limit in limits if not limit.shadow],
                     "shadowed": [f"{limit.scope} {limit.name}" for limit in limits if limit.shadow],
+                    **_inspected(found),
                     "us": round(seconds * 1e6),
                     "level": "info",
                     "timestamp": datetime.fromtimestamp(at, UTC),
@@ -284,3 +290,14 @@ class Telemetry:
         """A reload was refused; the old policy stays."""
         self._reload_failures.inc()
         self.log.error("policy refused, the old one stays", problems=[str(problem) for problem in error.problems])
+
+
+def _inspected(found: Inspection | None) -> dict[str, Any]:
+    """What the log says of a request's body, where it was looked at."""
+    if found is None:
+        return {}
+    return {
+        "prompt_findings": {f"{entity}:{action}": count for (entity, action), count in found.findings.items()},
+        "prompt_unread": dict(found.unread),
+        "prompt_fault": found.fault,
+    }

@@ -65,7 +65,7 @@ def test_an_allowed_exchange_says_who_what_and_what_left() -> None:
         "tier": "free", "client_id": "k1", "credential": "k1", "authentication": "api_key", "method": "POST",
         "endpoint": "chat", "path": "/v1/{what}", "model": "small", "verdict": "allow", "status": 0, "reason": "",
         "exceeded": [], "shadowed": [], "enforcement": "exact", "policy": POLICY.version,
-        "charged": [{"limit": "tier:free rpm", "unit": "requests", "cost": 1}],
+        "inspection": None, "charged": [{"limit": "tier:free rpm", "unit": "requests", "cost": 1}],
     }  # fmt: skip
     assert {name: response[name] for name in response if name not in ("at", "prev", "seq", "writer")} == {
         "kind": "response", "request_id": "r1", "subject": "ada", "tenant": "acme", "tier": "free", "endpoint": "chat",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tidegate.errors import PolicyError
 from tidegate.policy import parse_policy
-from tidegate_client import LocalPolicy, LocalPolicySync
+from tidegate_client import Allowed, Denied, LocalPolicy, LocalPolicySync
 
 from tests.client.world import HOST, PEPPER, POLICY, World
 
@@ -83,3 +83,39 @@ def test_its_thread_ends_with_it(world: World) -> None:
     engine.close()
     engine.close()
     assert not any(thread.name == "tidegate-local" for thread in threading.enumerate())
+
+
+CHECKED = """
+version: 1
+tiers: {free: {}}
+tenants: {acme: {}}
+endpoints:
+  chat:
+    owner: acme
+    match: {hosts: "*", path: /v1/chat, methods: [POST]}
+    anonymous: {tier: free}
+    limits: [{name: ip, algorithm: sliding_window, limit: 9, window: 60s, per: [client_ip]}]
+    request: {rules: [{detect: [EMAIL], act: block}, {detect: [PHONE], act: annotate}], tell_upstream: true}
+    structure: {answer: {schema: {type: object, required: [city]}}}
+"""
+
+
+async def test_requests_are_checked_here_as_behind_envoy() -> None:
+    kind = {"content-type": "application/json"}
+    async with LocalPolicy(parse_policy(CHECKED)) as engine:
+
+        async def decide(body: bytes, *, partial: bool = False) -> Allowed | Denied:
+            return await engine.decide(
+                "POST", "/v1/chat", host=HOST, client_ip="192.0.2.1", headers=kind, body=body, body_partial=partial
+            )
+
+        refused = await decide(b'{"messages": [{"role": "user", "content": "mail bob@example.com"}]}')
+        assert isinstance(refused, Denied)
+        assert (refused.reason, refused.status) == ("prompt_refused", 403)
+        assert b"bob" not in refused.body
+        told = await decide(b'{"messages": [{"role": "user", "content": "call +44 20 7946 0018"}]}')
+        assert isinstance(told, Allowed)
+        assert dict(told.request_headers)["x-tidegate-prompt-findings"] == "PHONE:1"
+        cut = await decide(b'{"messages": []}', partial=True)
+        assert isinstance(cut, Denied)
+        assert (cut.reason, cut.status) == ("request_malformed", 413)

@@ -22,6 +22,7 @@ SCHEMA = json_schema()
 CHECKER = jsonschema.Draft202012Validator(SCHEMA)
 # Faults that are not of the document's shape, but of its notation or of what its parts say of each other.
 BEYOND = {
+    "requests checked against lists that their endpoint has not",
     "names by pipelines that cannot be had",
     "names by a package that is no pipeline",
     "kinds of names that the chosen model does not know",

@@ -272,3 +272,31 @@ def test_a_failure_of_the_pipeline_is_not_taken_for_a_verdict() -> None:
 
     with pytest.raises(RuntimeError, match="boom"):
         asyncio.run(explain(POLICY, Question(request(), None), Broken()))
+
+
+@pytest.mark.parametrize(
+    ("body", "last", "outcome", "says"),
+    [
+        (b'{"messages": ["hi"]}', "prompt", "holds", "nothing was found"),
+        (b'{"messages": ["bob@example.com"]}', "prompt", "refuses", "values were found"),
+        (b'{"messages": [], "messages": []}', "request", "refuses", "request_malformed: "),
+    ],
+)
+def test_what_the_body_holds_is_the_last_step(body: bytes, last: str, outcome: str, says: str) -> None:
+    policy = parse_policy("""
+version: 1
+tiers: {free: {}}
+tenants: {acme: {grants: [{role: analyst, endpoints: "*"}]}}
+endpoints:
+  chat:
+    owner: acme
+    match: {hosts: "*", path: /v1/chat, methods: [POST]}
+    request: {rules: [{detect: [EMAIL], act: block}]}
+""")
+    who = Identity("ann", "acme", "free", "api_key", roles=frozenset({"analyst"}))
+    found = explained(policy, who, Request("r", "POST", "h", "/v1/chat", body=body, body_state=BodyState.WHOLE))
+    step = found.steps[-1]
+    assert (step.rule, step.outcome) == (last, outcome)
+    assert step.says.startswith(says)
+    assert [one.outcome for one in found.steps[:-1]] == ["holds"] * (len(found.steps) - 1)
+    assert "bob@" not in text(found) + json.dumps(record(found))

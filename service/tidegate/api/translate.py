@@ -79,7 +79,7 @@ def decide_response(
         identity = decision.verdict.identity
         ours = (identity.subject, identity.tenant, identity.tier, decision.verdict.endpoint)
         named = [(IDENTITY_PREFIX + name, value) for name, value in zip(IDENTITY_NAMES, ours, strict=True)]
-        response.allow.request_headers.extend(_headers(named))
+        response.allow.request_headers.extend(_headers([*named, *decision.verdict.annotations]))
         response.allow.removed_request_headers.extend(_removed(decision.request, credential_headers))
         if exchange:
             response.allow.handoff = Handoff.of(decision, decision.verdict).encode()

@@ -16,7 +16,7 @@ from tidegate.authorization import find_endpoint
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats import Coverage
-from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Limit, exceeded
+from tidegate.model import Admission, Allow, Charge, Decision, Deny, Identity, Inspection, Limit, exceeded
 from tidegate.policy.compiled import Policy
 from tidegate.revealing import Asked
 
@@ -38,6 +38,8 @@ class Decided(NamedTuple):
     model: str
     admission: Admission | None
     charges: tuple[Charge, ...]
+    inspection: Inspection | None
+    charged: bool
 
 
 class Answered(NamedTuple):
@@ -76,6 +78,8 @@ def decided(at: float, decision: Decision) -> Decided:
         decision.model,
         decision.admission,
         decision.charges,
+        decision.inspection,
+        decision.charged,
     )
 
 
@@ -131,7 +135,8 @@ def decision_fields(entry: Decided, names: Names) -> dict[str, Any]:
     endpoint = names.endpoint(entry)
     shadowed = [state.limit for state in admission.shadowed] if admission else []
     allowed = isinstance(verdict, Allow)
-    charged = [_charged(charge) for charge in entry.charges if charge.limit not in shadowed] if allowed else []
+    paid = entry.charges if allowed or entry.charged else ()
+    charged = [_charged(charge) for charge in paid if charge.limit not in shadowed]
     return {
         "request_id": entry.request_id,
         **_who(identity),
@@ -145,9 +150,24 @@ def decision_fields(entry: Decided, names: Names) -> dict[str, Any]:
         "exceeded": [_name(limit) for limit in exceeded(admission)] if admission else [],
         "shadowed": [_name(limit) for limit in shadowed],
         "charged": charged,
+        "inspection": None if entry.inspection is None else _inspection(entry.inspection),
         "enforcement": admission.enforcement if admission else "none",
         "policy": entry.policy,
     }
+
+
+def _inspection(inspection: Inspection) -> dict[str, Any]:
+    return {
+        "fault": inspection.fault,
+        "findings": _findings(inspection.findings),
+        "unread": dict(sorted(inspection.unread.items())),
+    }
+
+
+def _findings(findings: Mapping[tuple[str, str], int]) -> list[dict[str, Any]]:
+    return [
+        {"action": action, "count": count, "entity": entity} for (entity, action), count in sorted(findings.items())
+    ]
 
 
 def response_fields(entry: Answered, names: Names) -> dict[str, Any]:
@@ -169,10 +189,7 @@ def response_fields(entry: Answered, names: Names) -> dict[str, Any]:
         "scanned_fields": coverage.scanned_fields,
         "skipped_fields": coverage.skipped_fields,
         "skipped": dict(sorted(coverage.skipped.items())),
-        "findings": [
-            {"action": action, "count": count, "entity": entity}
-            for (entity, action), count in sorted(coverage.findings.items())
-        ],
+        "findings": _findings(coverage.findings),
         "structure": coverage.structure,
         "sent_bytes": entry.sent,
         "costs": None if entry.costs is None else dict(sorted(entry.costs.items())),

@@ -102,7 +102,11 @@ def allow_response(
     ok = response.ok_response
     for option, (_, value) in zip(ok.response_headers_to_add, limits, strict=True):
         option.header.value = value
-    if unwanted := [name for name in decision.request.headers if is_unwanted(name)]:
+    for name, value in allow.annotations:
+        added = ok.headers.add().header
+        added.key, added.value = name, value
+    told = dict(allow.annotations)
+    if unwanted := [name for name in decision.request.headers if is_unwanted(name) and name not in told]:
         ok.headers_to_remove.extend(unwanted)
     response.dynamic_metadata.fields[FIELD].string_value = handoff.encode()
     return response

@@ -18,8 +18,9 @@ from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
+from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, credentials, limits, prices, schema, structures
+from tidegate.policy import capacity, compiled, credentials, limits, prices, requests, schema, structures
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
@@ -253,6 +254,7 @@ def _endpoint(
         classification=classification,
         rulesets=tuple(dict.fromkeys(rulesets)),
         structure=None if endpoint.structure is None else _structure(name, endpoint.structure, materials.schemas),
+        request=None if endpoint.request is None else _request(name, endpoint.request, document, materials.schemas),
         selection=None if fields is None else selection_of(fields.only, fields.skip, keys=fields.keys),
         limits=_limits(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
@@ -284,6 +286,25 @@ def _structure(endpoint: str, given: structures.Structure, schemas: Schemas) -> 
         shape(given.answer, "answer"),
         MappingProxyType(tools),
         None if others == "pass" else others,
+    )
+
+
+def _request(
+    endpoint: str, given: requests.RequestChecks, document: schema.Document, schemas: Schemas
+) -> RequestChecks:
+    body = None
+    if given.body is not None:
+        body = demand.Shape(schemas["endpoints", endpoint, "request", "body"], given.body.act)
+    own = Ruleset("request", tuple([Rule(expand(rule.detect), Action[rule.act.upper()]) for rule in given.rules]))
+    named = [_ruleset(name, document.rulesets[name]) for name in given.rulesets]
+    return RequestChecks(
+        max_size=given.max_size,
+        schema=body,
+        rules=(own, *named),
+        other_types=given.other_types,
+        compressed=given.compressed,
+        shadow=given.shadow,
+        tells=given.tell_upstream,
     )
 
 

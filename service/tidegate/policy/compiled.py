@@ -14,6 +14,7 @@ from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Spotter
 from tidegate.filtering.structure.demand import Structure
+from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
@@ -213,7 +214,7 @@ class Endpoint:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
     `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
-    `structure` is what is demanded of its answers, None for nothing.
+    `structure` is what is demanded of its answers, None for nothing; `request` what is checked of its requests.
     """
 
     name: str
@@ -238,6 +239,7 @@ class Endpoint:
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     structure: Structure | None = None
+    request: RequestChecks | None = None
     scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -246,7 +248,7 @@ class Endpoint:
     @property
     def request_body(self) -> bool:
         """Whether a decision about this endpoint needs the request body."""
-        return self.model is not None and self.model.source == "body"
+        return self.request is not None or (self.model is not None and self.model.source == "body")
 
 
 @dataclass(frozen=True, slots=True)

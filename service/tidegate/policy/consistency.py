@@ -14,6 +14,7 @@ from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
+from tidegate.policy.request_names import check_requests
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant, Rule
 from tidegate.policy.validate import Report, suggestion
@@ -79,6 +80,7 @@ def check(document: Document, report: Report) -> None:
             report.at(("endpoints", name, "fields"), message)
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     check_lists(document, data, report)
+    check_requests(document, data, report)
     _check_overlap(document, report)
     check_prices(document, report)
 

@@ -14,6 +14,7 @@ from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
+from tidegate.policy.requests import RequestChecks
 from tidegate.policy.strict import Strict
 from tidegate.policy.structures import Structure
 
@@ -275,6 +276,9 @@ class Endpoint(Strict):
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
     fields: Fields | None = Field(
         default=None, description="Which fields of a JSON response are read; without it all strings and keys."
+    )
+    request: RequestChecks | None = Field(
+        default=None, description="What is checked of its requests: [requests.md](requests.md)."
     )
     structure: Structure | None = Field(
         default=None, description="What its answers must look like, by JSON Schemas: [structure.md](structure.md)."

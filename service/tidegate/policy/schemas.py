@@ -8,6 +8,7 @@ from pathlib import Path as File
 
 from tidegate.filtering.structure.schema import Schema
 from tidegate.policy.document import Path
+from tidegate.policy.requests import request_sources
 from tidegate.policy.schema import Document
 from tidegate.policy.structures import SchemaSource, sources
 from tidegate.policy.validate import Report
@@ -25,6 +26,8 @@ def schema_sources(document: Document) -> Iterator[tuple[Path, SchemaSource]]:
     for name, endpoint in document.endpoints.items():
         for path, source in sources(endpoint.structure):
             yield ("endpoints", name, "structure", *path), source
+        for path, source in request_sources(endpoint.request):
+            yield ("endpoints", name, "request", *path), source
 
 
 def read_schemas(document: Document, base: File, report: Report) -> Schemas:

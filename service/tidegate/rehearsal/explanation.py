@@ -82,7 +82,13 @@ def _steps(decision: Decision, facts: Facts) -> Iterator[Step]:
         yield Step(str(rule), "refuses" if refuses else "holds", *facts.of(rule))
         if refuses:
             return
-    yield Step("limits", "refuses" if refused else "holds", *facts.limits())
+    why = verdict.rule if isinstance(verdict, Deny) else ""
+    if why == "request":
+        yield Step(why, "refuses", *facts.body())
+        return
+    yield Step("limits", "refuses" if refused and why != "prompt" else "holds", *facts.limits())
+    if decision.inspection is not None:
+        yield Step("prompt", "refuses" if why == "prompt" else "holds", *facts.prompts())
 
 
 class _Given:

@@ -84,9 +84,24 @@ class Facts:
     def limits(self) -> Said:
         """What became of the limits: nothing was used of them before."""
         verdict = self._decision.verdict
+        if isinstance(verdict, Deny) and verdict.rule != "prompt":
+            return self.body()
+        return "there is room where nothing else was used", ()
+
+    def body(self) -> Said:
+        """Why the request is refused, where none of the rules of authorization did it."""
+        verdict = self._decision.verdict
         if isinstance(verdict, Deny):
             return f"{verdict.reason}: {verdict.message}", (verdict.detail,) if verdict.detail else ()
-        return "there is room where nothing else was used", ()
+        return "it is as the endpoint wants it", ()
+
+    def prompts(self) -> Said:
+        """What was found in the request's body, by kind and act."""
+        found = self._decision.inspection
+        counted = {} if found is None else found.findings
+        parts = tuple([f"{entity} {act}: {count}" for (entity, act), count in counted.items()])
+        fault = found.fault if found is not None else ""
+        return fault or ("values were found" if parts else "nothing was found"), parts
 
     def rulesets(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """The rulesets that the response passes, each with every place of the policy that asks for it."""

@@ -1,0 +1,117 @@
+"""The texts of a request, each with who speaks in it and where it stands.
+
+Every string is read, keys included, wherever it stands, so that no field that a model server invents is overlooked:
+OpenAI's chat, completions, responses and embeddings, Anthropic's messages, Ollama and any other JSON. The names of the
+known APIs only tell who speaks. Text parts of one message are one text, as the model reads them. Images, sound and
+files in base64 are counted and not read, but for text files, which are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+Role = Literal["system", "user", "assistant", "tool", "other"]
+ROLES: Final[tuple[Role, ...]] = ("system", "user", "assistant", "tool", "other")
+
+_ROLES: Final[dict[str, Role]] = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user",
+    "assistant": "assistant", "model": "assistant", "ai": "assistant",
+    "tool": "tool", "function": "tool", "ipython": "tool",
+}  # fmt: skip
+# What a block or item is tells who speaks in it, whatever message holds it: results of tools, and what was retrieved.
+_TYPES: Final[dict[str, Role]] = {
+    "tool_result": "tool", "web_search_tool_result": "tool", "mcp_tool_result": "tool", "search_result": "tool",
+    "document": "tool", "function_call_output": "tool", "custom_tool_call_output": "tool",
+    "computer_call_output": "tool", "file_search_call": "tool", "mcp_call": "tool",
+}  # fmt: skip
+_TOP: Final[dict[str, Role]] = {
+    "system": "system", "instructions": "system", "system_instruction": "system", "systemInstruction": "system",
+    "prompt": "user", "input": "user", "suffix": "user", "query": "user", "messages": "user", "contents": "user",
+    "inputs": "user", "text": "user", "question": "user", "template": "system",
+    "documents": "tool", "context": "tool", "passages": "tool",
+}  # fmt: skip
+_NAMES: Final = frozenset(
+    {*_TOP, "content", "parts", "arguments", "function", "tool_calls", "tools", "functions", "output", "parameters"}
+    | {"description", "name", "properties", "metadata", "user", "choices", "source", "data", "title", "response_format"}
+)
+_MEDIA: Final = frozenset({"data", "url", "image_url", "file_data", "images", "image", "b64_json", "audio", "bytes"})
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_=\r\n-]{64,}")
+_DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+-]*/?[A-Za-z0-9.+-]*)[^,]{0,200};base64,", re.IGNORECASE)
+_TEXT_TYPES: Final = re.compile(r"text/|application/(?:json|xml|.*\+json)|$", re.IGNORECASE)
+
+
+class Prompt(NamedTuple):
+    """One text. `where` names the known fields that lead to it, `*` stands for any other."""
+
+    where: str
+    role: Role
+    text: str
+
+
+def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
+    """The texts of a parsed document, in no particular order; what is not read is counted in `unread`, by why."""
+    stack: list[tuple[Any, tuple[str | int, ...], Role]] = [(document, (), "user")]
+    while stack:
+        node, path, role = stack.pop()
+        if isinstance(node, str):
+            yield from _text(node, path, role, unread)
+        elif isinstance(node, dict):
+            role = _speaker(node, role)
+            for name, value in node.items():
+                below = (*path, name)
+                yield Prompt(_label(path), role, name)
+                stack.append((value, below, _TOP.get(name, "other") if not path else role))
+        elif isinstance(node, list):
+            joined = [part["text"] for part in node if isinstance(part, dict) and isinstance(part.get("text"), str)]
+            if len(joined) > 1:
+                yield Prompt(_label(path), role, "".join(joined))
+                node = [_without_text(part) for part in node]
+            stack += [(value, (*path, place), role) for place, value in enumerate(node)]
+
+
+def _speaker(node: dict[str, Any], role: Role) -> Role:
+    kind, named = node.get("type"), node.get("role")
+    if isinstance(kind, str) and kind in _TYPES:
+        return _TYPES[kind]
+    if isinstance(named, str):
+        # Not a role of an inner object: a schema, or a result, may hold one too.
+        return _ROLES.get(named.lower(), "other") if role != "tool" else "tool"
+    return role
+
+
+def _without_text(part: Any) -> Any:
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return {name: value for name, value in part.items() if name != "text"}
+    return part
+
+
+def _text(text: str, path: tuple[str | int, ...], role: Role, unread: Counter[str]) -> Iterator[Prompt]:
+    names = [step for step in path[-2:] if isinstance(step, str)]
+    if not _MEDIA.isdisjoint(names):
+        url = _DATA_URL.match(text)
+        raw = text[url.end() :] if url else text
+        if url and _TEXT_TYPES.match(url[1]) and (inner := _decoded(raw)) is not None:
+            yield Prompt(_label(path), role, inner)
+            return
+        if _BASE64.fullmatch(raw):
+            unread["media"] += 1
+            return
+    yield Prompt(_label(path), role, text)
+
+
+def _decoded(raw: str) -> str | None:
+    try:
+        return base64.b64decode(raw, validate=False).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _label(path: tuple[str | int, ...]) -> str:
+    words = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in _NAMES else ".*" for step in path)
+    return "".join(words).removeprefix(".") or "body"

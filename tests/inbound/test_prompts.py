@@ -1,0 +1,159 @@
+"""Every text of a request is found, with who speaks in it; what is not read is counted."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.inbound.prompts import prompts
+
+SAYS = "what this says"
+
+
+def found(document: Any, text: str = SAYS) -> list[tuple[str, str]]:
+    return [(prompt.where, prompt.role) for prompt in prompts(document, Counter()) if text in prompt.text]
+
+
+@pytest.mark.parametrize(
+    ("document", "where", "role"),
+    [
+        ({"messages": [{"role": "user", "content": SAYS}]}, "messages[0].content", "user"),
+        ({"messages": [{"role": "system", "content": SAYS}]}, "messages[0].content", "system"),
+        ({"messages": [{"role": "developer", "content": SAYS}]}, "messages[0].content", "system"),
+        ({"messages": [{"role": "assistant", "content": SAYS}]}, "messages[0].content", "assistant"),
+        ({"messages": [{"role": "tool", "content": SAYS, "tool_call_id": "c"}]}, "messages[0].content", "tool"),
+        ({"messages": [{"role": "boss", "content": SAYS}]}, "messages[0].content", "other"),
+        ({"messages": [{"content": SAYS}]}, "messages[0].content", "user"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": SAYS}]}]},
+            "messages[0].content[0].text",
+            "user",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": SAYS}}]}]},
+            "messages[0].tool_calls[0].function.arguments",
+            "assistant",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": SAYS}]}]},
+            "messages[0].content[0].content",
+            "tool",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "text", "text": SAYS}]}]}
+                ]
+            },
+            "messages[0].content[0].content[0].text",
+            "tool",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": SAYS}}]}
+                ]
+            },
+            "messages[0].content[0].source.data",
+            "tool",
+        ),
+        ({"system": SAYS, "messages": []}, "system", "system"),
+        ({"system": [{"type": "text", "text": SAYS}]}, "system[0].text", "system"),
+        ({"prompt": SAYS}, "prompt", "user"),
+        ({"prompt": ["a", SAYS]}, "prompt[1]", "user"),
+        ({"input": SAYS, "instructions": "x"}, "input", "user"),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_text", "text": SAYS}]}]},
+            "input[0].content[0].text",
+            "user",
+        ),
+        ({"input": [{"type": "function_call_output", "call_id": "c", "output": SAYS}]}, "input[0].output", "tool"),
+        ({"instructions": SAYS}, "instructions", "system"),
+        ({"documents": [{"text": SAYS}]}, "documents[0].text", "tool"),
+        ({"contents": [{"role": "model", "parts": [{"text": SAYS}]}]}, "contents[0].parts[0].text", "assistant"),
+        ({"tools": [{"function": {"name": "f", "description": SAYS}}]}, "tools[0].function.description", "other"),
+        ({"rows": [[SAYS]]}, "*[0][0]", "other"),
+        ([SAYS], "[0]", "user"),
+        (SAYS, "body", "user"),
+        ({"a": {SAYS: 1}}, "*", "other"),
+    ],
+)
+def test_a_text_is_found_where_it_stands(document: Any, where: str, role: str) -> None:
+    assert found(document) == [(where, role)]
+
+
+def test_a_place_tells_no_name_that_a_caller_made_up() -> None:
+    assert found({"bob@example.com": {"content": SAYS}}) == [("*.content", "other")]
+
+
+def test_parts_of_one_message_are_one_text() -> None:
+    parts = [{"type": "text", "text": "bob@exam"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    parts.append({"type": "text", "text": "ple.com"})
+    document = {"messages": [{"role": "user", "content": parts}]}
+    assert found(document, "bob@example.com") == [("messages[0].content", "user")]
+    assert [prompt.text for prompt in prompts(document, Counter())].count("ple.com") == 0
+
+
+def test_a_role_inside_a_tools_result_is_none() -> None:
+    inner = [{"role": "system", "content": SAYS}]
+    assert found({"messages": [{"role": "tool", "content": inner}]}) == [("messages[0].content[0].content", "tool")]
+
+
+BLOB = base64.b64encode(bytes(range(256))).decode()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BLOB}"}},
+        {"type": "input_audio", "input_audio": {"data": BLOB, "format": "wav"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BLOB}},
+        {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{BLOB}"}},
+    ],
+)
+def test_media_are_counted_and_not_read(part: Any) -> None:
+    unread: Counter[str] = Counter()
+    texts = [prompt.text for prompt in prompts({"messages": [{"role": "user", "content": [part]}]}, unread)]
+    assert unread == {"media": 1}
+    assert not [text for text in texts if BLOB in text]
+    unread.clear()
+    assert BLOB not in [prompt.text for prompt in prompts({"images": [BLOB]}, unread)]
+    assert unread == {"media": 1}
+
+
+def test_what_only_looks_for_a_place_for_media_is_read() -> None:
+    for document in (
+        {"images": [SAYS]},
+        {"image_url": {"url": SAYS}},
+        {"data": f"{SAYS} {BLOB}"},
+        {"content": BLOB},
+        {"image_url": {"url": "data:text/plain;base64," + base64.b64encode(SAYS.encode()).decode()}},
+        {"file_data": "data:;base64," + base64.b64encode(SAYS.encode()).decode()},
+    ):
+        unread: Counter[str] = Counter()
+        assert [p for p in prompts(document, unread) if SAYS in p.text or p.text == BLOB]
+        assert not unread
+
+
+_TEXTS = st.text(min_size=1, max_size=8)
+_DOCUMENTS = st.recursive(
+    _TEXTS,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(_TEXTS | st.just("role"), one, max_size=3),
+    max_leaves=9,
+)
+
+
+@given(_DOCUMENTS)
+def test_no_string_is_overlooked(document: Any) -> None:
+    def strings(node: Any) -> set[str]:
+        if isinstance(node, str):
+            return {node}
+        below = [*node, *node.values()] if isinstance(node, dict) else node
+        return {text for one in below for text in strings(one)}
+
+    read = "\0".join(prompt.text for prompt in prompts(document, Counter()))
+    assert all(text in read for text in strings(document))
