@@ -36,7 +36,8 @@ too. A value without an end of its own that passes it is replaced by the constan
 holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the
 characters before it that are named.
 
-Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name.
+Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name. The
+categories of `CONTENT_SAFETY` are of whole passages and no patterns: see [safety.md](safety.md).
 """
 
 NAMES_INTRODUCTION = """\

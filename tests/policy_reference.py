@@ -108,6 +108,8 @@ def _values(value: dict[str, Any]) -> str:
     choices = (*value.get("oneOf", ()), *value.get("anyOf", ()))
     if choices and len(choices[0].get("enum", ())) > MOST_LISTED:
         return _values(choices[0])
+    if any(choice.get("pattern") == AMOUNT_PATTERN for choice in choices):
+        return NOTATIONS[AMOUNT_PATTERN]
     if choices:
         return " or ".join(dict.fromkeys(_values(choice) for choice in choices))
     if "const" in value:
@@ -119,7 +121,7 @@ def _values(value: dict[str, Any]) -> str:
     if value["type"] == "boolean":
         return "`true`, `false`"
     if value["type"] == "number":
-        return "[amount](#notations)"
+        return f"number, {_range(value, 'minimum', 'maximum')}"
     if value["type"] == "integer":
         return f"integer, {_range(value, 'minimum', 'maximum')}"
     if value["type"] == "array":
@@ -129,7 +131,8 @@ def _values(value: dict[str, Any]) -> str:
     if value["type"] == "object" and "propertyNames" not in value:
         return "mapping, of JSON Schema's keywords"
     if value["type"] == "object":
-        kind = _values({"type": "string", **value["propertyNames"]}).partition(",")[0]
+        kind = _values({"type": "string", **value["propertyNames"]})
+        kind = f"({kind})" if "enum" in value["propertyNames"] else kind.partition(",")[0]
         return f"mapping of {kind} to {_values(value['additionalProperties'])}"
     return _text(value)
 

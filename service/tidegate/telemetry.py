@@ -22,6 +22,7 @@ from tidegate.audit.chain import Head
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
+from tidegate.filtering.safety.meter import ModerationMeter
 from tidegate.model import Allow, Decision, Identity, Inspection, Limit, exceeded
 from tidegate.policy.compiled import Policy
 from tidegate.settings import SettingsError
@@ -95,6 +96,8 @@ class Telemetry:
         self._audited = self._new(Counter, "audit_records", "Audit records that were kept", ())
         self._unaudited = self._new(Counter, "audit_lost", "Audit records that could not be kept", ())
         self._audit = self._new(Gauge, "audit_available", "0 while the audit log cannot be written", ())
+        self._moderation = ModerationMeter()
+        self.registry.register(self._moderation)
         self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
 
     def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
@@ -270,6 +273,7 @@ class Telemetry:
 
     def policy(self, policy: Policy) -> None:
         """A policy came into force."""
+        self._moderation.follow([*policy.spotters, *(one for each in policy.endpoints for one in each.spotters)])
         self._policy_info.clear()
         self._policy_info.labels(policy.version).set(1)
         anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]

@@ -13,13 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, exhausted, overspend, patterns, peer, scale, sse
+from tests.bench import check, exhausted, overspend, patterns, peer, safety, scale, sse
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
     "check_redis_ratio": (">=", 0.45),
     "patterns_mb_s": (">=", 20.0),
     "patterns_times_presidio": (">=", 200.0),
+    "safety_mb_s": (">=", 2.0),
+    "safety_found_in_10000_characters": ("<", 1.0),
     "sse_first_text_added_ms": ("<", 5.0),
     "check_redis_five_ratio": (">=", 0.5),
     "check_half_of_saturation": (">=", 0.45),
@@ -52,6 +54,7 @@ def main() -> int:
         for name, case in (
             ("check", lambda: check.measure(base / "check")),
             ("patterns", patterns.measure),
+            ("safety", safety.measure),
             ("overspend", lambda: overspend.measure(base / "overspend")),
             ("peer", lambda: peer.measure(base / "peer")),
             ("exhausted", lambda: exhausted.measure(base / "exhausted")),

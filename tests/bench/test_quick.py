@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as table
-from tests.bench import check, exhausted, overspend, peer, scale
+from tests.bench import check, exhausted, overspend, peer, safety, scale
 
 
 def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
@@ -28,6 +28,10 @@ def test_a_key_that_is_over_spares_the_store(tmp_path: Path) -> None:
 
 def test_the_other_package_decides_on_the_same_redis(tmp_path: Path) -> None:
     assert all(value > 0 for value in peer.measure(tmp_path, quick=True).values())
+
+
+def test_the_classifier_finds_less_than_one_in_10000_characters_of_technical_text() -> None:
+    assert table.met("safety_found_in_10000_characters", safety.measure(50_000)["safety_found_in_10000_characters"])
 
 
 def test_every_server_of_the_check_bench_does_its_full_work(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, GROUPS
+from tidegate.filtering.safety.categories import CATEGORIES
 
 from tests import detector_reference
 
@@ -24,8 +25,8 @@ def test_every_detector_publishes_its_check_and_its_hold_back() -> None:
 
 
 def test_a_group_names_entities_that_exist_and_is_none() -> None:
-    assert all(members <= ENTITIES for members in GROUPS.values())
-    assert not GROUPS.keys() & ENTITIES
+    assert all(members <= ENTITIES | set(CATEGORIES) for members in GROUPS.values())
+    assert not GROUPS.keys() & (ENTITIES | set(CATEGORIES))
 
 
 def test_a_page_that_is_old_is_told_and_written(

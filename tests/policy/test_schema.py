@@ -56,6 +56,8 @@ BEYOND = {
     "lists of nothing, lists that are not there, and lists for what nothing finds",
     "lists that are empty, and endpoints without the list that their rulesets look for",
     "heartbeats that are no heartbeats",
+    "content safety with two keys, or none",
+    "content safety without what was asked for",
 }
 
 

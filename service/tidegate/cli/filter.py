@@ -125,6 +125,7 @@ def _opened(name: str) -> BinaryIO:
 def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, detect: list[str], act: str) -> FilterPlan:
     from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
     from tidegate.filtering.staged import unfindable
+    from tidegate.policy.safety_spotters import spotters as content_safety
 
     acts = {action.label: action for action in Action}
     if act:
@@ -144,10 +145,11 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
     if detect:
         wanted = _entities(detect)
         chosen.append(Ruleset("--detect", (Rule(wanted, acts.get(act, Action.REDACT)),)))
-        spotters = (*spotters, *_names(wanted.difference(*(spotter.entities for spotter in spotters))))
+        lacking = wanted.difference(*(spotter.entities for spotter in spotters))
+        spotters = (*spotters, *_names(lacking), *content_safety(None, lacking))
     plan = merge(chosen, selection, spotters, allowed)
-    if lacking := unfindable(plan):
-        raise SettingsError(f"--endpoint is needed: {', '.join(sorted(lacking))} is looked for in its texts alone")
+    if unfound := unfindable(plan):
+        raise SettingsError(f"--endpoint is needed: {', '.join(sorted(unfound))} is looked for in its texts alone")
     return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
 
 

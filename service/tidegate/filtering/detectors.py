@@ -9,6 +9,7 @@ from tidegate.filtering.detector import Detector
 from tidegate.filtering.national import NATIONAL
 from tidegate.filtering.personal import PERSONAL
 from tidegate.filtering.places import PLACES
+from tidegate.filtering.safety import categories as safety
 from tidegate.filtering.secrets import FAMILIES, SECRETS
 
 _GROUPS = ("sign", "near", "", "spoken", "e-mail")
@@ -20,7 +21,7 @@ DETECTORS: tuple[Detector, ...] = tuple(
 what a word near it says next."""
 
 ENTITIES: frozenset[str] = frozenset(row.entity for row in DETECTORS)
-"""Every entity name that a policy may use."""
+"""Every entity that a pattern finds. Those of `GROUPS` that are not here are found by spotters."""
 
 GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -28,6 +29,7 @@ GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
         **{name: frozenset(row.entity for row in rows) for name, rows in FAMILIES.items()},
         "NATIONAL_IDS": frozenset(row.entity for row in NATIONAL),
         "PERSONAL_DATA": frozenset(row.entity for row in NATIONAL + PLACES + PERSONAL),
+        safety.GROUP: frozenset(safety.CATEGORIES),
     }
 )
 """Names that a policy may use for several entities."""

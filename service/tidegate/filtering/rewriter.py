@@ -18,6 +18,7 @@ from tidegate.filtering.escapes import may_stand_in
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
+from tidegate.filtering.spotting import NOTHING_UNREAD, Unread
 from tidegate.filtering.view import fold
 from tidegate.filtering.witness import Found
 from tidegate.model import Finding
@@ -68,6 +69,11 @@ class TextRewriter:
         """How often each entity was found, by entity and action."""
         own = {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
         return own if self._watcher is None else {**own, **self._watcher.findings}
+
+    @property
+    def unread(self) -> Unread:
+        """Nothing: a pattern is looked for, or the text does not leave."""
+        return NOTHING_UNREAD
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""

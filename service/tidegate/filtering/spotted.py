@@ -14,7 +14,7 @@ from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
 from tidegate.filtering.edits import Edits
 from tidegate.filtering.ruleset import Action, FilterPlan
-from tidegate.filtering.spotting import Mark, Spotter
+from tidegate.filtering.spotting import Candid, Mark, Spotter, Unread
 from tidegate.filtering.witness import Found
 from tidegate.model import Finding
 
@@ -39,6 +39,7 @@ class SpotRewriter:
         opened = [(spotter.open(), changing) for spotter, changing in zip(plan.spotters, changes, strict=True)]
         self._readings = [reading for reading, changing in opened if changing]
         self._watching = [reading for reading, changing in opened if not changing]
+        self._candid = [reading for reading in self._readings + self._watching if isinstance(reading, Candid)]
         self._key = key
         self._where = where
         self._text = ""
@@ -58,6 +59,12 @@ class SpotRewriter:
     def findings(self) -> Mapping[tuple[str, str], int]:
         """How often each entity was found, by entity and action."""
         return {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
+
+    @property
+    def unread(self) -> Unread:
+        """What not every reading has read."""
+        pieces = sum((Counter(reading.unread) for reading in self._candid), Counter[str]())
+        return Unread(pieces, sum(reading.unread_bytes for reading in self._candid))
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""

@@ -6,9 +6,10 @@ values stand, and `tidegate.filtering.spotted` does what the policy wants done w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 
 class Effort(IntEnum):
@@ -17,6 +18,16 @@ class Effort(IntEnum):
     QUICK = 0  # on the event loop
     LONG = 1  # computes: on the thread for long steps
     WAIT = 2  # waits for another service: on a thread of a pool
+
+
+class Unread(NamedTuple):
+    """Pieces of a text that not every detector read, by why, and the bytes of them."""
+
+    pieces: Mapping[str, int]
+    size: int
+
+
+NOTHING_UNREAD: Final = Unread(MappingProxyType({}), 0)
 
 
 class Mark(NamedTuple):
@@ -43,6 +54,19 @@ class Reading(Protocol):
 
     def finish(self) -> Sequence[Mark]:
         """The text is over; the marks that were still open."""
+
+
+@runtime_checkable
+class Candid(Protocol):
+    """A reading that may let pass what it could not read, where the policy wants that, and says so."""
+
+    @property
+    def unread(self) -> Mapping[str, int]:
+        """How many pieces of the text it did not read, by why: the receipt's words."""
+
+    @property
+    def unread_bytes(self) -> int:
+        """What they have in UTF-8."""
 
 
 class Spotter(Protocol):

@@ -12,6 +12,7 @@ from tidegate.filtering.edits import Edits
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotted import SpotRewriter
+from tidegate.filtering.spotting import Unread
 from tidegate.filtering.view import fold
 from tidegate.model import Finding
 
@@ -34,6 +35,10 @@ class Rewriting(Protocol):
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
         """How often each entity was found, by entity and action."""
+
+    @property
+    def unread(self) -> Unread:
+        """What of the text not every detector has read, where the policy lets that pass."""
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""
@@ -73,6 +78,11 @@ class StagedRewriter:
         """How often each entity was found, by entity and action."""
         second = self._second
         return Counter(self._edits.findings(second.passed if second.blocked else None)) + Counter(second.findings)
+
+    @property
+    def unread(self) -> Unread:
+        """What of the text not every detector has read."""
+        return self._second.unread
 
     def feed(self, text: str) -> str:
         """Take the next chunk and return what is decided. Raises ProtocolViolation after `finish`."""

@@ -16,6 +16,7 @@ from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.detectors import expand
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
 from tidegate.inbound.checks import RequestChecks
@@ -25,6 +26,7 @@ from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.materials import Materials
+from tidegate.policy.safety_spotters import found_by
 from tidegate.policy.schemas import Schemas
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
@@ -47,6 +49,7 @@ def compile_policy(
     classifications = {name: tuple(item.rulesets) for name, item in document.classifications.items()}
     floor = tuple(platform.floor.rulesets)
     currency = "" if document.prices is None else document.prices.currency
+    rulesets = {name: _ruleset(name, rules, document) for name, rules in document.rulesets.items()}
     return compiled.Policy(
         version=_version(data, materials.contents()),
         api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
@@ -64,7 +67,7 @@ def compile_policy(
             _endpoint(name, endpoint, floor, classifications, document, currency, materials)
             for name, endpoint in document.endpoints.items()
         ),
-        rulesets=MappingProxyType({name: _ruleset(name, rules) for name, rules in document.rulesets.items()}),
+        rulesets=MappingProxyType(rulesets),
         store=compiled.StorePolicy(platform.limits_store.on_outage),
         trusted_hops=platform.trusted_hops,
         prices=compiled.Prices() if document.prices is None else _prices(document.prices),
@@ -75,7 +78,10 @@ def compile_policy(
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
-        spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
+        spotters=(
+            *materials.listed.deny.get(PLATFORM, ()),
+            *materials.spotters,
+        ),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
         heartbeat=platform.heartbeat,
@@ -295,8 +301,10 @@ def _request(
     body = None
     if given.body is not None:
         body = demand.Shape(schemas["endpoints", endpoint, "request", "body"], given.body.act)
-    own = Ruleset("request", tuple([Rule(expand(rule.detect), Action[rule.act.upper()]) for rule in given.rules]))
-    named = [_ruleset(name, document.rulesets[name]) for name in given.rulesets]
+    own = Ruleset(
+        "request", tuple([Rule(_found(rule.detect, document), Action[rule.act.upper()]) for rule in given.rules])
+    )
+    named = [_ruleset(name, document.rulesets[name], document) for name in given.rulesets]
     return RequestChecks(
         max_size=given.max_size,
         schema=body,
@@ -324,10 +332,15 @@ def _model(rule: schema.ModelRule) -> compiled.ModelRule:
     return compiled.ModelRule("header" if kind == "header" else "path", tuple(locator), allowed)
 
 
-def _ruleset(name: str, rules: Sequence[schema.Rule]) -> Ruleset:
-    return Ruleset(name, tuple(map(_rule, rules)))
+def _ruleset(name: str, rules: Sequence[schema.Rule], document: schema.Document) -> Ruleset:
+    return Ruleset(name, tuple(_rule(rule, document) for rule in rules))
 
 
-def _rule(rule: schema.Rule) -> Rule:
+def _rule(rule: schema.Rule, document: schema.Document) -> Rule:
     pseudonym = Pseudonym(rule.scope or "response", alike=rule.form == "alike", reversible=rule.reversible)
-    return Rule(expand(rule.detect), Action[rule.act.upper()], pseudonym)
+    return Rule(_found(rule.detect, document), Action[rule.act.upper()], pseudonym)
+
+
+def _found(names: Sequence[str], document: schema.Document) -> frozenset[str]:
+    """The kinds of value of a `detect`: of the group of content safety those that something judges."""
+    return expand(names) - (frozenset(CATEGORIES) - found_by(document.content_safety))

@@ -9,6 +9,8 @@ from typing import Any
 from tidegate.admission.periods import time_zones
 from tidegate.filtering.detectors import expand
 from tidegate.filtering.pseudonyms import ALIKE
+from tidegate.filtering.safety.categories import CATEGORIES
+from tidegate.policy.asked import asked
 from tidegate.policy.credentials import Claims, Issuer, SharedSecret
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
@@ -16,6 +18,7 @@ from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
 from tidegate.policy.request_names import check_requests
 from tidegate.policy.routes import shape, variables
+from tidegate.policy.safety_spotters import found_by
 from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant, Rule
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
@@ -81,6 +84,7 @@ def check(document: Document, report: Report) -> None:
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     check_lists(document, data, report)
     check_requests(document, data, report)
+    _check_safety(document, report)
     _check_overlap(document, report)
     check_prices(document, report)
 
@@ -95,6 +99,13 @@ def _check_pseudonym(rule: Rule, path: Path, report: Report) -> None:
         report.at((*path, "reversible"), "a pseudonym that looks like its value has no room for it: form: token")
     if rule.form == "alike" and (plain := sorted(expand(rule.detect) - ALIKE.keys())):
         report.at((*path, "form"), f"alike is not known for {', '.join(plain[:3])}")
+
+
+def _check_safety(document: Document, report: Report) -> None:
+    unjudged = frozenset(CATEGORIES) - found_by(document.content_safety)
+    for name, path in asked(document):
+        if name in unjudged:
+            report.at(path, f"nothing in content_safety judges {name}: name classifier there, which does")
 
 
 def _declared(data: Any, section: str) -> Collection[str]:

@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from tidegate.errors import PolicyError, Problem
+from tidegate.filtering.detectors import expand
 from tidegate.filtering.spotting import Spotter
+from tidegate.policy.asked import first_asked
 from tidegate.policy.compile import compile_policy
 from tidegate.policy.compiled import Policy
 from tidegate.policy.compiled_lists import compile_lists, list_files
 from tidegate.policy.consistency import check
+from tidegate.policy.content_safety import remotes, secret_of
 from tidegate.policy.document import MAX_BYTES, dotted, read
 from tidegate.policy.document import Path as Place
 from tidegate.policy.keysets import KeySet, read_keys
 from tidegate.policy.materials import Materials
 from tidegate.policy.names import NamesMissing, names_spotter
+from tidegate.policy.safety_spotters import spotters as safety_spotters
 from tidegate.policy.schema import Document
 from tidegate.policy.schemas import read_schemas, schema_sources
 from tidegate.policy.secrets import read_secret
@@ -84,12 +88,14 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     if document is None:
         return _failed(*report.problems)
     check(document, report)
+    places = first_asked(document)
+    keysets, secrets = _read_keysets(document, base, report), _read_secrets(document, base, report)
     materials = Materials(
-        keysets=_read_keysets(document, base, report),
-        secrets=_read_secrets(document, base, report),
+        keysets=keysets,
+        secrets=secrets,
         listed=compile_lists(document, base, report),
         schemas=read_schemas(document, base, report),
-        spotters=_open_names(document, report),
+        spotters=(*_open_names(places, document, report), *_open_safety(places, document, report, secrets)),
     )
     files = _files(document, base)
     if report.problems or not report.whole:
@@ -97,18 +103,19 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
     return Outcome(compile_policy(document, tree.data, base, materials), (), files)
 
 
-def _open_names(document: Document, report: Report) -> tuple[Spotter, ...]:
-    asked: dict[str, Place] = {}
-    for name, rules in document.rulesets.items():
-        for index, rule in enumerate(rules):
-            for place, entity in enumerate(rule.detect):
-                asked.setdefault(entity, ("rulesets", name, index, "detect", place))
+def _open_names(asked: dict[str, Place], document: Document, report: Report) -> tuple[Spotter, ...]:
     try:
         names = names_spotter(document.names, asked)
     except NamesMissing as error:
         report.at(error.path, str(error))
         return ()
     return () if names is None else (names,)
+
+
+def _open_safety(
+    asked: dict[str, Place], document: Document, report: Report, secrets: dict[str, bytes]
+) -> tuple[Spotter, ...]:
+    return () if report.problems else safety_spotters(document.content_safety, expand(asked), secrets)
 
 
 def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, KeySet]:
@@ -123,23 +130,26 @@ def _read_keysets(document: Document, base: Path, report: Report) -> dict[str, K
 
 
 def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, bytes]:
-    """Secrets by the name of their issuer or endpoint."""
+    """Secrets by the name of their issuer, endpoint or service."""
     secrets: dict[str, bytes] = {}
 
     def read(name: str, path: tuple[str | int, ...], prefix: str, part: Any, *, at_least: int = 1) -> None:
         file, env = getattr(part, f"{prefix}_file"), getattr(part, f"{prefix}_env")
         try:
             place = None if file is None else base / file
-            secrets[name] = read_secret(place, env, at_least=at_least, text=prefix == "client_secret")
+            secrets[name] = read_secret(place, env, at_least=at_least, text=prefix != "secret")
         except ValueError as error:
             key = f"{prefix}_env" if file is None else f"{prefix}_file"
-            report.at(("platform", "identity", *path, key), str(error))
+            report.at((*path, key), str(error))
 
-    identity = document.platform.identity
+    identity, within = document.platform.identity, ("platform", "identity")
     for index, issuer in enumerate(identity.shared_secrets):
-        read(issuer.name, ("shared_secrets", index), "secret", issuer, at_least=SECRET_BYTES[issuer.algorithm])
+        at_least = SECRET_BYTES[issuer.algorithm]
+        read(issuer.name, (*within, "shared_secrets", index), "secret", issuer, at_least=at_least)
     if identity.introspection is not None:
-        read(identity.introspection.name, ("introspection",), "client_secret", identity.introspection)
+        read(identity.introspection.name, (*within, "introspection"), "client_secret", identity.introspection)
+    for service, part in remotes(document.content_safety):
+        read(secret_of(service), ("content_safety", service), "key", part)
     return secrets
 
 
@@ -152,6 +162,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
     names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]
+    names += [part.key_file for _, part in remotes(document.content_safety) if part.key_file is not None]
     return tuple(base / name for name in dict.fromkeys([*names, *list_files(document)]))
 
 

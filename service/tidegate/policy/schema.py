@@ -9,6 +9,7 @@ from pydantic import Field
 from tidegate.policy import words
 from tidegate.policy.amounts import Refill
 from tidegate.policy.capacity import Capacity
+from tidegate.policy.content_safety import ContentSafety
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
@@ -317,6 +318,7 @@ class Document(Strict):
         default={}, description="Values that are left as they are on every endpoint, by the name of their list."
     )
     names: Names | None = Field(default=None, description="How names of people, places and organisations are found.")
+    content_safety: ContentSafety | None = Field(default=None, description="What judges whether passages are safe.")
     prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")

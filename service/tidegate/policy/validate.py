@@ -202,6 +202,8 @@ def _message(kind: str, context: dict[str, Any], value: Any, fallback: str) -> s
             return f"must be true or false, not {shown(value)}"
         case "int_type":
             return f"must be an integer, not {shown(value)}"
+        case "float_type":
+            return f"must be a number, not {shown(value)}"
         case "list_type":
             return f"must be a list, not {shown(value)}"
         case "dict_type" | "model_type":

@@ -245,6 +245,10 @@ def _proof_window(value: object) -> float:
     return bounded(parse_duration(value), 1, 300, "1s to 5m")
 
 
+def _call_time(value: object) -> float:
+    return bounded(parse_duration(value), 0.1, 30, "100ms to 30s")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -253,7 +257,7 @@ def entities() -> frozenset[str]:
     """The kinds of value that can be found, and the names of groups. Imported on use: the table is long."""
     from tidegate.filtering.detectors import ENTITIES, GROUPS
 
-    return ENTITIES | GROUPS.keys() | NAMES
+    return ENTITIES.union(GROUPS, *GROUPS.values(), NAMES)
 
 
 def _list_entities(schema: dict[str, Any]) -> None:
@@ -290,6 +294,7 @@ SigningAlgorithm = Annotated[
     str, AfterValidator(_algorithm), WithJsonSchema({"type": "string", "enum": list(ALGORITHMS)})
 ]
 JwksUri = Annotated[str, AfterValidator(_jwks_uri), _text(r"^https?://", "https://id.example.com/jwks.json")]
+ServiceUrl = Annotated[str, AfterValidator(_jwks_uri), _text(r"^https?://", "https://safety.example.com")]
 TokenType = Annotated[str, StringConstraints(max_length=64), AfterValidator(_token_type)]
 ClaimPath = Annotated[
     tuple[str, ...],
@@ -308,6 +313,7 @@ SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spif
 SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
 ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PATTERN, "60s")]
 Heartbeat = Annotated[float, BeforeValidator(_heartbeat), _text(DURATION_PATTERN, "15s")]
+CallTime = Annotated[float, BeforeValidator(_call_time), _text(DURATION_PATTERN, "2s")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 Size = Annotated[
     int,

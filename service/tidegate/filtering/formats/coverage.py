@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tidegate.filtering.spotting import Unread
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/*~]")
 
 
@@ -19,8 +21,10 @@ class Coverage:
     were rewritten each within its event, which says nothing of a value that two events share. Its `nesting` qualifies
     fields that were read, but only on the surface, and is therefore not part of `skipped_fields`; nor are its
     `policy_keys`, for keys are no fields. `policy` are fields that the policy does not choose, `policy/a/b` those which
-    it skips by the pointer `/a/b`. `structure` says how the body matched the endpoint's schemas, "" where it has none:
-    "valid", "unchecked", or what broke which place of its schema first.
+    it skips by the pointer `/a/b`. `moderation_unavailable` are passages that were let pass without the judgement
+    that the policy wants, inside of fields that all other detectors read: their bytes are no scanned ones. `structure`
+    says how the body matched the endpoint's schemas, "" where it has none: "valid", "unchecked", or what broke which
+    place of its schema first.
     """
 
     format: str
@@ -68,6 +72,7 @@ class Tally:
     skipped_fields: int = 0
     notes: Counter[str] = field(default_factory=Counter)
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unread_bytes: int = 0
     failure: str = ""
 
     def skip(self, why: str, fields: int = 1) -> None:
@@ -89,12 +94,18 @@ class Tally:
         for kind, count in findings.items():
             self.findings[kind] += count
 
+    def unread(self, unread: Unread) -> None:
+        """Count what one rewriter let pass though not every detector had read it."""
+        self.notes.update(unread.pieces)
+        self.unread_bytes += unread.size
+
     def receipt(self, running: Mapping[tuple[str, str], int]) -> Coverage:
         """The receipt so far, with the findings of rewriters that still run."""
+        scanned = max(0, self.scanned_bytes - self.unread_bytes)
         return Coverage(
             self.format,
-            self.scanned_bytes,
-            self.total_bytes - self.scanned_bytes,
+            scanned,
+            self.total_bytes - scanned,
             self.scanned_fields,
             self.skipped_fields,
             dict(self.notes),

@@ -81,7 +81,7 @@ class Reader:
             return self._nested(text, nesting)
         rewriter = rewriting(self._plan, key=self._key)
         out = rewriter.feed(text) + rewriter.finish()
-        if rewriter.findings or rewriter.blocked is not None:
+        if rewriter.findings or rewriter.blocked is not None or rewriter.unread.size:
             self._count(rewriter)
         elif len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
             self.clean.add(text)
@@ -148,6 +148,7 @@ class Reader:
 
     def _count(self, rewriter: Rewriting) -> None:
         self.tally.found(rewriter.findings)
+        self.tally.unread(rewriter.unread)
         if self.blocked is None:
             self.blocked = rewriter.blocked
 

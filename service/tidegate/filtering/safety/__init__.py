@@ -1,0 +1,1 @@
+"""Content safety: what a passage does, rather than what a value is."""
