@@ -27,14 +27,22 @@ digits, look-alike letters, invisible characters and typographic dashes hide not
 references (`&#64;`, `&commat;`), percent-encoding (`%40`) and those of programming languages and JSON (`\\x40`,
 `\\u0040`, `\\100`), mixed or up to three in one another. An escape is replaced whole, and counts as one character; what
 is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space
-before an at sign is no space. `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which
-`EMAIL` does not.
+before an at sign is no space.
+
+Base64 (both alphabets, padded or not) and hexadecimal text of at least nine ASCII characters (seven in padded base64,
+eight in hexadecimal) is read as well, wherever it begins and however long it is: in a `data:` URL, a path, a token. The
+groups of it in which a value stands are replaced, and the rest stays. What lies in base64 of text in other scripts is
+found up to the characters outside ASCII; what is encoded twice, broken by line breaks inside of a value, or encoded
+together with bytes that are no text, such as a compressed file, is not.
+
+`EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does not.
 
 Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
 value is kept, and characters that cannot be seen come on top (at most 16 after each). What may become an escape is held
-too. A value without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan
-holds back no more than the longest of its detectors. A value that is recognised by a word needs it within the
-characters before it that are named.
+too, and of what may be base64 or hexadecimal as much as a value takes in it, which is up to twice as long. A value
+without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan holds back no
+more than the longest of its detectors. A value that is recognised by a word needs it within the characters before it
+that are named.
 
 Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name. The
 categories of `CONTENT_SAFETY` are of whole passages and no patterns: see [safety.md](safety.md).

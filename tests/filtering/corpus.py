@@ -16,7 +16,8 @@ from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.view import fold
 from tidegate.model import Finding
 
-from tests.filtering.disguises import WAYS, escaped
+from tests.filtering.disguises import CODES, WAYS, encoded, escaped
+from tests.filtering.otherwise import Chain, written_otherwise
 
 KEY = b"k"
 SCOPES = ScopeKeys(b"response", b"conversation", b"tenant")
@@ -86,7 +87,8 @@ LONG = [  # longer than the caps of the values without an end of their own
     "1\u200b" * 60 + "4111" + "\u200b" * 40 + "1111 1111" + "\u0301" * 3 + "1111",
 ]
 ESCAPED = [escaped(value, [kind], 3) for value, kind in zip(VALUES, cycle(WAYS), strict=False)]
-TEXTS = [*VALUES, *NEAR_MISSES, *(f"{one}{two}" for one, two in pairwise(VALUES)), *ESCAPED, PROSE]
+ENCODED = [encoded(value, kind) for value, kind in zip(VALUES, cycle(CODES), strict=False)]
+TEXTS = [*VALUES, *NEAR_MISSES, *(f"{one}{two}" for one, two in pairwise(VALUES)), *ESCAPED, *ENCODED, PROSE]
 
 
 @st.composite
@@ -95,6 +97,15 @@ def _damaged(draw: st.DrawFn) -> str:
     value = draw(st.sampled_from(VALUES))
     at = draw(st.integers(0, len(value)))
     return draw(st.sampled_from([value[:at], value[at:], value[:at] + draw(st.sampled_from(PIECES)) + value[at:]]))
+
+
+@st.composite
+def _encoded(draw: st.DrawFn) -> str:
+    """A value, or what it stands in, in base64 or base16, whole or cut short."""
+    value = draw(st.sampled_from(["", "It is ", "{'a': '"])) + draw(st.sampled_from(VALUES))
+    value += draw(st.sampled_from(["", ", so", ",", "'}", " ", *VALUES[::7]]))
+    text = encoded(value, draw(st.sampled_from(sorted(CODES))))
+    return text[draw(st.integers(0, 3)) : len(text) - draw(st.integers(0, 9))]
 
 
 @st.composite
@@ -111,6 +122,7 @@ texts = st.lists(
         st.sampled_from(NEAR_MISSES),
         _damaged(),
         _escaped(),
+        _encoded(),
         st.sampled_from([" ", ", ", "\n", " and more prose "]),
         st.lists(st.sampled_from(PIECES), max_size=10).map("".join),
         st.builds(lambda char, count: char * count, st.sampled_from("a1 .-@A=\u00e9\u200b4("), st.integers(1, 90)),
@@ -143,12 +155,9 @@ def meaning(plan: FilterPlan, text: str) -> str:
         return text
     folded = fold(text)
     text, view, offsets = folded.text, folded.view, Offsets(folded.gaps)
+    chains = written_otherwise(view)
     out, done, at = [], 0, 0
-    while at < len(view):
-        hit = next(filter(None, (_decide(row, view, at) for row in rows)), None)
-        if hit is None:
-            at += 1
-            continue
+    while (hit := _first(rows, view, at, chains)) is not None:
         start, end = offsets.start(hit.start), offsets.end(hit.end)
         entity, action = hit.detector.entity, plan.actions[hit.detector.entity]
         out.append(text[done:start])
@@ -162,10 +171,20 @@ def meaning(plan: FilterPlan, text: str) -> str:
                 at = run_on.end()
                 done = offsets.end(at)
         elif action is Action.PSEUDONYMIZE:
-            out.append(plan.stand_in(entity, text[start:end]))
+            out.append(plan.stand_in(entity, hit.value or text[start:end]))
         else:
-            out.append(actions.replacement(action, entity, text[start:end], KEY))
+            out.append(actions.replacement(action, entity, hit.value or text[start:end], KEY))
     return "".join([*out, text[done:]])
+
+
+def _first(rows: list[Detector], view: bytes, at: int, chains: list[Chain]) -> Hit | None:
+    """The first value from `at` on; what is plainly there comes before what is encoded."""
+    plain = (hit for place in range(at, len(view)) for row in rows if (hit := _decide(row, view, place)) is not None)
+    found = [
+        next(plain, None),
+        *(chain.first(at, lambda part, place: _first(rows, part, place, [])) for chain in chains),
+    ]
+    return min((hit for hit in found if hit is not None), key=lambda hit: hit.at, default=None)
 
 
 def _decide(row: Detector, view: bytes, at: int) -> Hit | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from html.entities import html5
 from urllib.parse import quote
@@ -49,6 +50,27 @@ WAYS: Mapping[str, Callable[[str], str]] = {
     "escaped backslash": lambda char: _unicode(char).replace("\\", "\\x5c"),
 }
 """Kinds of escapes by what they are called, and a character written as one."""
+
+
+SHORTEST = 9
+"""The bytes of the shortest text that is found in every one of `CODES`."""
+
+CODES: Mapping[str, Callable[[bytes], str]] = {
+    "base64": lambda data: base64.b64encode(data).decode(),
+    "base64 without padding": lambda data: base64.b64encode(data).decode().rstrip("="),
+    "base64 for URLs": lambda data: base64.urlsafe_b64encode(data).decode(),
+    "base64 for URLs without padding": lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+    "base64 in a data URL": lambda data: f"data:text/plain;base64,{base64.b64encode(data).decode()}",
+    "base64 in percent-encoding": lambda data: quote(base64.b64encode(data).decode(), safe=""),
+    "base16": bytes.hex,
+    "capital base16": lambda data: data.hex().upper(),
+}
+"""Ways of writing a whole text, by what they are called."""
+
+
+def encoded(text: str, kind: str) -> str:
+    """The text in one of these ways."""
+    return CODES[kind](text.encode())
 
 
 def escaped(text: str, kinds: Sequence[str], step: int) -> str:

@@ -33,12 +33,17 @@ ANCHORED: object = re2._re2.RE2.Anchor.ANCHOR_BOTH
 
 
 class Hit(NamedTuple):
-    """A value found: the view from `start` to `end`. `over` says that it is longer than its detector's cap."""
+    """A value found: the view from `start` to `end`. `over` says that it is longer than its detector's cap.
+
+    `at` is where it was decided, perhaps at a name before it. `value` is what it is, where that is not what is written.
+    """
 
     detector: Detector
+    at: int
     start: int
     end: int
     over: bool
+    value: str = ""
 
 
 def whole(match: re.Match[bytes]) -> Span | None:
@@ -217,7 +222,7 @@ class Detector:
         span = self.accept(found)
         if span is None:
             return None
-        return Hit(self, *span, bool(self.run) and self._over(view, at))
+        return Hit(self, at, *span, bool(self.run) and self._over(view, at))
 
     def _over(self, view: bytes, at: int) -> bool:
         end = at + self.cap

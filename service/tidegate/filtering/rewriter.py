@@ -127,7 +127,7 @@ class TextRewriter:
         look = scanner.look(view)
         hold = size if final else look.hold(at)
         while (hit := look.find(at, hold)) is not None:
-            found, first, at, over = hit
+            found, _, first, at, over, decoded = hit
             start, end = self._start(first), self._end(at)
             out.append(text[done:start])
             if allowed is not None and not over and allowed.covers(found.entity, text[start:end]):
@@ -142,14 +142,14 @@ class TextRewriter:
                 self._watch(text[:start])
                 self._text, self._view, self._base, self._rest = "", b"", 0, ""
                 return "".join(out)
-            value, entity = text[start:end], found.entity
+            value, entity = decoded or text[start:end], found.entity
             if over:
                 new = constant(entity)
             elif action is Action.PSEUDONYMIZE:
                 new = self._stand_in(entity, value)
             else:
                 new = actions.replacement(action, entity, value, self._key)
-            out.append(new if self._witness is None else self._tell(found, start, value, new))
+            out.append(new if self._witness is None else self._tell(found, start, text[start:end], new))
             if over:
                 at, end = self._swallow(found, at, end)
             done = end

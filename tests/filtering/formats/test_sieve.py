@@ -9,6 +9,8 @@ from tidegate.filtering.formats.sieve import sieve
 from tidegate.filtering.rewriter import rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan
 
+from tests.filtering.disguises import CODES, SHORTEST, WAYS, encoded, escaped
+
 ALL = FilterPlan(dict.fromkeys(ENTITIES, Action.REDACT))
 VALUES = st.sampled_from([value for row in DETECTORS for value in row.positives + row.negatives])
 AROUND = st.text("a1 .,-\n(:@é日\u200b😀", max_size=4)
@@ -28,6 +30,14 @@ def test_every_value_of_the_table_is_suspect_wherever_it_stands() -> None:
         for value in row.positives:
             for texts in ([value], ["", value, ""], ["日\u200b", value, "\u200b"], ["7", value, "7"]):
                 assert value in sieve(frozenset({row.entity})).suspects(texts)
+
+
+def test_every_value_is_suspect_however_it_is_written() -> None:
+    for row in DETECTORS:
+        written = [escaped(row.positives[0], [way], 2) for way in WAYS]
+        if len(row.positives[0].encode()) > SHORTEST and row.positives[0].isascii():
+            written += [encoded(row.positives[0], kind) for kind in CODES]
+        assert sieve(frozenset({row.entity})).suspects(["", *written, "x"]) == set(written)
 
 
 def test_texts_that_hold_nothing_pass() -> None:

@@ -2,6 +2,7 @@
 
 A value begins with what its detector's `begins` describes, or needs a sign or a word. Without what must follow a value
 those are patterns of the text alone, so where they match nowhere in the texts put together, they match in none of them.
+Where a value is encoded, there is a pattern for that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from tidegate.filtering.detector import searcher, worded
 from tidegate.filtering.detectors import DETECTORS
+from tidegate.filtering.encoded import BEGINS
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
@@ -26,7 +28,7 @@ class Sieve:
         for row in rows:
             begins = row.wake or row.sign or (worded(row.near) if row.near else row.begins)
             patterns[row.automaton] += f"|{begins}"
-        self._searches = [searcher(pattern[1:]) for pattern in patterns.values()]
+        self._searches = [searcher(pattern[1:]) for pattern in patterns.values()] + [searcher(BEGINS)]
 
     def suspects(self, texts: Sequence[str]) -> set[str]:
         """Those of `texts` in which a value may stand. All others a rewriter would leave as they are."""
