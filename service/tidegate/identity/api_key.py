@@ -10,6 +10,7 @@ import base64
 import hmac
 import re
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -25,6 +26,7 @@ from tidegate.model import Deny, Identity
 PREFIX: Final = "tg_"
 MIN_PEPPER: Final = 16  # bytes
 _SECRET_BYTES: Final = 32
+_LAST: Final = "~"  # after every id
 # 32 bytes are 43 characters of base64url; `_` is one of them, so only the first two underscores separate.
 _CREDENTIAL = re.compile(rf"tg_({ID_PATTERN})_([A-Za-z0-9_-]{{43}})")
 
@@ -54,7 +56,13 @@ class KeyStore:
         self._records = MappingProxyType(dict(records))
         self._pepper = pepper
         self._unavailable = unavailable
-        self._nobody = _filled(Identity("", "", "", "api_key"), ())
+        # In order, and looked up by bisection: an id that is unknown takes as many steps as one that is known, and ends
+        # at a neighbour, whose record lies in memory as far away. A hash table tells the two apart by a quarter.
+        self._ids = (*sorted(self._records), _LAST)
+        self._ordered = (
+            *(self._records[name] for name in self._ids[:-1]),
+            _filled(Identity("", "", "", "api_key"), ()),
+        )
 
     @classmethod
     def load(cls, path: Path | None, *, pepper: bytes) -> KeyStore:
@@ -96,28 +104,29 @@ class KeyStore:
     def prove(self, credential: str, *, now: float) -> Identity | Deny:
         """Whom `credential` proves at `now` (Unix seconds).
 
-        A well-formed credential costs one keyed hash and two comparisons, whether its id exists or not.
+        A well-formed credential costs one search, one keyed hash and three comparisons, whether its id exists or not.
         """
         match = _CREDENTIAL.fullmatch(credential)
         if match is None:
             return refusals.invalid("key_malformed")
         key_id, secret = match.groups()
-        known = self._records.get(key_id)
-        record = self._nobody if known is None else known
+        place = bisect_left(self._ids, key_id)
+        record = self._ordered[place]
+        known = hmac.compare_digest(key_id, self._ids[place])
         digest = keyed_hash(self._pepper, secret.encode("ascii"))
         first, second = record.digests
         older, newer = hmac.compare_digest(digest, first), hmac.compare_digest(digest, second)
-        if known is None:
-            return refusals.unavailable(self._unavailable) if self._unavailable else refusals.invalid("key_unknown")
-        if not (older or newer):
-            return refusals.invalid("key_secret")
-        if known.revoked:
+        if not (known & (older | newer)):
+            if self._unavailable and not known:
+                return refusals.unavailable(self._unavailable)
+            return refusals.invalid("key_secret" if known else "key_unknown")
+        if record.revoked:
             return refusals.invalid("key_revoked")
-        if known.expires_at is not None and now >= known.expires_at:
+        if record.expires_at is not None and now >= record.expires_at:
             return refusals.expired("key_expired")
-        if known.overlap_until is not None and not newer and now >= known.overlap_until:
+        if record.overlap_until is not None and not newer and now >= record.overlap_until:
             return refusals.expired("key_rotated")
-        return known.identity
+        return record.identity
 
 
 def mint_key(
