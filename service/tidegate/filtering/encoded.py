@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -86,10 +87,28 @@ _BASE16 = Codec(
 _CODECS = [(codec, codec.chains, re.compile(codec.part.encode())) for codec in (_BASE64, _BASE16)]
 _FEW = grammar.parse(f"{_BASE64.few}|{_BASE16.few}")
 _LEAST = grammar.longest(_FEW) or 0
+_CHARS = bytes(grammar.alphabet(_FEW))
 _some = matcher(grammar.render(_FEW))
 _unfinished = matcher(rf"(?:{grammar.prefixes(_FEW)})\z")
 BEGINS: Final = grammar.render(_FEW)
 """A pattern for RE2 of what every text has in which something is encoded."""
+
+
+def first_chain(view: bytes, clean: int) -> int:
+    """Where something encoded begins, -1 where nothing is. In the first `clean` bytes nothing is."""
+    start = clean - _LEAST
+    found: int = _some(UNANCHORED, view, start if start > 0 else 0, len(view))[0][0]
+    return found
+
+
+def half_chain(view: bytes, start: int, end: int) -> int:
+    """Where from `start` on what may become the shortest chain begins, or `end` if none begins before."""
+    if end <= len(view.rstrip(_CHARS)):
+        return end
+    size = len(view)
+    low = size - _LEAST
+    found: int = _unfinished(UNANCHORED, view, low if low > start else start, size)[0][0]
+    return found if found < end else end
 
 
 def context(reach: int) -> int:
@@ -104,30 +123,25 @@ def _endless(row: Detector) -> Detector:
 
 
 class Encoded:
-    """What is encoded in a view, under a scanner."""
+    """What is encoded in a view from `first_chain` on, under a scanner."""
 
-    __slots__ = ("_active", "_chains", "_open", "_view")
+    __slots__ = ("_active", "_chains", "_open")
 
-    def __init__(self, view: bytes, scanner: Scanner) -> None:
-        self._view = view
+    def __init__(self, view: bytes, begin: int, scanner: Scanner) -> None:
         self._active: list[_Chain] = []
         self._chains: list[_Chain] = []  # that come next, the first of them at the end
         self._open: list[_Chain] = []
-        begin: int = _some(UNANCHORED, view, 0, len(view))[0][0]
-        if begin >= 0:
-            for codec, chains, part in _CODECS:
-                for match in chains.finditer(view, begin):
-                    chain = _Chain(codec, view, match, scanner)
-                    self._chains.append(chain)
-                    if part.fullmatch(view, match.end(1)):
-                        self._open.append(chain)
-            self._chains.sort(key=lambda chain: -chain.start)
+        for codec, chains, part in _CODECS:
+            for match in chains.finditer(view, begin):
+                chain = _Chain(codec, view, match, scanner)
+                self._chains.append(chain)
+                if part.fullmatch(view, match.end(1)):
+                    self._open.append(chain)
+        self._chains.sort(key=lambda chain: -chain.start)
 
     def find(self, at: int) -> Hit | None:
         """The first value from `at` on, which never decreases."""
         chains, active = self._chains, self._active
-        if not (chains or active):
-            return None
         best: Hit | None = None
         self._active = []
         while active or (chains and (best is None or chains[-1].start < best.at)):
@@ -140,10 +154,8 @@ class Encoded:
         return best
 
     def waiting(self, start: int) -> int:
-        """The leftmost position from `start` about which text to come can still change the answer."""
-        size = len(self._view)
-        at: int = _unfinished(UNANCHORED, self._view, max(start, size - _LEAST), size)[0][0]
-        return min([at, *(chain.waiting(start) for chain in self._open)])
+        """The leftmost position from `start` on about which text to come can still change the answer, or no less."""
+        return min((chain.waiting(start) for chain in self._open), default=sys.maxsize)
 
 
 class _Value(NamedTuple):

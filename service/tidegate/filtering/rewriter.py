@@ -14,6 +14,7 @@ from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
 from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector
+from tidegate.filtering.encoded import context
 from tidegate.filtering.escapes import may_stand_in
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.ruleset import Action, FilterPlan
@@ -38,7 +39,6 @@ class TextRewriter:
         enforced, watched = (plan, None) if watching else plan.parts
         self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True)
         self._scanner = scanner_for(enforced)
-        self._behind = self._scanner.behind if self._scanner else 0
         self._actions = plan.actions
         self._stand_in = plan.stand_in
         self._allowed = plan.allowed
@@ -49,6 +49,7 @@ class TextRewriter:
         self._text = ""
         self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
         self._base = 0  # how many of those there are
+        self._clean = 0  # how much of the view is known to hold nothing that is encoded
         self._past = 0  # how much of the view is no longer in `_view`
         self._offsets = Offsets()
         self._invisible = 0
@@ -124,7 +125,8 @@ class TextRewriter:
         at, done = self._base, 0  # how far the view, and with it the text, is decided
         if self._swallowing is not None:
             at, done = self._swallow(self._swallowing, at, done)
-        look = scanner.look(view)
+        look = scanner.look(view, clean=self._clean)
+        self._clean = 0 if look.encoded is not None else size
         hold = size if final else look.hold(at)
         while (hit := look.find(at, hold)) is not None:
             found, _, first, at, over, decoded = hit
@@ -159,7 +161,7 @@ class TextRewriter:
         if self._swallowing is not None:
             cut = done
         out.append(text[done:cut])
-        self._keep(hold, cut)
+        self._keep(hold, cut, scanner.behind if look.encoded is None else context(scanner.behind))
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
             out.append(self._text)
             self._watch(self._text)
@@ -202,15 +204,16 @@ class TextRewriter:
         if self._watcher is not None:
             self._watcher.feed(text)
 
-    def _keep(self, hold: int, cut: int) -> None:
+    def _keep(self, hold: int, cut: int, behind: int) -> None:
         """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
-        start = hold - self._behind if hold > self._behind else 0
+        start = hold - behind if hold > behind else 0
         self._view = self._view[start:]
         if self._watcher is not None:
             self._watcher.feed(self._text[:cut])
         self._text = self._text[cut:]
         self._gone += cut
         self._past += start
+        self._clean = max(0, self._clean - start)
         self._base = hold - start
         if self._offsets:
             self._offsets.forget(hold - start + self._past)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
-from tidegate.filtering.encoded import Encoded, context
+from tidegate.filtering.encoded import Encoded, first_chain, half_chain
 from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
@@ -46,12 +46,15 @@ class Scanner:
         self._awake = awake, [automaton.step for automaton in awake]
         self._wakes = _waking(groups.get("near", []), [row for group in watched.values() for row in group])
         self.cap = max(row.cap for row in rows)
-        self.behind = context(max(GUARD_CONTEXT, *(row.within + 1 for row in rows)))
+        self.behind = max(GUARD_CONTEXT, *(row.within + 1 for row in rows))
 
-    def look(self, view: bytes, *, within: bool = True) -> Look:
-        """Begin with a view, and with what is encoded `within` it."""
+    def look(self, view: bytes, *, within: bool = True, clean: int = 0) -> Look:
+        """Begin with a view, and with what is encoded `within` it; in the first `clean` bytes of it nothing is."""
         asleep = self._wakes is not None and self._wakes(UNANCHORED, view, 0, len(view))[0][0] < 0
-        return Look(*(self._awake if asleep else self._all), view, Encoded(view, self) if within else None)
+        look = Look(*(self._awake if asleep else self._all), view, within=within)
+        if within and (begin := first_chain(view, clean)) >= 0:
+            look.encoded = Encoded(view, begin, self)
+        return look
 
 
 def _grouped(rows: Sequence[Detector]) -> dict[str, list[Detector]]:
@@ -73,13 +76,12 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_encoded", "_known", "_steps", "_view", "_words")
+    __slots__ = ("_automata", "_known", "_steps", "_view", "_within", "_words", "encoded")
 
-    def __init__(
-        self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, encoded: Encoded | None
-    ) -> None:
+    def __init__(self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, *, within: bool) -> None:
         self._automata = automata
-        self._encoded = encoded
+        self._within = within
+        self.encoded: Encoded | None = None
         self._steps = steps
         self._view = view
         self._known = [-1] * len(steps)
@@ -88,7 +90,7 @@ class Look:
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that is decided from `at` on and before `hold`. Nothing behind `hold()` is final."""
         hit = self._find(at, hold)
-        if self._encoded is None or (inner := self._encoded.find(at)) is None:
+        if self.encoded is None or (inner := self.encoded.find(at)) is None:
             return hit
         return inner if inner.at < (hold if hit is None else hit.at) else hit
 
@@ -149,7 +151,9 @@ class Look:
             found = automaton.waiting(view, start, end)
             if 0 <= found < at:
                 at = found
-        return at if self._encoded is None else min(at, self._encoded.waiting(start))
+        if self._within:
+            at = half_chain(view, start, at)
+        return at if self.encoded is None else min(at, self.encoded.waiting(start))
 
 
 @lru_cache(maxsize=64)
