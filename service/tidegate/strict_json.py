@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+
+import orjson
 
 # A string (an unterminated one runs to the end, which keeps the scan linear), or one bracket.
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
@@ -37,16 +39,13 @@ def parse_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
 
 def parse_value(raw: bytes, *, max_depth: int) -> Any:
     """The JSON value in `raw`, whose brackets nest at most `max_depth` levels. Raises BadJson, whatever the bytes."""
+    if raw.count(b"[") + raw.count(b"{") <= max_depth and (plain := _plain(raw)) is not None:
+        return plain
     try:
         text = raw.decode("utf-8")
         if _depth(text, max_depth) > max_depth:
             raise BadJson("json_depth")
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_float=_finite,
-            parse_constant=_no_constant,
-        )
+        value = _DECODER.decode(text)
         if "\\u" in text:  # only an escape can make a lone surrogate; encoding it fails
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except BadJson:
@@ -54,6 +53,18 @@ def parse_value(raw: bytes, *, max_depth: int) -> Any:
     except (ValueError, RecursionError):
         raise BadJson("json") from None
     return value
+
+
+def _plain(raw: bytes) -> Any:
+    """What a quick reader makes of JSON that it would write byte for byte the same; else None.
+
+    So there is one reading of it: a name that came twice, a number too large or an escape would be written otherwise.
+    """
+    try:
+        value = orjson.loads(raw)
+    except ValueError:
+        return None
+    return value if orjson.dumps(value) == raw else None
 
 
 def _depth(text: str, enough: int) -> int:
@@ -88,3 +99,6 @@ def _finite(text: str) -> float:
 
 def _no_constant(_: str) -> NoReturn:
     raise BadJson("json_number")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

@@ -13,11 +13,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, exhausted, overspend, patterns, peer, safety, scale, sse
+from tests.bench import check, exhausted, overspend, patterns, peer, safety, scale, sse, tokens
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
     "check_redis_ratio": (">=", 0.45),
+    "check_jwt_ratio": (">=", 0.9),
+    "jwt_cold_ratio": ("<=", 2.5),
     "patterns_mb_s": (">=", 20.0),
     "patterns_times_presidio": (">=", 200.0),
     "safety_mb_s": (">=", 2.0),
@@ -53,6 +55,7 @@ def main() -> int:
         base = Path(scratch)
         for name, case in (
             ("check", lambda: check.measure(base / "check")),
+            ("tokens", lambda: tokens.measure(base / "tokens")),
             ("patterns", patterns.measure),
             ("safety", safety.measure),
             ("overspend", lambda: overspend.measure(base / "overspend")),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as table
-from tests.bench import check, exhausted, overspend, peer, safety, scale
+from tests.bench import check, exhausted, overspend, peer, safety, scale, tokens
 
 
 def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
@@ -36,6 +36,12 @@ def test_the_classifier_finds_less_than_one_in_10000_characters_of_technical_tex
 
 def test_every_server_of_the_check_bench_does_its_full_work(tmp_path: Path) -> None:
     assert all(value > 0 for value in check.measure(tmp_path, quick=True).values())
+
+
+def test_tokens_pass_and_are_cheaper_than_the_library_alone(tmp_path: Path) -> None:
+    figures = tokens.measure(tmp_path, quick=True)
+    assert all(value > 0 for value in figures.values())
+    assert figures["jwt_cold_ratio"] < figures["jwt_jose_ratio"]
 
 
 @pytest.mark.parametrize(

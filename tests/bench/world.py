@@ -59,8 +59,11 @@ class World:
     directory: Path
     key: str
 
-    def check_request(self, path: str = "/v1/chat/completions", body: bytes = b"") -> bytes:
-        """The Check call that Envoy sends for one request; without `body`, where the policy needs none."""
+    def check_request(self, path: str = "/v1/chat/completions", body: bytes = b"", credential: str = "") -> bytes:
+        """The Check call that Envoy sends for one request; without `body`, where the policy needs none.
+
+        `credential` is what comes in the place of the key.
+        """
         call = external_auth_pb2.CheckRequest()
         http = call.attributes.request.http
         http.id, http.method, http.path, http.host = "bench", "POST", path, "models.example.com"
@@ -71,7 +74,7 @@ class World:
             ":path": path,
             ":method": "POST",
             ":scheme": "http",
-            "authorization": f"Bearer {self.key}",
+            "authorization": f"Bearer {credential or self.key}",
             "content-type": "application/json",
             "content-length": str(len(body) or 120),
             "user-agent": "bench/1.0",

@@ -110,6 +110,9 @@ async def test_rule_07_no_keys_means_503_and_never_a_pass(clock: FakeClock) -> N
     """The fetching itself is tested in test_jwks."""
 
     class Down(KeySets):
+        def fresh(self, issuer: Issuer) -> None:
+            return None
+
         async def get(self, issuer: Issuer) -> KeySet:
             raise IdentityProviderUnavailable("down")
 
@@ -258,9 +261,9 @@ async def test_rule_10_every_exception_is_a_refusal(verifier: BearerVerifier, mo
 
 async def test_rule_10_the_deadline_is_read_after_the_work(clock: FakeClock) -> None:
     class Slow(KeySets):
-        async def get(self, issuer: Issuer) -> KeySet:
+        def fresh(self, issuer: Issuer) -> KeySet | None:
             clock.advance(400)
-            return await super().get(issuer)
+            return super().fresh(issuer)
 
     answer = await verdict(BearerVerifier(clock=clock, key_sets=Slow(clock=clock)), forge.token())
     assert isinstance(answer, Deny)

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
@@ -24,8 +23,7 @@ from tidegate.policy.compiled import Issuer, SharedSecret
 _MACS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Verified:
+class _Verified(NamedTuple):
     """A token that passed, and what it hangs on: it is forgotten when `keys` is no longer the issuer's set.
 
     `keys` is None for a shared secret: it changes with the policy only, and so does the issuer.
@@ -98,7 +96,10 @@ class BearerVerifier:
             return self._verify_shared(token, issuer)
         if token.alg not in issuer.algorithms or token.alg not in ALGORITHMS:
             raise TokenRejected("alg_not_allowed")
-        keys, key = await self._key(token, issuer)
+        keys = self._key_sets.fresh(issuer)
+        key = None if keys is None else keys.select(token.kid, token.alg)
+        if keys is None or key is None:
+            keys, key = await self._key(token, issuer)
         check_signature(token, key)
         # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
         expires = claims.check(token, issuer, now=self._clock.now())

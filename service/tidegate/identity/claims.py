@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
@@ -59,7 +60,7 @@ def check(token: Token, issuer: SignedBy, *, now: float) -> float:
     claims = token.claims
     if token.typ not in issuer.types:
         raise TokenRejected("typ")
-    if token.typ != "at+jwt" and _ID_TOKEN_CLAIMS & claims.keys():
+    if token.typ != "at+jwt" and not _ID_TOKEN_CLAIMS.isdisjoint(claims):
         raise TokenRejected("id_token")
     if _is_for_another_use(claims):
         raise TokenRejected("token_use")
@@ -69,12 +70,12 @@ def check(token: Token, issuer: SignedBy, *, now: float) -> float:
     _check_binding(claims, issuer)
     if not isinstance(claims.get("jti", ""), str):
         raise TokenRejected("jti")
-    expires = moment(claims, "exp")
-    issued = _check_begun(claims, issuer, now)
+    expires, leeway = moment(claims, "exp"), _leeway(issuer)
+    issued = _check_begun(claims, now + leeway)
     lifetime = expires - (now if issued is None else issued)
     if lifetime > issuer.max_lifetime or (issued is not None and lifetime <= 0):
         raise TokenRejected("lifetime")
-    _check_ended(expires, issuer, now)
+    _check_ended(expires, now - leeway)
     return expires
 
 
@@ -91,9 +92,10 @@ def check_answer(claims: Mapping[str, Any], issuer: Introspection, *, now: float
             raise TokenRejected("token_use")
     _check_parties(claims, issuer)
     _check_binding(claims, issuer)
-    _check_begun(claims, issuer, now)
+    leeway = _leeway(issuer)
+    _check_begun(claims, now + leeway)
     expires = moment(claims, "exp") if "exp" in claims else math.inf
-    _check_ended(expires, issuer, now)
+    _check_ended(expires, now - leeway)
     return expires
 
 
@@ -117,13 +119,13 @@ def map_identity(
         credential=jti if is_name(jti) else credential,
         expires_at=None if math.isinf(expires) else expires,
         client_id=_client(claims),
-        audiences=frozenset(_audiences(claims) if "aud" in claims else ()),
+        audiences=_audiences(claims) if "aud" in claims else frozenset(),
     )
 
 
 def is_name(value: object) -> TypeGuard[str]:
     """Whether `value` may stand in logs, headers and limit keys: a short string of visible characters and spaces."""
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and value.isprintable() and value == value.strip()
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME and _is_visible(value)
 
 
 def _is_for_another_use(claims: Mapping[str, Any]) -> bool:
@@ -136,10 +138,16 @@ def _is_for_another_use(claims: Mapping[str, Any]) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
+def _is_visible(value: str) -> bool:
+    """Remembered: tenants, tiers and applications are few. Of white space, only the plain space is printable."""
+    return value.isprintable() and value[0] != " " and value[-1] != " "
+
+
 def _check_parties(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:
     if claims.get("iss", "") != issuer.issuer:
         raise TokenRejected("iss")
-    if ("aud" in claims or issuer.audiences) and not _audiences(claims) & set(issuer.audiences):
+    if ("aud" in claims or issuer.audiences) and _audiences(claims).isdisjoint(issuer.audiences):
         raise TokenRejected("aud")
     if not is_name(claims.get("sub")) and not _is_clients(claims, issuer.claims):
         raise TokenRejected("sub")
@@ -153,32 +161,35 @@ def _check_binding(claims: Mapping[str, Any], issuer: TokenIssuer) -> None:
             raise TokenRejected("unbound")
 
 
-def _check_begun(claims: Mapping[str, Any], issuer: TokenIssuer, now: float) -> float | None:
+def _check_begun(claims: Mapping[str, Any], latest: float) -> float | None:
     issued = moment(claims, "iat") if "iat" in claims else None
-    if issued is not None and issued > now + _leeway(issuer):
+    if issued is not None and issued > latest:
         raise TokenRejected("iat_future")
-    if "nbf" in claims and moment(claims, "nbf") > now + _leeway(issuer):
+    if "nbf" in claims and moment(claims, "nbf") > latest:
         raise TokenRejected("nbf_future")
     return issued
 
 
-def _check_ended(expires: float, issuer: TokenIssuer, now: float) -> None:
-    if now >= expires + _leeway(issuer):
+def _check_ended(expires: float, earliest: float) -> None:
+    if expires <= earliest:
         raise TokenRejected("expired", expired=True)
 
 
 def _leeway(issuer: TokenIssuer) -> float:
-    return min(max(issuer.leeway, 0.0), _MAX_LEEWAY)
+    leeway = issuer.leeway
+    return leeway if 0.0 <= leeway <= _MAX_LEEWAY else min(max(leeway, 0.0), _MAX_LEEWAY)
 
 
-def _audiences(claims: Mapping[str, Any]) -> set[str]:
+def _audiences(claims: Mapping[str, Any]) -> frozenset[str]:
     audience = claims.get("aud")
+    if isinstance(audience, str) and audience:
+        return frozenset((audience,))
     values = [audience] if isinstance(audience, str) else audience
     if not isinstance(values, list) or not 0 < len(values) <= _MAX_LIST:
         raise TokenRejected("aud")
     if not all(isinstance(value, str) and value for value in values):
         raise TokenRejected("aud")
-    return set(values)
+    return frozenset(values)
 
 
 def _is_clients(claims: Mapping[str, Any], where: ClaimMap) -> bool:
@@ -189,19 +200,19 @@ def _is_clients(claims: Mapping[str, Any], where: ClaimMap) -> bool:
 def moment(claims: Mapping[str, Any], name: str) -> float:
     """A NumericDate (RFC 7519 section 2): a JSON number of seconds; true is not 1 here. Raises TokenRejected."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TokenRejected(name)
-    if not 0 <= value <= _LATEST or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _LATEST:
         raise TokenRejected(name)
     return float(value)
 
 
 def _at(claims: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    if len(path) == 1:
+        return claims.get(path[0], _ABSENT)
     if not path:
         return _ABSENT
     value: Any = claims
     for step in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None  # there, and not what the map expects: no default
         if step not in value:
             return _ABSENT
@@ -220,7 +231,11 @@ def _name(claims: Mapping[str, Any], path: tuple[str, ...], default: str, what: 
 
 def _client(claims: Mapping[str, Any]) -> str:
     """The application that the token was given to: RFC 9068 section 2.2, or OpenID Connect Core section 2 (`azp`)."""
-    return next((value for name in ("client_id", "azp") if is_name(value := claims.get(name))), "")
+    for name in ("client_id", "azp"):
+        value = claims.get(name)
+        if is_name(value):
+            return value
+    return ""
 
 
 def _scopes(claims: Mapping[str, Any], where: ClaimMap) -> Any:
@@ -233,15 +248,34 @@ def _names(value: Any, default: frozenset[str], what: str) -> frozenset[str]:
     """A list of names, or names separated by spaces."""
     if value is _ABSENT:
         return default
-    names = [name for name in value.split(" ") if name] if isinstance(value, str) else value
-    if not isinstance(names, list) or len(names) > _MAX_LIST or not all(map(is_name, names)):
+    try:
+        found = _set_of(tuple(value) if isinstance(value, list) else value)
+    except TypeError:  # something in it that cannot be in a set
+        found = None
+    if found is None:
         raise ClaimsUnmapped(f"{what}_unmapped")
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _set_of(value: Any) -> frozenset[str] | None:
+    """Remembered, because many tokens have the same roles and scopes."""
+    names = tuple(name for name in value.split(" ") if name) if isinstance(value, str) else value
+    if not isinstance(names, tuple) or len(names) > _MAX_LIST or not all(map(is_name, names)):
+        return None
     return frozenset(names)
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return MappingProxyType({name: _frozen(part) for name, part in value.items()})
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return value
+def _frozen(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What JSON makes, unchangeable. By exact types, which is ten times quicker than asking what is a Mapping."""
+    made = dict(claims)
+    for name, value in claims.items():
+        if type(value) is dict:
+            made[name] = _frozen(value)
+        elif type(value) is list:
+            made[name] = _frozen_list(value)
+    return MappingProxyType(made)
+
+
+def _frozen_list(values: list[Any]) -> tuple[Any, ...]:
+    return tuple([_frozen(v) if type(v) is dict else _frozen_list(v) if type(v) is list else v for v in values])

@@ -61,6 +61,7 @@ class KeySet:
     """The usable keys of one issuer at one time. Two sets are equal when their keys are."""
 
     keys: tuple[PublicKey, ...]
+    _chosen: dict[tuple[str, str], PublicKey] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def select(self, kid: str, alg: str) -> PublicKey | None:
         """The one key for `kid` and `alg`; None when no key bears this kid, so a newer set may help.
@@ -68,9 +69,13 @@ class KeySet:
         Without a kid the set must hold exactly one key that fits. Raises TokenRejected when keys bear the kid and
         none, or more than one, fits.
         """
-        named = [key for key in self.keys if key.kid == kid] if kid else list(self.keys)
+        chosen = self._chosen.get((kid, alg))
+        if chosen is not None:
+            return chosen
+        named = [key for key in self.keys if key.kid == kid] if kid else self.keys
         fitting = [key for key in named if key.fits(alg)]
         if len(fitting) == 1:
+            self._chosen[kid, alg] = fitting[0]
             return fitting[0]
         if kid and not named:
             return None
