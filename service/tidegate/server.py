@@ -27,6 +27,7 @@ from tidegate.audit.open import open_sink
 from tidegate.audit.sink import place_of, writer_name
 from tidegate.certificates import Certificates
 from tidegate.clock import Clock, SystemClock
+from tidegate.context_token import ContextTokens, jwks
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
@@ -41,11 +42,12 @@ from tidegate.identity.nonces import nonces_under
 from tidegate.identity.redis_replays import RedisReplays
 from tidegate.identity.replays import MemoryReplays, Replays
 from tidegate.inbound.inspector import Inspector
-from tidegate.listening import bind, serve_metrics
+from tidegate.listening import bind
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
+from tidegate.published import publish
 from tidegate.revealing import Revealer
 from tidegate.seal_keys import SealKeys
 from tidegate.settings import Settings
@@ -248,7 +250,7 @@ class Worker:
         conductor = self._conductor(exchange, settlements, holds, places)
         server = self._server(ledger, queue, processor, conductor)
         bind(server, settings, self._credentials())
-        close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
+        close_published = publish(settings.metrics, self.telemetry.registry, lambda: jwks(self.source.current))
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()
         # What was built so far lives as long as the process: the collector need not walk it again and again.
@@ -268,7 +270,7 @@ class Worker:
         await conductor.drained()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
-        close_metrics()
+        close_published()
 
     def _processor(
         self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
@@ -310,12 +312,14 @@ class Worker:
             audited=self._audited,
             inspector=Inspector(shadow=self._settings.shadow),
         )
+        tokens = ContextTokens(clock=self._clock)
         checker = check.CheckServicer(
             pipeline=pipeline,
             policy=self._policy,
             credential_headers=self._identifier.credential_headers,
             clock=self._clock,
             record=self._record_decision(),
+            context_tokens=tokens,
         )
         revealer = Revealer(
             policy=self._policy,
@@ -338,6 +342,7 @@ class Worker:
             shadow=self._settings.shadow,
             record=self._record_decision(),
             on_error=self.telemetry.error,
+            context_tokens=tokens,
         )
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
         server = grpc.aio.server(options=(*_OPTIONS, limit))

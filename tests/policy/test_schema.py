@@ -56,6 +56,9 @@ BEYOND = {
     "lists of nothing, lists that are not there, and lists for what nothing finds",
     "lists that are empty, and endpoints without the list that their rulesets look for",
     "heartbeats that are no heartbeats",
+    "context tokens that are shown for longer than they are good, with keys that are not there",
+    "a signing key that is not there",
+    "an audience of tokens that nobody makes",
 }
 
 

@@ -20,12 +20,13 @@ from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
 from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, credentials, limits, prices, requests, schema, structures
+from tidegate.policy import capacity, compiled, context_token, credentials, limits, prices, requests, schema, structures
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.materials import Materials
 from tidegate.policy.schemas import Schemas
+from tidegate.policy.signing_keys import SigningKey
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
 
@@ -79,6 +80,9 @@ def compile_policy(
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
         heartbeat=platform.heartbeat,
+        context_token=None
+        if platform.context_token is None
+        else _context(platform.context_token, materials.signing_keys),
     )
 
 
@@ -173,6 +177,13 @@ def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
     return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
 
 
+def _context(token: context_token.ContextToken | None, keys: tuple[SigningKey, ...]) -> compiled.ContextToken | None:
+    if token is None:
+        return None
+    reuse = token.lifetime / 2 if token.reuse is None else token.reuse
+    return compiled.ContextToken(token.issuer, keys, token.lifetime, reuse)
+
+
 def _workload(workload: credentials.Workload) -> Workload:
     return Workload(
         id=workload.id,
@@ -262,6 +273,7 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
+        context_audience=endpoint.context_audience or "",
         spotters=materials.listed.deny.get(endpoint.owner, ()),
         allowed=_allowed(endpoint.owner, floor, document, materials.listed),
     )

@@ -18,6 +18,7 @@ from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
+from tidegate.policy.signing_keys import SigningKey
 from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
 
@@ -213,6 +214,7 @@ class Endpoint:
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
+    `context_audience` is whom its context tokens are for, "" for its name.
     `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
     `structure` is what is demanded of its answers, None for nothing; `request` what is checked of its requests.
     """
@@ -236,6 +238,7 @@ class Endpoint:
     anonymous: str = ""
     capacity: Capacity | None = None
     conversation: str = ""
+    context_audience: str = ""
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     structure: Structure | None = None
@@ -249,6 +252,19 @@ class Endpoint:
     def request_body(self) -> bool:
         """Whether a decision about this endpoint needs the request body."""
         return self.request is not None or (self.model is not None and self.model.source == "body")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextToken:
+    """What signs the tokens that tell models who calls. The first of `keys` signs, and all are published.
+
+    `lifetime` is seconds that a token is good, `reuse` seconds that it stands for all requests of a caller; 0: for one.
+    """
+
+    issuer: str
+    keys: tuple[SigningKey, ...]
+    lifetime: float = 60.0
+    reuse: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +324,7 @@ class Policy:
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
     heartbeat: float = 15.0
+    context_token: ContextToken | None = None
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     dpop: Dpop = Dpop()

@@ -245,6 +245,14 @@ def _proof_window(value: object) -> float:
     return bounded(parse_duration(value), 1, 300, "1s to 5m")
 
 
+def _context_lifetime(value: object) -> float:
+    return bounded(parse_duration(value), 5, 3600, "5s to 1h")
+
+
+def _context_reuse(value: object) -> float:
+    return bounded(parse_duration(value), 0, 3600, "0s to 1h")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -309,6 +317,8 @@ SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "sp
 ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PATTERN, "60s")]
 Heartbeat = Annotated[float, BeforeValidator(_heartbeat), _text(DURATION_PATTERN, "15s")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
+ContextLifetime = Annotated[float, BeforeValidator(_context_lifetime), _text(DURATION_PATTERN, "60s")]
+ContextReuse = Annotated[float, BeforeValidator(_context_reuse), _text(DURATION_PATTERN, "30s")]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
