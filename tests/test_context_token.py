@@ -12,8 +12,8 @@ from jose import jwt
 from tidegate.context_token import TYPE, ContextTokens, jwks
 from tidegate.model import Admission, Allow, Identity
 from tidegate.policy import parse_policy
-from tidegate.policy.compiled import ContextToken, Policy
-from tidegate.policy.signing_keys import signing_key
+from tidegate.policy.compiled import Policy
+from tidegate.policy.signing_keys import ContextToken, signing_key
 
 from tests.identity.forge import NOW, FakeClock
 from tests.policy.test_signing_keys import pem

@@ -17,8 +17,8 @@ import orjson
 from tidegate.clock import Clock
 from tidegate.identity.signature import Signer
 from tidegate.model import Allow, Identity
-from tidegate.policy.compiled import ContextToken, Policy
-from tidegate.policy.signing_keys import SigningKey
+from tidegate.policy.compiled import Policy
+from tidegate.policy.signing_keys import ContextToken, SigningKey
 
 TYPE: Final = "tidegate-context+jwt"
 _LEAST: Final = 5.0

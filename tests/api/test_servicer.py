@@ -23,8 +23,7 @@ from tidegate.api.servicer import SERVICE
 from tidegate.clock import SystemClock
 from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
 from tidegate.model import Decision, Deny, Limit, Reason
-from tidegate.policy.compiled import ContextToken
-from tidegate.policy.signing_keys import signing_key
+from tidegate.policy.signing_keys import ContextToken, signing_key
 
 from tests.admission.world import SECOND, HandClock
 from tests.client.world import HOST, SpyLedger, World, make_servicer, make_world, serving

@@ -53,7 +53,7 @@ class KeyStore:
     def __init__(self, records: Mapping[str, KeyRecord], *, pepper: bytes, unavailable: str = "") -> None:
         self._records = MappingProxyType(dict(records))
         self._pepper = pepper
-        self._unavailable = unavailable
+        self.unavailable = unavailable
         self._nobody = _filled(Identity("", "", "", "api_key"), ())
 
     @classmethod
@@ -108,7 +108,7 @@ class KeyStore:
         first, second = record.digests
         older, newer = hmac.compare_digest(digest, first), hmac.compare_digest(digest, second)
         if known is None:
-            return refusals.unavailable(self._unavailable) if self._unavailable else refusals.invalid("key_unknown")
+            return refusals.unavailable(self.unavailable) if self.unavailable else refusals.invalid("key_unknown")
         if not (older or newer):
             return refusals.invalid("key_secret")
         if known.revoked:

@@ -20,13 +20,24 @@ from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
 from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, context_token, credentials, limits, prices, requests, schema, structures
+from tidegate.policy import (
+    capacity,
+    compiled,
+    context_token,
+    credentials,
+    limits,
+    prices,
+    requests,
+    revocation,
+    schema,
+    structures,
+)
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.materials import Materials
 from tidegate.policy.schemas import Schemas
-from tidegate.policy.signing_keys import SigningKey
+from tidegate.policy.signing_keys import ContextToken, SigningKey
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
 
@@ -83,6 +94,7 @@ def compile_policy(
         context_token=None
         if platform.context_token is None
         else _context(platform.context_token, materials.signing_keys),
+        revocation=None if platform.revocation is None else _revocation(platform.revocation, base),
     )
 
 
@@ -177,11 +189,16 @@ def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
     return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
 
 
-def _context(token: context_token.ContextToken | None, keys: tuple[SigningKey, ...]) -> compiled.ContextToken | None:
+def _revocation(given: revocation.Revocation, base: Path) -> compiled.Revocation:
+    file = None if given.file is None else base / given.file
+    return compiled.Revocation(file, given.on_revocation == "end_streams", given.on_expiry == "end_streams")
+
+
+def _context(token: context_token.ContextToken | None, keys: tuple[SigningKey, ...]) -> ContextToken | None:
     if token is None:
         return None
     reuse = token.lifetime / 2 if token.reuse is None else token.reuse
-    return compiled.ContextToken(token.issuer, keys, token.lifetime, reuse)
+    return ContextToken(token.issuer, keys, token.lifetime, reuse)
 
 
 def _workload(workload: credentials.Workload) -> Workload:

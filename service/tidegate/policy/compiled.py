@@ -18,7 +18,7 @@ from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
-from tidegate.policy.signing_keys import SigningKey
+from tidegate.policy.signing_keys import ContextToken
 from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
 
@@ -255,16 +255,12 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class ContextToken:
-    """What signs the tokens that tell models who calls. The first of `keys` signs, and all are published.
+class Revocation:
+    """Where the revoked tokens are listed, None for the store, and whether responses that run end with a credential."""
 
-    `lifetime` is seconds that a token is good, `reuse` seconds that it stands for all requests of a caller; 0: for one.
-    """
-
-    issuer: str
-    keys: tuple[SigningKey, ...]
-    lifetime: float = 60.0
-    reuse: float = 30.0
+    file: Path | None = None
+    ends_revoked: bool = False
+    ends_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +321,7 @@ class Policy:
     audit_required: bool = False
     heartbeat: float = 15.0
     context_token: ContextToken | None = None
+    revocation: Revocation | None = None
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     dpop: Dpop = Dpop()
@@ -391,6 +388,11 @@ class Policy:
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))
+
+    @property
+    def ends_streams(self) -> bool:
+        """Whether a response that runs may end with the credential that it hangs on."""
+        return self.revocation is not None and (self.revocation.ends_revoked or self.revocation.ends_expired)
 
     def limits_of(self, tenant: str, tier: str, subject: str) -> tuple[Limit, ...]:
         """The limits of a caller, whatever it calls. KeyError for a tenant or tier that the policy does not have."""

@@ -169,6 +169,8 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
+    if document.platform.revocation is not None and document.platform.revocation.file is not None:
+        names.append(document.platform.revocation.file)
     if document.platform.context_token is not None:
         names += [key.file for key in document.platform.context_token.keys if key.file is not None]
     names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]

@@ -16,6 +16,7 @@ from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
 from tidegate.policy.requests import RequestChecks
+from tidegate.policy.revocation import Revocation
 from tidegate.policy.strict import Strict
 from tidegate.policy.structures import Structure
 
@@ -62,6 +63,10 @@ class Platform(Strict):
         default_factory=LimitsStore, description="Behaviour while the limit store is out."
     )
     audit: Audit = Field(default_factory=Audit, description="Behaviour while the audit log cannot be written.")
+    revocation: Revocation | None = Field(
+        default=None,
+        description="Let tokens be revoked, and end what runs. Without it a token is good until it expires.",
+    )
     context_token: ContextToken | None = Field(
         default=None, description="Give models a signed token that says who calls. Without it they get none."
     )

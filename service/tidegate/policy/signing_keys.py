@@ -33,6 +33,19 @@ class SigningKey:
     pem: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ContextToken:
+    """What signs the tokens that tell models who calls. The first of `keys` signs, and all are published.
+
+    `lifetime` is seconds that a token is good, `reuse` seconds that it stands for all requests of a caller; 0: for one.
+    """
+
+    issuer: str
+    keys: tuple[SigningKey, ...]
+    lifetime: float = 60.0
+    reuse: float = 30.0
+
+
 def read_signing_key(file: Path | None, env: str | None, *, private: bool) -> SigningKey:
     """The key in `file`, or in the environment variable `env`; it must have its private half where it is to sign.
 
