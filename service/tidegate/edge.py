@@ -17,6 +17,8 @@ from tidegate.model import BodyState, Deny, Reason, Request
 IDENTITY_PREFIX = "x-tidegate-"
 IDENTITY_NAMES = ("subject", "tenant", "tier", "endpoint")
 """What the model learns of the caller, after the prefix."""
+SIGNED_IDENTITY = "x-tidegate-identity"
+"""The header with the same, signed, where the policy wants that. Of a client it never arrives."""
 
 _SINGLE_VALUED = frozenset(
     {"authorization", "dpop", "content-length", "content-type", "host", "x-api-key", "transfer-encoding"}

@@ -1,13 +1,11 @@
-"""The addresses that one process takes: its gRPC port, in plain text or TLS, and its metrics port. Refused in words."""
+"""The gRPC address that one process takes, in plain text or TLS. Refused in words."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 import grpc
 import grpc.aio
-from prometheus_client import CollectorRegistry, start_http_server
 
 from tidegate.settings import Settings, SettingsError
 
@@ -22,22 +20,6 @@ def bind(server: grpc.aio.Server, settings: Settings, credentials: grpc.ServerCr
             server.add_secure_port(address, credentials)
     except RuntimeError:
         raise SettingsError(f"--listen: cannot listen on {address}: {_reason(address)}") from None
-
-
-def serve_metrics(address: str, registry: CollectorRegistry) -> Callable[[], None]:
-    """Serve /metrics at "host:port" from a thread; the function that ends it. Raises `SettingsError`."""
-    host, _, port = address.rpartition(":")
-    try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except OSError as error:
-        raise SettingsError(f"--metrics: cannot listen on {address}: {error.strerror}") from None
-
-    def close() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-    return close
 
 
 def _reason(address: str) -> str:

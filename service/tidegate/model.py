@@ -74,6 +74,37 @@ class Identity:
     endpoints: frozenset[str] | None = None
 
 
+class Proof(NamedTuple):
+    """What an identity hangs on: enough to ask later, anywhere, whether it still stands.
+
+    `key` is the id of an API key, `token` that of a token ("" where it has none), `issuer` the token's `iss`. `issued`
+    and `expires` are Unix seconds, None where the credential does not say.
+    """
+
+    method: str = ""
+    key: str = ""
+    token: str = ""
+    issuer: str = ""
+    issued: float | None = None
+    expires: float | None = None
+
+
+def proof_of(identity: Identity) -> Proof:
+    """The proof of an identity."""
+    if identity.method == "api_key":
+        return Proof("api_key", key=identity.credential, expires=identity.expires_at)
+    claims = identity.claims
+    named = identity.method != "jwt" or claims.get("jti") == identity.credential  # a JWT without an id bears its key's
+    issuer, issued = claims.get("iss", ""), claims.get("iat")
+    return Proof(
+        identity.method,
+        token=identity.credential if named else "",
+        issuer=issuer if isinstance(issuer, str) else "",
+        issued=float(issued) if isinstance(issued, int | float) and not isinstance(issued, bool) else None,
+        expires=identity.expires_at,
+    )
+
+
 ANONYMOUS = "anonymous"
 """The method, and the subject, of a caller who shows no credential where none is needed."""
 
@@ -258,6 +289,7 @@ class Allow:
     that the exchange takes in its endpoint's capacity, "" when it takes none. `conversation` is what the caller says
     that the request is part of, "" where it says nothing or the endpoint asks for nothing. `structured` tells that the
     endpoint demands a structure of its answers. `annotations` are headers that the model's side gets with the request.
+    `proof` is what the response hangs on while it runs, None where it ends by itself.
     """
 
     identity: Identity
@@ -274,6 +306,7 @@ class Allow:
     conversation: str = ""
     structured: bool = False
     annotations: tuple[tuple[str, str], ...] = ()
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)

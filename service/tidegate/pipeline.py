@@ -31,6 +31,7 @@ from tidegate.model import (
     Reason,
     Request,
     exceeded,
+    proof_of,
 )
 from tidegate.outward import Dialect, dialect_of, retry_after
 from tidegate.policy.compiled import Endpoint, Policy
@@ -181,6 +182,7 @@ class Pipeline:
                 _conversation(request, endpoint.conversation),
                 endpoint.structure is not None,
                 _annotations(inspection) if endpoint.request is not None and endpoint.request.tells else (),
+                proof_of(identity) if policy.ends_streams else None,
             )
         return Decision(
             request,

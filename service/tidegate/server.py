@@ -27,6 +27,7 @@ from tidegate.audit.open import open_sink
 from tidegate.audit.sink import place_of, writer_name
 from tidegate.certificates import Certificates
 from tidegate.clock import Clock, SystemClock
+from tidegate.context_token import ContextTokens, jwks
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
@@ -34,22 +35,38 @@ from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
+from tidegate.envoy.terms import Terms
 from tidegate.hash_key import hash_key
-from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyFeed, KeySets, KeyStore, KeyUses, RedisKeys
+from tidegate.identity import (
+    BearerVerifier,
+    Identifier,
+    Introspector,
+    KeySets,
+    KeyStore,
+)
 from tidegate.identity.confirmation import Confirmation
 from tidegate.identity.nonces import nonces_under
 from tidegate.identity.redis_replays import RedisReplays
 from tidegate.identity.replays import MemoryReplays, Replays
+from tidegate.identity.standing import Standing
 from tidegate.inbound.inspector import Inspector
-from tidegate.listening import bind, serve_metrics
+from tidegate.known_credentials import KnownCredentials
+from tidegate.listening import bind
 from tidegate.model import Decision
 from tidegate.pipeline import Pipeline
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
+from tidegate.published import publish
 from tidegate.revealing import Revealer
 from tidegate.seal_keys import SealKeys
 from tidegate.settings import Settings
-from tidegate.startup import check_audit, check_keys, keys_are_stored, naming, remembers_proofs
+from tidegate.startup import (
+    check_audit,
+    check_keys,
+    check_revocation,
+    naming,
+    remembers_proofs,
+)
 from tidegate.telemetry import Telemetry
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
@@ -72,16 +89,17 @@ class Worker:
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
         self._introspector = Introspector(clock=self._clock)
-        self._uses = KeyUses()
-        self._feed = self._open_feed()
         self._replays = self._open_replays()
+        self._known = KnownCredentials(settings, clock=self._clock, telemetry=self.telemetry, policy=self._policy)
         self._identifier = Identifier(
             keys=KeyStore({}, pepper=settings.pepper),
-            uses=self._uses if self._feed else None,
+            uses=self._known.uses,
             confirmation=Confirmation(clock=self._clock, replays=self._replays, nonces=nonces_under(settings.pepper)),
             verifier=BearerVerifier(clock=self._clock, key_sets=self._key_sets),
             introspector=self._introspector,
+            clock=self._clock,
         )
+        self._known.tell(self._identifier)
         self.source = PolicySource(
             settings.policy,
             prepare=self._read_keys,
@@ -97,36 +115,8 @@ class Worker:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
         check_keys(policy, self._settings)
         check_audit(policy, self._settings)
-        stored = keys_are_stored(policy)
-        keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
-
-        def adopt() -> None:
-            self._identifier.keys = self._feed.keys if stored and self._feed else keys
-
-        return adopt
-
-    def _open_feed(self) -> KeyFeed | None:
-        """The store's keys and uses, where the store is a Redis."""
-        settings = self._settings
-        if settings.store == MEMORY:
-            return None
-        with naming("--store"):
-            check_url(settings.store)
-
-        def adopt(keys: KeyStore) -> None:
-            if keys_are_stored(self.source.current):
-                self._identifier.keys = keys
-
-        return KeyFeed(
-            RedisKeys(settings.store),
-            pepper=settings.pepper,
-            clock=self._clock,
-            uses=self._uses,
-            adopt=adopt,
-            wanted=lambda: keys_are_stored(self.source.current),
-            on_state=self.telemetry.keys,
-            on_error=self.telemetry.error,
-        )
+        check_revocation(policy, self._settings)
+        return self._known.read(policy)
 
     def _open_replays(self) -> Replays | None:
         """Where used proofs are remembered; None where not all replicas would know of them."""
@@ -185,17 +175,13 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
         ledger = await self._open_ledger()
         queue = self._open_queue(ledger)
-        if self._feed is not None:
-            if keys_are_stored(self.source.current):
-                await self._feed.refresh()
-            self._feed.start()
+        await self._known.start()
         if self._audit is not None:
             await self._audit.start()
         try:
             await self._serve(ledger, queue)
         finally:
-            if self._feed is not None:
-                await self._feed.close()
+            await self._known.close()
             await queue.close()
             await ledger.close()
             if self._audit is not None:
@@ -244,11 +230,13 @@ class Worker:
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
         seals = SealKeys(settings.pseudonym_keys)
         exchange = exchanges(self._policy, hash_key(settings.pepper), seals=seals, shadow=settings.shadow)
-        processor = self._processor(exchange, settlements, holds, places)
-        conductor = self._conductor(exchange, settlements, holds, places)
+        standing = Standing(policy=self._policy, identifier=self._identifier, clock=self._clock)
+        terms = Terms(standing.over, on_error=self.telemetry.error)
+        processor = self._processor(exchange, settlements, holds, places, terms)
+        conductor = self._conductor(exchange, settlements, holds, places, terms)
         server = self._server(ledger, queue, processor, conductor)
         bind(server, settings, self._credentials())
-        close_metrics = serve_metrics(settings.metrics, self.telemetry.registry)
+        close_published = publish(settings.metrics, self.telemetry.registry, lambda: jwks(self.source.current))
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()
         # What was built so far lives as long as the process: the collector need not walk it again and again.
@@ -268,10 +256,10 @@ class Worker:
         await conductor.drained()
         with contextlib.suppress(asyncio.CancelledError):
             await watcher
-        close_metrics()
+        close_published()
 
     def _processor(
-        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
+        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places, terms: Terms
     ) -> process.ProcessServicer:
         return process.ProcessServicer(
             exchange=exchange,
@@ -284,10 +272,11 @@ class Worker:
             heartbeats=Heartbeats(
                 lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.heartbeat
             ),
+            terms=terms,
         )
 
     def _conductor(
-        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
+        self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places, terms: Terms
     ) -> Conductor:
         return Conductor(
             exchange=exchange,
@@ -296,6 +285,7 @@ class Worker:
             settlements=settlements,
             holds=holds,
             places=places,
+            terms=terms,
         )
 
     def _server(
@@ -310,12 +300,14 @@ class Worker:
             audited=self._audited,
             inspector=Inspector(shadow=self._settings.shadow),
         )
+        tokens = ContextTokens(clock=self._clock)
         checker = check.CheckServicer(
             pipeline=pipeline,
             policy=self._policy,
             credential_headers=self._identifier.credential_headers,
             clock=self._clock,
             record=self._record_decision(),
+            context_tokens=tokens,
         )
         revealer = Revealer(
             policy=self._policy,
@@ -338,6 +330,7 @@ class Worker:
             shadow=self._settings.shadow,
             record=self._record_decision(),
             on_error=self.telemetry.error,
+            context_tokens=tokens,
         )
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
         server = grpc.aio.server(options=(*_OPTIONS, limit))

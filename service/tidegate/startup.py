@@ -46,6 +46,18 @@ def check_proofs(policy: Policy, settings: Settings) -> None:
         raise PolicyError(tuple(problems))
 
 
+def revocations_are_stored(policy: Policy) -> bool:
+    """Whether the list of revoked tokens is in the store, not in a file."""
+    return policy.revocation is not None and policy.revocation.file is None
+
+
+def check_revocation(policy: Policy, settings: Settings) -> None:
+    """Raises `PolicyError` where the list of revoked tokens is in a store that there is not."""
+    if revocations_are_stored(policy) and settings.store == MEMORY:
+        message = "no file: the revoked tokens are in the store, so --store must be a Redis"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.revocation", message),))
+
+
 def check_keys(policy: Policy, settings: Settings) -> None:
     """Raises `PolicyError` where the policy's keys, hashes or proofs need what this process was not given."""
     if keys_are_stored(policy) and settings.store == MEMORY:
@@ -73,6 +85,7 @@ def check_settings(settings: Settings) -> None:
     policy = load_policy(settings.policy)
     check_keys(policy, settings)
     check_audit(policy, settings)
+    check_revocation(policy, settings)
     if settings.audit:
         with naming("--audit"):
             place_of(settings.audit)

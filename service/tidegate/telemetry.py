@@ -80,6 +80,8 @@ class Telemetry:
         self._spared = self._new(Counter, "store_calls_spared", "Refusals repeated without asking the store", ())
         self._keys = self._new(Gauge, "keys_current", "0 while the store of the API keys is out", ())
         self._keys.set(1)
+        self._revoked = self._new(Gauge, "revocations_current", "0 while the list of revoked tokens is out", ())
+        self._revoked.set(1)
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         self._reveals = self._new(Counter, "reveals", "Calls to turn a pseudonym back", ("outcome",))
@@ -233,6 +235,14 @@ class Telemetry:
             self.log.info("the API keys are those of the store")
         else:
             self.log.warning("the key store does not answer", keys=state)
+
+    def revocations(self, state: str) -> None:
+        """What is known of the revoked tokens in the store: "current", "old" while it is out, or "none"."""
+        self._revoked.set(state == "current")
+        if state == "current":
+            self.log.info("the revoked tokens are those of the store")
+        else:
+            self.log.warning("the list of revoked tokens does not answer", revocations=state)
 
     def store_silent(self, reason: str) -> None:
         """The limit store does not answer when the process starts."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from jose import jwt
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.queue.fair_queue import FairQueue
 from tidegate.admission.queue.places import MemoryPlaces
@@ -22,9 +23,11 @@ from tidegate.api.servicer import SERVICE
 from tidegate.clock import SystemClock
 from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
 from tidegate.model import Decision, Deny, Limit, Reason
+from tidegate.policy.signing_keys import ContextToken, signing_key
 
 from tests.admission.world import SECOND, HandClock
 from tests.client.world import HOST, SpyLedger, World, make_servicer, make_world, serving
+from tests.policy.test_signing_keys import pem
 
 PII = pb.Selection(rulesets=["pii"])
 START = pb.FilterStreamRequest(start=pb.FilterStreamRequest.Start(selection=PII))
@@ -151,6 +154,20 @@ async def test_a_decision_takes_its_turn_in_the_queue_and_holds_no_place(world: 
     refused = (await servicer.decide(request)).deny
     assert (refused.http_status, refused.reason) == (503, "overloaded")
     assert "retry-after" in {header.name for header in refused.headers}
+
+
+async def test_a_decision_brings_the_context_token_that_the_application_may_verify(world: World) -> None:
+    key = signing_key(pem("P-256"), where="it", private=True)
+    signing = dataclasses.replace(world, policy=replace(world.policy, context_token=ContextToken("gate", (key,))))
+    name, value = world.credential("paul")
+    headers = [pb.Header(name=name, value=value), pb.Header(name="X-Tidegate-Identity", value="forged")]
+    request = pb.DecideRequest(method="POST", host=HOST, path="/api/score", headers=headers)
+    allowed = (await make_servicer(signing).decide(request)).allow
+    (token,) = (header.value for header in allowed.request_headers if header.name == "x-tidegate-identity")
+    assert jwt.decode(token, dict(key.jwk), ["ES256"], audience=allowed.endpoint, issuer="gate")["sub"] == "paul"
+    assert "x-tidegate-identity" in allowed.removed_request_headers
+    plain = (await make_servicer(world).decide(request)).allow
+    assert "x-tidegate-identity" not in {header.name for header in plain.request_headers}
 
 
 def test_the_table_of_faults() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.envoy.handoff import Handoff
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Hold, Price
+from tidegate.model import Hold, Price, Proof
 
 text = st.text(max_size=12)
 TICKET = "r.160000.abc"
@@ -34,6 +34,7 @@ TICKET = "r.160000.abc"
         st.sampled_from(["", TICKET]),
         text,
         st.booleans(),
+        st.none() | st.builds(Proof, *[text] * 4, *[st.none() | st.floats(0, 1e10)] * 2),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -47,16 +48,19 @@ def test_anything_else_is_a_protocol_violation(raw: str) -> None:
 
 
 HELD = Hold(6.0, (("tokens", 9),), ("tpm",), 3.0)
+PROVED = Proof("api_key", key="k", expires=9.0)
+PAID = Price(1, 2, 3, 4)
 GOOD = Handoff(
-    "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, Price(1, 2, 3, 4), HELD, TICKET, "c"
+    "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, PAID, HELD, TICKET, "c", False, PROVED
 )
+END = ',false,["api_key","k","","",null,9.0]]'
 
 
-@pytest.mark.parametrize("version", ["0", "4", "6", "true", '"5"', "5.0"])
+@pytest.mark.parametrize("version", ["0", "5", "7", "true", '"6"', "6.0"])
 def test_another_version_is_refused(version: str) -> None:
     assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().replace("[5,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[6,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
@@ -79,22 +83,34 @@ def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
     good = GOOD.encode()
     start = good.index("[6.0")
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(good[:start] + hold + ',"","c",false]')
+        Handoff.decode(good[:start] + hold + ',"","c"' + END)
 
 
 @pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"'])
 def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c",false]') + f'{ticket},"c",false]')
+        Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c"{END}') + f'{ticket},"c"{END}')
 
 
 def test_a_conversation_of_another_shape_is_refused() -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix('"c",false]') + "7,false]")
+        Handoff.decode(GOOD.encode().removesuffix(f'"c"{END}') + f"7{END}")
 
 
 @pytest.mark.parametrize("structured", ["0", "null", '"true"'])
 def test_a_structure_of_another_shape_is_refused(structured: str) -> None:
-    assert Handoff.decode(GOOD.encode().removesuffix("false]") + "true]").structured
+    assert Handoff.decode(GOOD.encode().removesuffix(END) + END.replace("false", "true", 1)).structured
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix("false]") + f"{structured}]")
+        Handoff.decode(GOOD.encode().removesuffix(END) + END.replace("false", structured, 1))
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        *("null", "{}", "7", '["api_key"]', '["api_key","k","","",null]', '["api_key","k","","",null,"9"]'),
+        *('["api_key",7,"","",null,9.0]', '["api_key","k","","",true,9.0]', '["api_key","k","","",null,9.0,1]'),
+    ],
+)
+def test_a_proof_of_another_shape_is_refused(proof: str) -> None:
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(GOOD.encode().removesuffix(END) + f",false,{proof}]")

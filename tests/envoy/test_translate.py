@@ -43,10 +43,10 @@ def check_call(raw: bool = True, **fields: Any) -> external_auth_pb2.CheckReques
     return call
 
 
-def allowed(headers: dict[str, str] | None = None) -> external_auth_pb2.CheckResponse:
+def allowed(headers: dict[str, str] | None = None, token: str = "") -> external_auth_pb2.CheckResponse:
     verdict = Allow(ADA, "chat", "small", ("pii",), LIMITED)
     decision = Decision(Request("r1", "GET", "h", "/", headers=headers or {}), verdict, "v1", ADA, "chat")
-    return translate.allow_response(decision, verdict, HANDOFF, ("authorization",))
+    return translate.allow_response(decision, verdict, HANDOFF, ("authorization",), token)
 
 
 @pytest.mark.parametrize("raw", [True, False])
@@ -122,6 +122,17 @@ def test_an_allow_removes_the_credential_ranges_and_every_identity_header_that_i
     assert {"authorization", "range", "if-range", "x-tidegate-admin", "x_tidegate_subject"} <= set(removed)
     assert "x-tidegate-subject" not in removed
     assert "accept" not in removed
+
+
+def test_a_context_token_takes_the_place_of_what_the_client_sent_and_without_one_nothing_does() -> None:
+    spoofed = {"x-tidegate-identity": "forged", "x_tidegate_identity": "forged"}
+    ok = allowed(spoofed, token="ours").ok_response
+    assert [h.header.value for h in ok.headers if h.header.key == "x-tidegate-identity"] == ["ours"]
+    assert "x-tidegate-identity" not in ok.headers_to_remove  # Envoy removes after it sets
+    assert "x_tidegate_identity" in ok.headers_to_remove
+    without = allowed(spoofed).ok_response
+    assert {"x-tidegate-identity", "x_tidegate_identity"} <= set(without.headers_to_remove)
+    assert "x-tidegate-identity" not in {h.header.key for h in without.headers}
 
 
 def test_a_denial_is_never_without_a_status() -> None:

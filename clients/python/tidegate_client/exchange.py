@@ -29,8 +29,8 @@ class Release:
     """What may leave now, in this order: `head` (None while it must wait, and after it left), then `body`.
 
     After `end` the response is over; `reply` leaves in its place; `aborted` means that it must be cut off, so that
-    nobody takes it for whole. With either comes the `outcome` ("rewritten", "passed", "blocked", "withheld", "stopped")
-    and what was read, as the header x-tidegate-coverage says it.
+    nobody takes it for whole. With either comes the `outcome` ("rewritten", "passed", "blocked", "withheld", "stopped",
+    "revoked", "expired") and what was read, as the header x-tidegate-coverage says it.
     """
 
     head: HeadChanges | None = None

@@ -16,6 +16,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
+from tidegate.envoy.terms import Terms
 from tidegate.errors import ProtocolViolation
 
 
@@ -34,6 +35,7 @@ class Conductor:
         places: Places,
         record: Callable[[Exchange, str], None] = lambda _exchange, _id: None,
         live: Callable[[int], None] = lambda _change: None,
+        terms: Terms | None = None,
     ) -> None:
         self._exchange = exchange
         self._settlements = settlements
@@ -41,6 +43,7 @@ class Conductor:
         self._places = places
         self._record = record
         self._live = live
+        self._terms = terms or Terms(lambda *_: "", on_error=lambda _: None)
         self._aside = Aside("exchange")
         self._open = 0
         self._idle = asyncio.Event()
@@ -48,7 +51,7 @@ class Conductor:
 
     async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Answer each message. Raises `ProtocolViolation`."""
-        exchange, tenure = self._exchange(), self._places.open()
+        exchange, tenure, term = self._exchange(), self._places.open(), self._terms.open()
         renewal: asyncio.Task[None] | None = None
         held = 0  # bytes that came since something was last released
         self._count(1)
@@ -56,7 +59,9 @@ class Conductor:
             async for message in messages:
                 held += len(message.body.data)
                 step = _step(exchange, message)
-                commands = await self._aside.run(step, effort_of(exchange.effort, held))
+                commands = exchange.over(term.why) if term.why else []
+                commands = commands or await self._aside.run(step, effort_of(exchange.effort, held))
+                term.follow(exchange)
                 tenure.follow(exchange)
                 renewal = renewal or self._keep(exchange)
                 answer = pb.ExchangeResponse()
@@ -75,6 +80,7 @@ class Conductor:
                     return
             raise ProtocolViolation("the stream closed before the response was over")
         finally:
+            term.close()
             if renewal is not None:
                 renewal.cancel()
             exchange.lost()

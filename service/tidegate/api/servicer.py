@@ -28,6 +28,7 @@ from tidegate.api.conductor import Conductor
 from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
+from tidegate.context_token import ContextTokens
 from tidegate.envoy.aside import Aside
 from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
@@ -79,6 +80,7 @@ class ApiServicer:
         record: Callable[[Decision, float], None] | None = None,
         on_error: Callable[[Exception], None] | None = None,
         clock: Clock | None = None,
+        context_tokens: ContextTokens | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._policy = policy
@@ -92,6 +94,7 @@ class ApiServicer:
         self._record = record
         self._on_error = on_error or _log
         self._clock = clock or SystemClock()
+        self._context_tokens = context_tokens or ContextTokens(clock=self._clock)
         self._plans = Plans(shadow=shadow)
         self._aside = Aside("texts")
 
@@ -112,7 +115,12 @@ class ApiServicer:
         if isinstance(decision.verdict, Allow) and not exchange:
             await self._leave(decision.verdict)
         credential_headers = self._credential_headers(policy)
-        return translate.decide_response(decision, credential_headers=credential_headers, exchange=exchange)
+        token = ""
+        if isinstance(decision.verdict, Allow):
+            token = self._context_tokens.token_for(policy, decision.verdict, request_id)
+        return translate.decide_response(
+            decision, credential_headers=credential_headers, exchange=exchange, token=token
+        )
 
     async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
         """Charge what an already authenticated caller uses. Raises `InvalidCall`, `StoreUnavailable`."""

@@ -1203,7 +1203,7 @@ class ExchangeResponse(message.Message):
     aborted: builtins.bool
     """Cut the response off, so that nobody takes it for whole: what has left cannot be taken back."""
     outcome: builtins.str
-    """With the last answer: "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"."""
+    """With the last answer: "rewritten", "passed", "blocked", "withheld", "truncated", "stopped", "revoked", "expired"."""
     coverage: builtins.str
     """With the last answer: what was read, as `x-tidegate-coverage` says it."""
     @builtins.property

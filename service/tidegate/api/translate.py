@@ -8,7 +8,7 @@ from tidegate.admission.arithmetic import MAX_COST
 from tidegate.admission.ledger import Extension
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api.faults import InvalidCall
-from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, canonical, is_unwanted
+from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, SIGNED_IDENTITY, canonical, is_unwanted
 from tidegate.envoy.commands import Abort, Body, Command, Continue, Reply, ResponseHead
 from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats.coverage import Coverage
@@ -70,15 +70,20 @@ def costs_by_unit(costs: Mapping[str, int]) -> dict[str, int]:
 
 
 def decide_response(
-    decision: Decision, *, credential_headers: Collection[str] = (), exchange: bool = False
+    decision: Decision, *, credential_headers: Collection[str] = (), exchange: bool = False, token: str = ""
 ) -> pb.DecideResponse:
-    """The verdict, with all that its caller has to send on; with a handoff where an `exchange` follows."""
+    """The verdict, with all that its caller has to send on; with a handoff where an `exchange` follows.
+
+    `token` is the context token, "" for none.
+    """
     response = pb.DecideResponse(policy_version=decision.policy, request_id=decision.request.id)
     if isinstance(decision.verdict, Allow):
         response.allow.CopyFrom(_allow(decision.verdict))
         identity = decision.verdict.identity
         ours = (identity.subject, identity.tenant, identity.tier, decision.verdict.endpoint)
         named = [(IDENTITY_PREFIX + name, value) for name, value in zip(IDENTITY_NAMES, ours, strict=True)]
+        if token:
+            named.append((SIGNED_IDENTITY, token))
         response.allow.request_headers.extend(_headers([*named, *decision.verdict.annotations]))
         response.allow.removed_request_headers.extend(_removed(decision.request, credential_headers))
         if exchange:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from tidegate.cli import audit, demo, envoy_config, filter, keys, limits, policy, reveal, serve
+from tidegate.cli import audit, demo, envoy_config, filter, keys, limits, policy, reveal, serve, signing_keys, tokens
 
 app = typer.Typer(
     name="tidegate",
@@ -21,5 +21,7 @@ app.command("filter")(filter.filter_)
 app.command("reveal")(reveal.reveal)
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(limits.app, name="limits")
 app.add_typer(audit.app, name="audit")

@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from tidegate.cli.moments import moment, span
 from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError, read_pepper
 
@@ -61,7 +62,7 @@ def create(
     with _told(file):
         pepper = _pepper(pepper_file, key_pepper)
         if expires:
-            _moment("--expires", expires)
+            moment("--expires", expires)
         key, key_id, digest = mint_key(pepper)
         record: dict[str, Any] = {"id": key_id, "hash": digest, "subject": subject, "tenant": tenant, "tier": tier}
         optional = {"roles": role, "scopes": scope, "endpoints": endpoint, "expires": expires}
@@ -109,9 +110,9 @@ def rotate(
 
     with _told(file):
         pepper = _pepper(pepper_file, key_pepper)
-        span = _span("--overlap", overlap)
+        overlapping = span("--overlap", overlap)
         key, _, digest = mint_key(pepper, key_id=key_id)
-        until = datetime.now(UTC).replace(microsecond=0) + span if span else None
+        until = datetime.now(UTC).replace(microsecond=0) + overlapping if overlapping else None
         _with_register(
             file, store, lambda register: register.change(key_id, lambda e: rotated(e, digest, overlap_until=until))
         )
@@ -147,9 +148,9 @@ def expire(
     with _told(file):
         if sum((bool(at), bool(after), never)) != 1:
             raise SettingsError("give exactly one of --at, --after and --never")
-        end = _moment("--at", at) if at else None
+        end = moment("--at", at) if at else None
         if after:
-            end = datetime.now(UTC).replace(microsecond=0) + _span("--after", after)
+            end = datetime.now(UTC).replace(microsecond=0) + span("--after", after)
         _with_register(file, store, lambda register: register.change(key_id, lambda entry: expiring(entry, end)))
     typer.echo(f"key {key_id} {f'is good until {end.isoformat()}' if end else 'has no end'}", err=True)
 
@@ -221,22 +222,3 @@ def _pepper(file: Path | None, value: str) -> bytes:
     if not pepper:
         raise SettingsError("a pepper is needed: give --pepper-file, or set TIDEGATE_KEY_PEPPER")
     return pepper
-
-
-def _moment(flag: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
-        raise SettingsError(f"{flag}: '{text}' is not ISO 8601 with a zone, like 2030-01-01T00:00:00Z")
-    return moment
-
-
-def _span(flag: str, text: str) -> timedelta:
-    from tidegate.policy.durations import parse_duration
-
-    try:
-        return timedelta(seconds=parse_duration(text))
-    except (ValueError, OverflowError) as error:
-        raise SettingsError(f"{flag}: {error}") from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tidegate.envoy.commands import Command, Forward, RequestBody, RequestHead
+from tidegate.envoy.commands import Body, Command, Forward, RequestBody, RequestHead
 from tidegate.errors import ProtocolViolation
 from tidegate.usage.stream_options import Asked, ask_for_usage
-from tidegate.usage.unasked import WithoutUsage
+from tidegate.usage.unasked import WholeEvents, WithoutUsage
 
 
 class Asking:
@@ -36,3 +36,14 @@ class Asking:
     def unasked(self) -> WithoutUsage | None:
         """What takes the answer out of an event stream, None where its client may see all of it."""
         return None if self._asked is None else WithoutUsage(continuous=self._asked.continuous)
+
+
+def in_whole(events: WholeEvents, commands: list[Command]) -> list[Command]:
+    """The same with what `events` lets out of each body."""
+    whole: list[Command] = []
+    for command in commands:
+        if not isinstance(command, Body):
+            whole.append(command)
+        elif (data := events.feed(command.data) + (events.finish() if command.end else b"")) or command.end:
+            whole.append(Body(data, command.end))
+    return whole

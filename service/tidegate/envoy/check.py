@@ -10,6 +10,7 @@ import grpc
 from envoy.service.auth.v3 import external_auth_pb2
 
 from tidegate.clock import Clock
+from tidegate.context_token import ContextTokens
 from tidegate.envoy import translate
 from tidegate.envoy.handoff import Handoff
 from tidegate.model import Decision, Deny, Request
@@ -31,12 +32,14 @@ class CheckServicer:
         credential_headers: Callable[[Policy], tuple[str, ...]],
         clock: Clock,
         record: Callable[[Decision, float], None],
+        context_tokens: ContextTokens | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._policy = policy
         self._credential_headers = credential_headers
         self._clock = clock
         self._record = record
+        self._context_tokens = context_tokens or ContextTokens(clock=clock)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The method table for a grpc.aio server."""
@@ -63,4 +66,5 @@ class CheckServicer:
         if isinstance(decision.verdict, Deny):
             return translate.deny_response(decision, decision.verdict)
         handoff = Handoff.of(decision, decision.verdict)
-        return translate.allow_response(decision, decision.verdict, handoff, self._credential_headers(policy))
+        token = self._context_tokens.token_for(policy, decision.verdict, decision.request.id)
+        return translate.allow_response(decision, decision.verdict, handoff, self._credential_headers(policy), token)

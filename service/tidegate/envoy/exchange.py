@@ -15,7 +15,7 @@ from enum import Enum, auto
 from typing import Literal
 
 from tidegate.envoy.allowance import Answer
-from tidegate.envoy.asking import Asking
+from tidegate.envoy.asking import Asking, in_whole
 from tidegate.envoy.commands import (
     DIGESTS,
     Abort,
@@ -27,11 +27,12 @@ from tidegate.envoy.commands import (
     ResponseHead,
     Trailers,
 )
+from tidegate.envoy.ending import Over, refusal, voice
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import Pacing
 from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, ProtocolViolation, TidegateError
-from tidegate.filtering.formats import BodyRewriter, Coverage, Observer, decoded, decodes, format_of
+from tidegate.filtering.formats import BodyRewriter, Coverage, Listening, Observer, decoded, decodes, format_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
 from tidegate.filtering.structure.body import structured
@@ -48,7 +49,7 @@ _UPSTREAM = "via_upstream"
 _BLOCKED = Deny(403, Reason.CONTENT_BLOCKED, "The response was blocked by policy.")
 _UNSTRUCTURED = Deny(502, Reason.RESPONSE_STRUCTURE, "The response does not have the structure that is demanded of it.")
 
-Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped"]
+Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped", "revoked", "expired"]
 
 
 def _nothing(_: Handoff) -> Structure | None:
@@ -95,6 +96,9 @@ class Exchange:
     _demand: Structure | None = None
     _events_only: bool = False
     _passed: int = 0
+    _over: Over | None = None
+    _endable: bool = False
+    _voice: Listening | None = None
     _skip_reason: str = ""
     _removed: tuple[str, ...] = field(default=(COVERAGE_HEADER,))
 
@@ -163,6 +167,9 @@ class Exchange:
             return self._pass("local_reply", head.end)
         if self.handoff is None:
             return self._withhold_unknown()
+        if self._over is not None:
+            self._finish(self._over)
+            return [Reply(refusal(self._over))]
         try:
             plan, self._demand = self.plan(self.handoff), self.structure(self.handoff)
         except TidegateError:
@@ -172,8 +179,12 @@ class Exchange:
             return self._pass("no_body", end=True)
         demand = self._demand if head.succeeded else None
         self._shadow = plan.shadow and (demand is None or not demand.enforced)
+        self._endable = self.handoff.proof is not None
         self.effort = plan.effort
         self._pace(head, read=not self._shadow)
+        if self._endable and format_of(head.readable) == "sse" and (self._shadow or not plan.actions):
+            self._events = self._events or WholeEvents()
+            self._voice = voice(head.readable)
         if not plan.actions:
             if self._metering is not None:
                 self._metering.listen(head.readable)
@@ -205,6 +216,29 @@ class Exchange:
         last = commands.pop()
         assert isinstance(last, Body)  # noqa: S101 - both end with the body
         return [*commands, *([Body(last.data, end=False)] if last.data or commands else []), Trailers()]
+
+    def over(self, why: Over) -> list[Command]:
+        """The credential that the exchange began with is over, and so is what still runs. For any time, and once."""
+        deny = refusal(why)
+        match self._state:
+            case _State.DONE:
+                return []
+            case _State.HEAD:
+                self._over = why
+                return []
+            case _State.HOLD:
+                self._finish(why)
+                return [Reply(deny)]
+            case _State.PASS if not self._endable:
+                return []
+        broken = b"\n\n" if self._events is not None and self._events.inside else b""
+        if self._rewriter is not None:
+            return self._end_in_band(why, deny.reason, deny.message, broken)
+        ending = b"" if self._voice is None else self._voice.abort(str(deny.reason), deny.message)
+        if self._metering is not None:
+            self._metering.cut_off()
+        self._finish(why)
+        return [Body(broken + ending, end=True)] if ending else [Abort()]
 
     def lost(self) -> None:
         """The peer ended the stream. Before the end of the response this means that the client did not get all."""
@@ -240,10 +274,12 @@ class Exchange:
                 commands = self._let_pass(data, end)
             case _:
                 commands = self._rewrite(data, end)
-        return commands if self._events is None else _in_whole(self._events, commands)
+        return commands if self._events is None else in_whole(self._events, commands)
 
     def _let_pass(self, data: bytes, end: bool) -> list[Command]:
         self._passed += len(data)
+        if self._voice is not None:
+            self._voice.feed(data)
         if self._metering is not None:
             self._metering.hear(data, end=end)
         if end:
@@ -338,7 +374,11 @@ class Exchange:
         return self._end_in_band("withheld", Reason.RESPONSE_WITHHELD, message, b"")
 
     def _end_in_band(
-        self, outcome: Literal["blocked", "withheld", "stopped"], reason: Reason, message: str, out: bytes
+        self,
+        outcome: Literal["blocked", "withheld", "stopped", "revoked", "expired"],
+        reason: Reason,
+        message: str,
+        out: bytes,
     ) -> list[Command]:
         assert self._rewriter is not None  # noqa: S101 - only live bodies end in band
         ending = self._rewriter.abort(str(reason), message)
@@ -374,14 +414,3 @@ def _kind(head: ResponseHead) -> str:
     if head.readable or head.partial or head.tensors or not decodes(head.content_encoding):
         return head.readable
     return head.content_type
-
-
-def _in_whole(events: WholeEvents, commands: list[Command]) -> list[Command]:
-    """The same with what `events` lets out of each body."""
-    whole: list[Command] = []
-    for command in commands:
-        if not isinstance(command, Body):
-            whole.append(command)
-        elif (data := events.feed(command.data) + (events.finish() if command.end else b"")) or command.end:
-            whole.append(Body(data, command.end))
-    return whole

@@ -11,11 +11,11 @@ import orjson
 
 from tidegate.admission.queue.terms import Ticket
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Allow, Decision, Hold, Price
+from tidegate.model import Allow, Decision, Hold, Price, Proof
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 5
+_VERSION = 6
 
 
 class Handoff(NamedTuple):
@@ -25,7 +25,8 @@ class Handoff(NamedTuple):
     reserved for the prompt; `price` is the model's, as it was at the decision, where money has to be settled; `hold` is
     what the reservation holds. `ticket` is the place that the exchange takes in its endpoint's capacity, "" when none.
     `conversation` is what the caller says that the exchange is part of, "" when nothing. `structured` tells that a
-    structure is demanded of the response.
+    structure is demanded of the response. `proof` is what the response hangs on while it runs, None when it ends by
+    itself.
     """
 
     request_id: str
@@ -46,12 +47,13 @@ class Handoff(NamedTuple):
     ticket: str = ""
     conversation: str = ""
     structured: bool = False
+    proof: Proof | None = None
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price, hold, ticket, conversation, structured = self
-        paid = [] if price is None else [*price]
-        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation, structured]).decode()
+        *others, price, hold, ticket, conversation, structured, proof = self
+        paid, proved = [] if price is None else [*price], [] if proof is None else [*proof]
+        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation, structured, proved]).decode()
 
     @classmethod
     def of(cls, decision: Decision, allow: Allow) -> Handoff:
@@ -76,13 +78,14 @@ class Handoff(NamedTuple):
             allow.ticket,
             allow.conversation,
             allow.structured,
+            allow.proof,
         )
 
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            *first, reservation, prompt, price, hold, ticket, conversation, structured = orjson.loads(text)
+            *first, reservation, prompt, price, hold, ticket, conversation, structured, proof = orjson.loads(text)
             version, *strings, rulesets, dialect, unscannable, cap = first
             seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
@@ -114,6 +117,8 @@ class Handoff(NamedTuple):
             and (not ticket or _is_ticket(ticket))
             and type(conversation) is str
             and type(structured) is bool
+            and isinstance(proof, list)
+            and (not proof or _is_proof(proof))
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -122,7 +127,8 @@ class Handoff(NamedTuple):
         paid = Price(*price) if price else None
         held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
         how = (tuple(rulesets), dialect, unscannable, cap)
-        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured)
+        proved = Proof(*proof) if proof else None
+        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured, proved)
 
 
 def _is_ticket(text: str) -> bool:
@@ -131,6 +137,14 @@ def _is_ticket(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_proof(parts: list[Any]) -> bool:
+    if len(parts) != len(Proof._fields):
+        return False
+    *names, issued, expires = parts
+    moments = all(moment is None or type(moment) in (int, float) for moment in (issued, expires))
+    return moments and all(type(name) is str for name in names)
 
 
 def _is_amount(value: Any) -> bool:

@@ -19,6 +19,7 @@ from tidegate.envoy.heartbeats import COMMENT, Heartbeats
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
+from tidegate.envoy.terms import Term, Terms
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.spotting import Effort
 
@@ -44,6 +45,7 @@ class ProcessServicer:
         holds: Holds,
         places: Places,
         heartbeats: Heartbeats,
+        terms: Terms | None = None,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -53,6 +55,8 @@ class ProcessServicer:
         self._holds = holds
         self._places = places
         self._heartbeats = heartbeats
+        self._terms = terms or Terms(lambda *_: "", on_error=on_error)
+        self._endings: set[asyncio.Task[None]] = set()
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,12 +78,16 @@ class ProcessServicer:
         exchange = self._exchange()
         stream = _Stream(context, self._heartbeats)
         tenure = self._places.open()
+        term = self._terms.open(partial(self._interrupt, exchange, stream))
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
             async with stream:
                 async for message in messages:
-                    commands = await self._take(exchange, message, stream)
+                    stream.term = None  # it is not for others to speak now
+                    commands = exchange.over(term.why) if term.why else []
+                    commands = commands or await self._take(exchange, message, stream)
+                    term.follow(exchange)
                     tenure.follow(exchange)
                     if renewal is None:
                         renewal = self._keep(exchange)
@@ -94,6 +102,7 @@ class ProcessServicer:
                         answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                         step = partial(exchange.extended, answer)
                         commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
+                    stream.term = term
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
@@ -104,6 +113,7 @@ class ProcessServicer:
             self._on_error(failure)
             await context.abort(grpc.StatusCode.INTERNAL, "the response could not be processed")
         finally:
+            term.close()
             if renewal is not None:
                 renewal.cancel()
             exchange.lost()
@@ -116,6 +126,8 @@ class ProcessServicer:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all that they left to do."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout)
+        while self._endings:
+            await asyncio.wait(tuple(self._endings))
         await self._settlements.drained()
         await self._places.drained()
 
@@ -141,6 +153,16 @@ class ProcessServicer:
         if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
             return None
         return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
+
+    def _interrupt(self, exchange: Exchange, stream: _Stream) -> None:
+        """End what is silent now; what is busy ends with its next message."""
+        if stream.term is None or not stream.term.why:
+            return
+        if commands := exchange.over(stream.term.why):
+            self._settle(exchange)
+            task = asyncio.create_task(stream.end_early(commands, exchange))
+            self._endings.add(task)
+            task.add_done_callback(self._endings.discard)
 
     async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: _Stream) -> list[Command]:
         if message.HasField("response_headers"):
@@ -169,10 +191,14 @@ def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Comma
 
 
 class _Stream:
-    """Our end of one stream, which beats within its block. `unanswered` is bytes that came since something was sent."""
+    """Our end of one stream, which beats within its block. `unanswered` is bytes that came since something was sent.
+
+    `term` is there while the stream waits for a message.
+    """
 
     def __init__(self, context: Any, heartbeats: Heartbeats) -> None:
         self.request_id = ""
+        self.term: Term | None = None
         self.unanswered = 0
         self.written = 0.0
         self._context = context
@@ -200,6 +226,11 @@ class _Stream:
 
     def id_of(self, exchange: Exchange) -> str:
         return exchange.handoff.request_id if exchange.handoff else self.request_id
+
+    async def end_early(self, commands: list[Command], exchange: Exchange) -> None:
+        """Carry out the last commands beside the stream's own task, which waits for a message."""
+        with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):  # it has ended so, or the peer was faster
+            await self.carry_out(commands, exchange)
 
     async def carry_out(self, commands: list[Command], exchange: Exchange) -> None:
         if not commands:

@@ -11,7 +11,7 @@ from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2 as pro
 from envoy.service.auth.v3 import attribute_context_pb2, external_auth_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
-from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, canonical, is_unwanted
+from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX, SIGNED_IDENTITY, canonical, is_unwanted
 from tidegate.envoy.commands import (
     DIGESTS,
     Body,
@@ -91,9 +91,12 @@ def _headers(http: attribute_context_pb2.AttributeContext.HttpRequest) -> list[t
 
 
 def allow_response(
-    decision: Decision, allow: Allow, handoff: Handoff, credential_headers: tuple[str, ...]
+    decision: Decision, allow: Allow, handoff: Handoff, credential_headers: tuple[str, ...], token: str = ""
 ) -> external_auth_pb2.CheckResponse:
-    """Let the request pass as the caller that we established, without credential or spoofed identity."""
+    """Let the request pass as the caller that we established, without credential or spoofed identity.
+
+    `token` is the context token, "" for none.
+    """
     identity = allow.identity
     limits = limit_headers(allow.admission)
     caller = (identity.subject, identity.tenant, identity.tier, allow.endpoint)
@@ -102,10 +105,11 @@ def allow_response(
     ok = response.ok_response
     for option, (_, value) in zip(ok.response_headers_to_add, limits, strict=True):
         option.header.value = value
-    for name, value in allow.annotations:
+    told = dict(allow.annotations) | ({SIGNED_IDENTITY: token} if token else {})
+    for name, value in told.items():
         added = ok.headers.add().header
         added.key, added.value = name, value
-    told = dict(allow.annotations)
+    # Envoy removes after it has set, so what we tell is not among what goes.
     if unwanted := [name for name in decision.request.headers if is_unwanted(name) and name not in told]:
         ok.headers_to_remove.extend(unwanted)
     response.dynamic_metadata.fields[FIELD].string_value = handoff.encode()

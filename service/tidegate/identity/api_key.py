@@ -55,7 +55,7 @@ class KeyStore:
     def __init__(self, records: Mapping[str, KeyRecord], *, pepper: bytes, unavailable: str = "") -> None:
         self._records = MappingProxyType(dict(records))
         self._pepper = pepper
-        self._unavailable = unavailable
+        self.unavailable = unavailable
         # In order, and looked up by bisection: an id that is unknown takes as many steps as one that is known, and ends
         # at a neighbour, whose record lies in memory as far away. A hash table tells the two apart by a quarter.
         self._ids = (*sorted(self._records), _LAST)
@@ -117,8 +117,8 @@ class KeyStore:
         first, second = record.digests
         older, newer = hmac.compare_digest(digest, first), hmac.compare_digest(digest, second)
         if not (known & (older | newer)):
-            if self._unavailable and not known:
-                return refusals.unavailable(self._unavailable)
+            if self.unavailable and not known:
+                return refusals.unavailable(self.unavailable)
             return refusals.invalid("key_secret" if known else "key_unknown")
         if record.revoked:
             return refusals.invalid("key_revoked")

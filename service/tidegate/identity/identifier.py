@@ -11,8 +11,9 @@ from tidegate.identity.confirmation import HEADER, Confirmation
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.key_feed import KeyUses
 from tidegate.identity.replays import MemoryReplays
+from tidegate.identity.revocation import RevokedTokens
 from tidegate.identity.workload import XFCC, workload_of
-from tidegate.model import Deny, Identity, Request
+from tidegate.model import Deny, Identity, Request, proof_of
 from tidegate.policy.compiled import Policy
 
 _AUTHORIZATION = "authorization"
@@ -23,7 +24,8 @@ _DPOP = "dpop"
 class Identifier:
     """The identify phase. `keys` may be replaced at any time: one attribute, read once a request.
 
-    `uses` counts the API keys that were proved. Without a `confirmation`, proofs are remembered in this process.
+    So may `revoked`. `uses` counts the API keys that were proved. Without a `confirmation`, proofs are remembered in
+    this process.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Identifier:
         clock: Clock | None = None,
     ) -> None:
         self.keys = keys
+        self.revoked = RevokedTokens()
         self._uses = uses
         self._verifier = verifier
         self._introspector = introspector
@@ -75,8 +78,21 @@ class Identifier:
         else:
             verdict = await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
         if isinstance(verdict, Identity):
+            refused = self._refused(policy, verdict)
+            if refused is not None:
+                return refused
             return await self._confirmation.confirm(verdict, token, request, policy.dpop, by_proof=by_proof)
         return refusals.under_dpop(verdict, policy.dpop.algorithms) if by_proof else verdict
+
+    def _refused(self, policy: Policy, identity: Identity) -> Deny | None:
+        """Every time, for a token that is remembered too."""
+        revoked = self.revoked
+        if policy.revocation is None:
+            return None
+        if revoked.unavailable:
+            return refusals.unavailable(revoked.unavailable)
+        covered = revoked.covers(proof_of(identity), identity.subject, identity.tenant)
+        return refusals.invalid("token_revoked") if covered else None
 
     def _prove(self, key: str) -> Identity | Deny:
         verdict = self.keys.prove(key, now=self._clock.now())

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import stat
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +12,8 @@ from tidegate.errors import PolicyError
 from tidegate.identity import key_file
 from tidegate.identity.key_changes import KeyChangeRefused
 from tidegate.identity.key_file import KeyEntry
+from tidegate.identity.replacing import only_writer, replace
 
-_PRIVATE: Final = 0o600
 _EMPTY: Final = "version: 1\nkeys:\n"
 
 
@@ -29,12 +24,12 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
     and OSError when it cannot be written; the file is untouched then.
     """
     target = path.resolve()
-    with _only_writer(target.parent):
+    with only_writer(target.parent):
         exists = target.exists()
         text = target.read_text(encoding="utf-8") if exists else _EMPTY
         if exists:
             key_file.parse(text, name=str(path))
-        _replace(target, with_record(text, record, name=str(path)))
+        replace(target, with_record(text, record, name=str(path)))
 
 
 def change(path: Path, key_id: str, step: Callable[[KeyEntry], KeyEntry]) -> KeyEntry:
@@ -44,14 +39,14 @@ def change(path: Path, key_id: str, step: Callable[[KeyEntry], KeyEntry]) -> Key
     KeyChangeRefused when no key has the id.
     """
     target = path.resolve()
-    with _only_writer(target.parent):
+    with only_writer(target.parent):
         text = target.read_text(encoding="utf-8")
         entries = key_file.parse(text, name=str(path))
         for index, entry in enumerate(entries):
             if entry.id == key_id:
                 made = step(entry)
                 wanted = (*entries[:index], made, *entries[index + 1 :])
-                _replace(target, _with_entry(text, index, wanted, name=str(path)))
+                replace(target, _with_entry(text, index, wanted, name=str(path)))
                 return made
     raise KeyChangeRefused(f"{path} has no key {key_id}")
 
@@ -110,29 +105,3 @@ def _items(text: str) -> list[yaml.Node]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     pairs = root.value if isinstance(root, yaml.MappingNode) else ()
     return [item for key, value in pairs if key.value == "keys" for item in value.value]
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: the file itself is replaced, so a lock on it would guard nothing."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace(target: Path, text: str) -> None:
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE
-    handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(made).replace(target)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise

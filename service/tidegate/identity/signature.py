@@ -27,6 +27,18 @@ def check_signature(token: Token, key: PublicKey) -> None:
         raise TokenRejected("signature")
 
 
+class Signer:
+    """One private key, which signs. `pem` is unencrypted, and fits `alg`."""
+
+    def __init__(self, pem: str, alg: str) -> None:
+        self._key = jwk.construct(pem, alg)
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature in the form of RFC 7518: of an EC key R and S, not DER."""
+        signature: bytes = self._key.sign(message)
+        return signature
+
+
 class _RsaKey(Key):  # type: ignore[misc]  # jose ships no types
     """An RSA key that jose made, for RSASSA-PSS (RFC 7518 section 3.5), which jose lacks, and PKCS1-v1_5.
 

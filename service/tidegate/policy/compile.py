@@ -21,13 +21,25 @@ from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
 from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
-from tidegate.policy import capacity, compiled, credentials, limits, prices, requests, schema, structures
+from tidegate.policy import (
+    capacity,
+    compiled,
+    context_token,
+    credentials,
+    limits,
+    prices,
+    requests,
+    revocation,
+    schema,
+    structures,
+)
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.materials import Materials
 from tidegate.policy.safety_spotters import found_by
 from tidegate.policy.schemas import Schemas
+from tidegate.policy.signing_keys import ContextToken, SigningKey
 from tidegate.policy.words import chosen
 from tidegate.policy.workloads import Workload, Workloads
 
@@ -85,6 +97,10 @@ def compile_policy(
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
         heartbeat=platform.heartbeat,
+        context_token=None
+        if platform.context_token is None
+        else _context(platform.context_token, materials.signing_keys),
+        revocation=None if platform.revocation is None else _revocation(platform.revocation, base),
     )
 
 
@@ -179,6 +195,18 @@ def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
     return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
 
 
+def _revocation(given: revocation.Revocation, base: Path) -> compiled.Revocation:
+    file = None if given.file is None else base / given.file
+    return compiled.Revocation(file, given.on_revocation == "end_streams", given.on_expiry == "end_streams")
+
+
+def _context(token: context_token.ContextToken | None, keys: tuple[SigningKey, ...]) -> ContextToken | None:
+    if token is None:
+        return None
+    reuse = token.lifetime / 2 if token.reuse is None else token.reuse
+    return ContextToken(token.issuer, keys, token.lifetime, reuse)
+
+
 def _workload(workload: credentials.Workload) -> Workload:
     return Workload(
         id=workload.id,
@@ -268,6 +296,7 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
+        context_audience=endpoint.context_audience or "",
         spotters=materials.listed.deny.get(endpoint.owner, ()),
         allowed=_allowed(endpoint.owner, floor, document, materials.listed),
     )

@@ -18,6 +18,7 @@ from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy.conditions import Condition
 from tidegate.policy.routes import Routes
+from tidegate.policy.signing_keys import ContextToken
 from tidegate.policy.workloads import NO_WORKLOADS, Workloads
 
 
@@ -213,6 +214,7 @@ class Endpoint:
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
+    `context_audience` is whom its context tokens are for, "" for its name.
     `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
     `structure` is what is demanded of its answers, None for nothing; `request` what is checked of its requests.
     """
@@ -236,6 +238,7 @@ class Endpoint:
     anonymous: str = ""
     capacity: Capacity | None = None
     conversation: str = ""
+    context_audience: str = ""
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     structure: Structure | None = None
@@ -249,6 +252,15 @@ class Endpoint:
     def request_body(self) -> bool:
         """Whether a decision about this endpoint needs the request body."""
         return self.request is not None or (self.model is not None and self.model.source == "body")
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Where the revoked tokens are listed, None for the store, and whether responses that run end with a credential."""
+
+    file: Path | None = None
+    ends_revoked: bool = False
+    ends_expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +320,8 @@ class Policy:
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
     heartbeat: float = 15.0
+    context_token: ContextToken | None = None
+    revocation: Revocation | None = None
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     dpop: Dpop = Dpop()
@@ -374,6 +388,11 @@ class Policy:
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))
+
+    @property
+    def ends_streams(self) -> bool:
+        """Whether a response that runs may end with the credential that it hangs on."""
+        return self.revocation is not None and (self.revocation.ends_revoked or self.revocation.ends_expired)
 
     def limits_of(self, tenant: str, tier: str, subject: str) -> tuple[Limit, ...]:
         """The limits of a caller, whatever it calls. KeyError for a tenant or tier that the policy does not have."""

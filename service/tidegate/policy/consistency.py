@@ -81,6 +81,10 @@ def check(document: Document, report: Report) -> None:
         if endpoint.fields is not None and endpoint.fields != Fields() and not unread:
             message = "would let fields pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "fields"), message)
+        if endpoint.context_audience is not None and document.platform.context_token is None and report.whole:
+            report.at(
+                ("endpoints", name, "context_audience"), "there are no context tokens: give platform.context_token"
+            )
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     check_lists(document, data, report)
     check_requests(document, data, report)

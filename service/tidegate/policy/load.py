@@ -24,6 +24,7 @@ from tidegate.policy.safety_spotters import spotters as safety_spotters
 from tidegate.policy.schema import Document
 from tidegate.policy.schemas import read_schemas, schema_sources
 from tidegate.policy.secrets import read_secret
+from tidegate.policy.signing_keys import SigningKey, read_signing_key
 from tidegate.policy.validate import MAX_PROBLEMS, Report, validate
 
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518 section 3.2: as long as the hash
@@ -96,6 +97,7 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
         listed=compile_lists(document, base, report),
         schemas=read_schemas(document, base, report),
         spotters=(*_open_names(places, document, report), *_open_safety(places, document, report, secrets)),
+        signing_keys=_read_signing_keys(document, base, report),
     )
     files = _files(document, base)
     if report.problems or not report.whole:
@@ -153,6 +155,22 @@ def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, b
     return secrets
 
 
+def _read_signing_keys(document: Document, base: Path, report: Report) -> tuple[SigningKey, ...]:
+    token = document.platform.context_token
+    found: list[SigningKey] = []
+    for index, key in enumerate(token.keys if token else ()):
+        place: tuple[str | int, ...] = ("platform", "context_token", "keys", index)
+        try:
+            read = read_signing_key(None if key.file is None else base / key.file, key.env, private=not index)
+        except ValueError as error:
+            report.at((*place, "env" if key.file is None else "file"), str(error))
+            continue
+        if any(read.kid == other.kid for other in found):
+            report.at(place, "the same key a second time")
+        found.append(read)
+    return tuple(found)
+
+
 def _files(document: Document, base: Path) -> tuple[Path, ...]:
     identity = document.platform.identity
     names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
@@ -161,6 +179,10 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names.append(identity.introspection.client_secret_file)
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
+    if document.platform.revocation is not None and document.platform.revocation.file is not None:
+        names.append(document.platform.revocation.file)
+    if document.platform.context_token is not None:
+        names += [key.file for key in document.platform.context_token.keys if key.file is not None]
     names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]
     names += [part.key_file for _, part in remotes(document.content_safety) if part.key_file is not None]
     return tuple(base / name for name in dict.fromkeys([*names, *list_files(document)]))

@@ -10,13 +10,14 @@ from tidegate.policy.compiled_lists import Listed
 from tidegate.policy.document import dotted
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.schemas import Schemas
+from tidegate.policy.signing_keys import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
 class Materials:
     """`keysets` are by `jwks_file`, `secrets` by issuer; `listed` is what deny and allow lists were compiled to.
 
-    `schemas` are by their place, `spotters` what was opened for every endpoint.
+    `schemas` are by their place, `spotters` what was opened for every endpoint; `signing_keys` are in their order.
     """
 
     keysets: Mapping[str, KeySet]
@@ -24,6 +25,7 @@ class Materials:
     listed: Listed
     schemas: Schemas
     spotters: tuple[Spotter, ...]
+    signing_keys: tuple[SigningKey, ...] = ()
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """The names and bytes that make another policy of the same document; no secrets, for versions are published."""

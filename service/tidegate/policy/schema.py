@@ -10,12 +10,14 @@ from tidegate.policy import words
 from tidegate.policy.amounts import Refill
 from tidegate.policy.capacity import Capacity
 from tidegate.policy.content_safety import ContentSafety
+from tidegate.policy.context_token import ContextToken
 from tidegate.policy.credentials import IdentityMethods
 from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
 from tidegate.policy.requests import RequestChecks
+from tidegate.policy.revocation import Revocation
 from tidegate.policy.strict import Strict
 from tidegate.policy.structures import Structure
 
@@ -62,6 +64,13 @@ class Platform(Strict):
         default_factory=LimitsStore, description="Behaviour while the limit store is out."
     )
     audit: Audit = Field(default_factory=Audit, description="Behaviour while the audit log cannot be written.")
+    revocation: Revocation | None = Field(
+        default=None,
+        description="Let tokens be revoked, and end what runs. Without it a token is good until it expires.",
+    )
+    context_token: ContextToken | None = Field(
+        default=None, description="Give models a signed token that says who calls. Without it they get none."
+    )
     trusted_hops: int = Field(
         default=0, ge=0, le=10, description="How many proxies before Envoy are believed in X-Forwarded-For."
     )
@@ -272,6 +281,9 @@ class Endpoint(Strict):
     scopes: words.Set[words.Scope] = Field(default=[], description="OAuth scopes that a caller needs, all of them.")
     audiences: words.Set[words.Text] = Field(
         default=[], description="A token must carry one of these in `aud` too. API keys have no audience."
+    )
+    context_audience: words.Text | None = Field(
+        default=None, description="The `aud` of its context tokens; by default its own name."
     )
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")

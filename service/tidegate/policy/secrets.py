@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _MAX_BYTES = 4096
+_MAX_TEXT = 64 * 1024
 _PUBLIC = (b"-----BEGIN", b"ssh-", b"ecdsa-", b"sk-ssh-", b"{")  # keys and certificates, which others may know
 
 
@@ -15,8 +16,8 @@ def read_secret(file: Path | None, env: str | None, *, at_least: int = 1, text: 
     `text` is for a client's secret, which is visible ASCII (RFC 6749 appendix A.2).
     ValueError says in one sentence what is wrong, and nothing of what the secret is.
     """
-    secret = _of_env(env) if file is None else _of_file(file)
-    where = f"the secret in {_place(file, env)}"
+    secret = (_of_env(env) if file is None else _of_file(file, _MAX_BYTES + 3)).rstrip(b"\r\n")
+    where = f"the secret in {named(file, env)}"
     if secret.startswith(_PUBLIC):
         raise ValueError(f"{where} is a key or a certificate; it must be random bytes that nobody else knows")
     if len(secret) < at_least:
@@ -28,10 +29,23 @@ def read_secret(file: Path | None, env: str | None, *, at_least: int = 1, text: 
     return secret
 
 
-def _of_file(file: Path) -> bytes:
+def read_text(file: Path | None, env: str | None) -> str:
+    """The ASCII text in `file`, or in the environment variable `env`. Raises ValueError as `read_secret` does."""
+    found = _of_env(env) if file is None else _of_file(file, _MAX_TEXT + 1)
+    if len(found) > _MAX_TEXT or not found.isascii():
+        raise ValueError(f"what is in {named(file, env)} is no ASCII text of at most {_MAX_TEXT // 1024} KiB")
+    return found.decode("ascii")
+
+
+def named(file: Path | None, env: str | None) -> str:
+    """The place, in words."""
+    return f"the environment variable {env}" if file is None else repr(str(file))
+
+
+def _of_file(file: Path, most: int) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(_MAX_BYTES + 3).rstrip(b"\r\n")
+            return opened.read(most)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read {str(file)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
 
@@ -41,7 +55,3 @@ def _of_env(name: str | None) -> bytes:
     if value is None:
         raise ValueError(f"the environment variable {name} is not set")
     return os.fsencode(value)
-
-
-def _place(file: Path | None, env: str | None) -> str:
-    return f"the environment variable {env}" if file is None else repr(str(file))

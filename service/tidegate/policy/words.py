@@ -249,6 +249,14 @@ def _call_time(value: object) -> float:
     return bounded(parse_duration(value), 0.1, 30, "100ms to 30s")
 
 
+def _context_lifetime(value: object) -> float:
+    return bounded(parse_duration(value), 5, 3600, "5s to 1h")
+
+
+def _context_reuse(value: object) -> float:
+    return bounded(parse_duration(value), 0, 3600, "0s to 1h")
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -315,6 +323,8 @@ ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PA
 Heartbeat = Annotated[float, BeforeValidator(_heartbeat), _text(DURATION_PATTERN, "15s")]
 CallTime = Annotated[float, BeforeValidator(_call_time), _text(DURATION_PATTERN, "2s")]
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
+ContextLifetime = Annotated[float, BeforeValidator(_context_lifetime), _text(DURATION_PATTERN, "60s")]
+ContextReuse = Annotated[float, BeforeValidator(_context_reuse), _text(DURATION_PATTERN, "30s")]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

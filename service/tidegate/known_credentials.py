@@ -1,0 +1,108 @@
+"""The API keys and revoked tokens that a process knows: from the files of its policy, or followed in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidegate.admission.open import MEMORY, check_url
+from tidegate.clock import Clock
+from tidegate.identity import Identifier, KeyFeed, KeyStore, KeyUses, RedisKeys, revocation_file
+from tidegate.identity.revocation import RevokedTokens
+from tidegate.identity.revocation_feed import RevocationFeed
+from tidegate.identity.revocation_store import RedisRevocations
+from tidegate.policy.compiled import Policy
+from tidegate.settings import Settings
+from tidegate.startup import keys_are_stored, naming, revocations_are_stored
+from tidegate.telemetry import Telemetry
+
+
+class KnownCredentials:
+    """Keeps what an identifier knows. `policy` is the one in force; `uses` is None where nobody counts them."""
+
+    def __init__(self, settings: Settings, *, clock: Clock, telemetry: Telemetry, policy: Callable[[], Policy]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._telemetry = telemetry
+        self._policy = policy
+        self._identifier: Identifier | None = None
+        self.uses: KeyUses | None = None
+        self._keys: KeyFeed | None = None
+        self._revocations: RevocationFeed | None = None
+        if settings.store != MEMORY:
+            with naming("--store"):
+                check_url(settings.store)
+            self.uses = KeyUses()
+            self._keys = self._open_keys(self.uses)
+            self._revocations = self._open_revocations()
+
+    def tell(self, identifier: Identifier) -> None:
+        """From now on this is who has to know."""
+        self._identifier = identifier
+
+    def read(self, policy: Policy) -> Callable[[], None]:
+        """Read the files of a policy; the step that puts them in force with it. Raises `PolicyError`."""
+        feed, list_feed = self._keys, self._revocations
+        stored, listed_in_store = keys_are_stored(policy), revocations_are_stored(policy)
+        keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
+        file = policy.revocation.file if policy.revocation else None
+        listed = RevokedTokens(() if file is None else revocation_file.read(file))
+
+        def adopt() -> None:
+            self._adopt_keys(feed.keys if stored and feed else keys)
+            self._adopt_list(list_feed.list if listed_in_store and list_feed else listed)
+
+        return adopt
+
+    async def start(self) -> None:
+        """Ask once, if there is something to ask, and keep asking."""
+        if self._keys is not None and self._revocations is not None:
+            if keys_are_stored(self._policy()):
+                await self._keys.refresh()
+            self._keys.start()
+            if revocations_are_stored(self._policy()):
+                await self._revocations.refresh()
+            self._revocations.start()
+
+    async def close(self) -> None:
+        """Stop asking, and tell of the last uses."""
+        if self._keys is not None and self._revocations is not None:
+            await self._keys.close()
+            await self._revocations.close()
+
+    def _open_keys(self, uses: KeyUses) -> KeyFeed:
+        def adopt(keys: KeyStore) -> None:
+            if keys_are_stored(self._policy()):
+                self._adopt_keys(keys)
+
+        return KeyFeed(
+            RedisKeys(self._settings.store),
+            pepper=self._settings.pepper,
+            clock=self._clock,
+            uses=uses,
+            adopt=adopt,
+            wanted=lambda: keys_are_stored(self._policy()),
+            on_state=self._telemetry.keys,
+            on_error=self._telemetry.error,
+        )
+
+    def _open_revocations(self) -> RevocationFeed:
+        def adopt(revoked: RevokedTokens) -> None:
+            if revocations_are_stored(self._policy()):
+                self._adopt_list(revoked)
+
+        return RevocationFeed(
+            RedisRevocations(self._settings.store),
+            clock=self._clock,
+            adopt=adopt,
+            wanted=lambda: revocations_are_stored(self._policy()),
+            on_state=self._telemetry.revocations,
+            on_error=self._telemetry.error,
+        )
+
+    def _adopt_keys(self, keys: KeyStore) -> None:
+        if self._identifier is not None:
+            self._identifier.keys = keys
+
+    def _adopt_list(self, revoked: RevokedTokens) -> None:
+        if self._identifier is not None:
+            self._identifier.revoked = revoked
