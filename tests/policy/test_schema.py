@@ -53,6 +53,7 @@ BEYOND = {
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
     "a reserve that leaves nothing to others",
+    "an endpoint that would let links lead where the floor does not",
     "lists of nothing, lists that are not there, and lists for what nothing finds",
     "lists that are empty, and endpoints without the list that their rulesets look for",
     "heartbeats that are no heartbeats",
