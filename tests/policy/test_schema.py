@@ -54,6 +54,8 @@ BEYOND = {
     "models without a price where a limit in money reaches",
     "a reserve that leaves nothing to others",
     "an endpoint that would let links lead where the floor does not",
+    "system prompts that find nothing",
+    "endpoints without the prompt that their rulesets look for",
     "lists of nothing, lists that are not there, and lists for what nothing finds",
     "lists that are empty, and endpoints without the list that their rulesets look for",
     "heartbeats that are no heartbeats",

@@ -268,7 +268,11 @@ def _endpoint(
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
-        spotters=(*materials.listed.deny.get(endpoint.owner, ()), _markup(document.links, endpoint.links)),
+        spotters=(
+            *materials.listed.deny.get(endpoint.owner, ()),
+            *materials.prompts.spotters.get(name, ()),
+            _markup(document.links, endpoint.links),
+        ),
         allowed=_allowed(endpoint.owner, floor, document, materials.listed),
     )
 

@@ -15,6 +15,7 @@ from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
+from tidegate.policy.prompts import SystemPrompt
 from tidegate.policy.requests import RequestChecks
 from tidegate.policy.strict import Strict
 from tidegate.policy.structures import Structure
@@ -283,6 +284,9 @@ class Endpoint(Strict):
     )
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
+    system_prompt: SystemPrompt | None = Field(
+        default=None, description="What its model is instructed with, for what looks for passages of it in responses."
+    )
     links: Links | None = Field(
         default=None, description="Where links of its responses may lead, beside the hosts for every endpoint."
     )
