@@ -44,7 +44,9 @@ without an end of its own that passes it is replaced by the constant form and sw
 more than the longest of its detectors. A value that is recognised by a word needs it within the characters before it
 that are named.
 
-Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name. The
+Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name, and
+`ACTIVE_CONTENT`, `EXTERNAL_IMAGE` and `EXTERNAL_LINK` are [markup](links.md),
+`SYSTEM_PROMPT` and `CANARY` what tells of [the prompt](prompts.md) of an endpoint. The
 categories of `CONTENT_SAFETY` are of whole passages and no patterns: see [safety.md](safety.md).
 """
 

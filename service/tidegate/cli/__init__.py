@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from tidegate.cli import audit, demo, envoy_config, filter, keys, limits, policy, reveal, serve, signing_keys, tokens
+from tidegate.cli import (
+    audit,
+    canary,
+    demo,
+    envoy_config,
+    filter,
+    keys,
+    limits,
+    policy,
+    reveal,
+    serve,
+    signing_keys,
+    tokens,
+)
 
 app = typer.Typer(
     name="tidegate",
@@ -18,6 +31,7 @@ app.command("serve")(serve.serve)
 app.command("envoy-config")(envoy_config.envoy_config)
 app.command("demo")(demo.demo)
 app.command("filter")(filter.filter_)
+app.command("canary")(canary.canary)
 app.command("reveal")(reveal.reveal)
 app.add_typer(policy.app, name="policy")
 app.add_typer(keys.app, name="keys")

@@ -146,20 +146,23 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
         wanted = _entities(detect)
         chosen.append(Ruleset("--detect", (Rule(wanted, acts.get(act, Action.REDACT)),)))
         lacking = wanted.difference(*(spotter.entities for spotter in spotters))
-        spotters = (*spotters, *_names(lacking), *content_safety(None, lacking))
+        spotters = (*spotters, *_without_policy(lacking), *content_safety(None, lacking))
     plan = merge(chosen, selection, spotters, allowed)
     if unfound := unfindable(plan):
         raise SettingsError(f"--endpoint is needed: {', '.join(sorted(unfound))} is looked for in its texts alone")
     return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
 
 
-def _names(wanted: frozenset[str]) -> list[Spotter]:
-    """What finds names, where the policy has nothing that does."""
+def _without_policy(wanted: frozenset[str]) -> list[Spotter]:
+    """What finds names and markup, where no policy has anything that does. Links may then lead nowhere."""
+    from tidegate.filtering.markup import MARKUP, MarkupSpotter
     from tidegate.filtering.ner.model import NAMES
     from tidegate.filtering.ner.open import open_names
+    from tidegate.filtering.urls import Hosts
 
+    markup: list[Spotter] = [MarkupSpotter(Hosts())] if wanted & MARKUP else []
     try:
-        return [open_names()] if wanted & NAMES else []
+        return [*markup, open_names()] if wanted & NAMES else markup
     except ValueError as error:
         raise SettingsError(f"--detect: {error}") from None
 

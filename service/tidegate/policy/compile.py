@@ -14,11 +14,13 @@ from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.detectors import expand
+from tidegate.filtering.markup import MarkupSpotter
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
+from tidegate.filtering.urls import Hosts
 from tidegate.inbound.checks import RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy import (
@@ -90,10 +92,8 @@ def compile_policy(
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
-        spotters=(
-            *materials.listed.deny.get(PLATFORM, ()),
-            *materials.spotters,
-        ),
+        spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
+        loose_spotters=(_markup(document.links),),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
         heartbeat=platform.heartbeat,
@@ -297,9 +297,17 @@ def _endpoint(
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),
         conversation=endpoint.conversation or "",
         context_audience=endpoint.context_audience or "",
-        spotters=materials.listed.deny.get(endpoint.owner, ()),
+        spotters=(
+            *materials.listed.deny.get(endpoint.owner, ()),
+            *materials.prompts.spotters.get(name, ()),
+            _markup(document.links, endpoint.links),
+        ),
         allowed=_allowed(endpoint.owner, floor, document, materials.listed),
     )
+
+
+def _markup(*links: schema.Links | None) -> MarkupSpotter:
+    return MarkupSpotter(Hosts(host for part in links if part is not None for host in part.hosts))
 
 
 def _allowed(owner: str, floor: Sequence[str], document: schema.Document, listed: Listed) -> Allowed | None:

@@ -287,8 +287,8 @@ class StorePolicy:
 class Policy:
     """One compiled policy document. `version` is a short hash of everything that went into it.
 
-    `spotters` may read the texts of every endpoint; `allowed` is for texts of none. `heartbeat` is seconds of silence
-    of an event stream, 0 for never.
+    `spotters` may read the texts of every endpoint, `loose_spotters` and `allowed` are for texts of none.
+    `heartbeat` is seconds of silence of an event stream, 0 for never.
 
     The last fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
@@ -322,6 +322,7 @@ class Policy:
     heartbeat: float = 15.0
     context_token: ContextToken | None = None
     revocation: Revocation | None = None
+    loose_spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     spotters: tuple[Spotter, ...] = field(default=(), repr=False, compare=False)
     allowed: Allowed | None = field(default=None, repr=False, compare=False)
     dpop: Dpop = Dpop()
@@ -343,7 +344,7 @@ class Policy:
 
     def spotters_of(self, endpoint: str) -> tuple[Spotter, ...]:
         """What may be used on an endpoint's texts beside patterns: its own, and everybody's."""
-        return self._spotters.get(endpoint, self.spotters)
+        return self._spotters.get(endpoint, self.loose_spotters + self.spotters)
 
     def allowed_of(self, endpoint: str) -> Allowed | None:
         """The values that are left as they are in an endpoint's texts."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.admission.periods import time_zones
 from tidegate.filtering.detectors import expand
+from tidegate.filtering.markup import EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.policy.asked import asked
@@ -46,6 +47,7 @@ def check(document: Document, report: Report) -> None:
     )
     floor = {limit.name for limit in document.platform.floor.limits}
     unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
+    guarded = _guarded_links(document)
     identity = document.platform.identity
     trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
     accepted = {audience for issuer in trusted for audience in issuer.audiences}
@@ -78,6 +80,9 @@ def check(document: Document, report: Report) -> None:
         if endpoint.unscannable == "pass" and not unread:
             message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "unscannable"), message)
+        if endpoint.links is not None and endpoint.links.hosts and guarded:
+            message = f"the floor's rulesets look for {guarded}: list the hosts in the platform's links"
+            report.at(("endpoints", name, "links", "hosts"), message)
         if endpoint.fields is not None and endpoint.fields != Fields() and not unread:
             message = "would let fields pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
             report.at(("endpoints", name, "fields"), message)
@@ -91,6 +96,13 @@ def check(document: Document, report: Report) -> None:
     _check_safety(document, report)
     _check_overlap(document, report)
     check_prices(document, report)
+
+
+def _guarded_links(document: Document) -> str:
+    """What the floor looks for in links, which an endpoint cannot allow."""
+    rules = [rule for name in document.platform.floor.rulesets for rule in document.rulesets.get(name, ())]
+    found = {kind for rule in rules for kind in rule.detect} & {EXTERNAL_IMAGE, EXTERNAL_LINK}
+    return " and ".join(sorted(found))
 
 
 def _check_pseudonym(rule: Rule, path: Path, report: Report) -> None:

@@ -46,7 +46,7 @@ def _check_endpoint(name: str, endpoint: Endpoint, document: Document, report: R
     if not report.whole or owner is None:
         return
     listed = {LISTED + one.upper() for one in (*document.deny_lists, *owner.deny_lists)}
-    for ruleset in dict.fromkeys(_rulesets(endpoint, document)):
+    for ruleset in rulesets_of(endpoint, document):
         for rule in document.rulesets.get(ruleset, ()):
             for kind in rule.detect:
                 if kind.startswith(LISTED) and kind not in listed:
@@ -57,11 +57,9 @@ def _check_endpoint(name: str, endpoint: Endpoint, document: Document, report: R
                     report.at(("endpoints", name), message, key=True)
 
 
-def _rulesets(endpoint: Endpoint, document: Document) -> Iterable[str]:
+def rulesets_of(endpoint: Endpoint, document: Document) -> Iterable[str]:
     """Every ruleset that a response of the endpoint may have to pass, whatever the caller's tier."""
-    yield from document.platform.floor.rulesets
     classification = document.classifications.get(endpoint.classification or "")
-    yield from classification.rulesets if classification else ()
-    yield from endpoint.rulesets
-    for tier in document.tiers.values():
-        yield from tier.rulesets
+    tiers = [name for tier in document.tiers.values() for name in tier.rulesets]
+    of_class = classification.rulesets if classification else ()
+    return dict.fromkeys([*document.platform.floor.rulesets, *of_class, *endpoint.rulesets, *tiers])

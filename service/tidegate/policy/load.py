@@ -13,6 +13,7 @@ from tidegate.policy.asked import first_asked
 from tidegate.policy.compile import compile_policy
 from tidegate.policy.compiled import Policy
 from tidegate.policy.compiled_lists import compile_lists, list_files
+from tidegate.policy.compiled_prompts import compile_prompts, prompt_files
 from tidegate.policy.consistency import check
 from tidegate.policy.content_safety import remotes, secret_of
 from tidegate.policy.document import MAX_BYTES, dotted, read
@@ -95,6 +96,7 @@ def examine(text: str, *, file: str, base: Path) -> Outcome:
         keysets=keysets,
         secrets=secrets,
         listed=compile_lists(document, base, report),
+        prompts=compile_prompts(document, base, report),
         schemas=read_schemas(document, base, report),
         spotters=(*_open_names(places, document, report), *_open_safety(places, document, report, secrets)),
         signing_keys=_read_signing_keys(document, base, report),
@@ -185,7 +187,7 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
         names += [key.file for key in document.platform.context_token.keys if key.file is not None]
     names += [source.schema_file for _, source in schema_sources(document) if source.schema_file is not None]
     names += [part.key_file for _, part in remotes(document.content_safety) if part.key_file is not None]
-    return tuple(base / name for name in dict.fromkeys([*names, *list_files(document)]))
+    return tuple(base / name for name in dict.fromkeys([*names, *list_files(document), *prompt_files(document)]))
 
 
 def _failed(*problems: Problem, files: tuple[Path, ...] = ()) -> Outcome:

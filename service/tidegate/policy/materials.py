@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tidegate.filtering.spotting import Spotter
 from tidegate.policy.compiled_lists import Listed
+from tidegate.policy.compiled_prompts import Prompts
 from tidegate.policy.document import dotted
 from tidegate.policy.keysets import KeySet
 from tidegate.policy.schemas import Schemas
@@ -17,12 +18,14 @@ from tidegate.policy.signing_keys import SigningKey
 class Materials:
     """`keysets` are by `jwks_file`, `secrets` by issuer; `listed` is what deny and allow lists were compiled to.
 
-    `schemas` are by their place, `spotters` what was opened for every endpoint; `signing_keys` are in their order.
+    `prompts` what system prompts were. `schemas` are by their place, `spotters` what was opened for every endpoint;
+    `signing_keys` are in their order.
     """
 
     keysets: Mapping[str, KeySet]
     secrets: Mapping[str, bytes]
     listed: Listed
+    prompts: Prompts
     schemas: Schemas
     spotters: tuple[Spotter, ...]
     signing_keys: tuple[SigningKey, ...] = ()
@@ -31,4 +34,5 @@ class Materials:
         """The names and bytes that make another policy of the same document; no secrets, for versions are published."""
         yield from ((name, keys.content) for name, keys in self.keysets.items())
         yield from self.listed.contents.items()
+        yield from self.prompts.contents.items()
         yield from ((dotted(place), schema.content) for place, schema in self.schemas.items())

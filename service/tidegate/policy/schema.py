@@ -16,6 +16,7 @@ from tidegate.policy.limits import Limits
 from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.names import Names
 from tidegate.policy.prices import Prices
+from tidegate.policy.prompts import SystemPrompt
 from tidegate.policy.requests import RequestChecks
 from tidegate.policy.revocation import Revocation
 from tidegate.policy.strict import Strict
@@ -265,6 +266,14 @@ class Fields(Strict):
     keys: bool = Field(default=True, description="Whether the keys of objects are read, too.")
 
 
+class Links(Strict):
+    """Where links and images of responses may lead, for what looks for `EXTERNAL_LINK` and `EXTERNAL_IMAGE`."""
+
+    hosts: words.Set[words.HostPattern] = Field(
+        default=[], description="Exact host names in lower case, or `*.` and a name for every host below it."
+    )
+
+
 class Endpoint(Strict):
     """A model-serving endpoint under policy."""
 
@@ -287,6 +296,12 @@ class Endpoint(Strict):
     )
     classification: words.Name | None = Field(default=None, description="How sensitive its data is.")
     rulesets: words.Set[words.Name] = Field(default=[], description="Rulesets of its own, added to all others.")
+    system_prompt: SystemPrompt | None = Field(
+        default=None, description="What its model is instructed with, for what looks for passages of it in responses."
+    )
+    links: Links | None = Field(
+        default=None, description="Where links of its responses may lead, beside the hosts for every endpoint."
+    )
     fields: Fields | None = Field(
         default=None, description="Which fields of a JSON response are read; without it all strings and keys."
     )
@@ -331,6 +346,9 @@ class Document(Strict):
     )
     names: Names | None = Field(default=None, description="How names of people, places and organisations are found.")
     content_safety: ContentSafety | None = Field(default=None, description="What judges whether passages are safe.")
+    links: Links = Field(
+        default_factory=Links, description="Where links of every response may lead; by default nowhere."
+    )
     prices: Prices | None = Field(default=None, description="What models cost, for limits that count money.")
     tenants: dict[words.Name, Tenant] = Field(default={}, description="Business units and partners by name.")
     endpoints: dict[words.Name, Endpoint] = Field(default={}, description="Model-serving endpoints by name.")

@@ -208,6 +208,8 @@ def _message(kind: str, context: dict[str, Any], value: Any, fallback: str) -> s
             return f"must be a list, not {shown(value)}"
         case "dict_type" | "model_type":
             return f"must be a mapping, not {shown(value)}"
+        case "string_too_short" if context["min_length"] > 1:
+            return f"must not be shorter than {context['min_length']} characters"
         case "too_short" | "string_too_short":
             return "must not be empty"
         case "string_too_long":

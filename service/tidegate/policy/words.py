@@ -19,7 +19,10 @@ from pydantic import (
 )
 
 from tidegate.admission.queue.terms import MAX_WAIT
+from tidegate.filtering.canaries import CANARY, SHORTEST
+from tidegate.filtering.markup import MARKUP
 from tidegate.filtering.ner.model import NAMES
+from tidegate.filtering.prompt_leak import SYSTEM_PROMPT
 from tidegate.filtering.selection import parse_pointer
 from tidegate.policy import spiffe
 from tidegate.policy.durations import (
@@ -106,6 +109,17 @@ def _domain(value: str) -> str:
     if value.startswith("[") or "." not in value:
         raise ValueError(f"{shown(value)} is not a domain, such as example.com")
     return _host(value)
+
+
+def _canary(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be visible ASCII characters, without spaces")
+    return value
+
+
+def _hosts(value: str) -> str:
+    _host(value.removeprefix("*."))
+    return value
 
 
 def _lone_star(value: object) -> object:
@@ -265,7 +279,7 @@ def entities() -> frozenset[str]:
     """The kinds of value that can be found, and the names of groups. Imported on use: the table is long."""
     from tidegate.filtering.detectors import ENTITIES, GROUPS
 
-    return ENTITIES.union(GROUPS, *GROUPS.values(), NAMES)
+    return ENTITIES.union(GROUPS, *GROUPS.values(), NAMES, MARKUP, (SYSTEM_PROMPT, CANARY))
 
 
 def _list_entities(schema: dict[str, Any]) -> None:
@@ -294,6 +308,8 @@ Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_condition)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ListName = Annotated[str, StringConstraints(pattern=LIST_PATTERN, max_length=48)]
+Canary = Annotated[str, StringConstraints(min_length=SHORTEST, max_length=128), AfterValidator(_canary)]
+HostPattern = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_hosts)]
 Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_domain)]
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
 PathTemplate = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_path)]

