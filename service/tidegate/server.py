@@ -30,6 +30,7 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
+from tidegate.envoy.hold_back import HoldBack
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
@@ -284,7 +285,11 @@ class Worker:
             heartbeats=Heartbeats(
                 lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.heartbeat
             ),
+            hold_back=self._waits,
         )
+
+    def _waits(self) -> HoldBack:
+        return HoldBack(self._clock, self.telemetry.held)
 
     def _conductor(
         self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places
@@ -296,6 +301,7 @@ class Worker:
             settlements=settlements,
             holds=holds,
             places=places,
+            hold_back=self._waits,
         )
 
     def _server(

@@ -13,6 +13,7 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Command, Extend, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
@@ -34,6 +35,7 @@ class Conductor:
         places: Places,
         record: Callable[[Exchange, str], None] = lambda _exchange, _id: None,
         live: Callable[[int], None] = lambda _change: None,
+        hold_back: Callable[[], HoldBack] = unmeasured,
     ) -> None:
         self._exchange = exchange
         self._settlements = settlements
@@ -41,6 +43,7 @@ class Conductor:
         self._places = places
         self._record = record
         self._live = live
+        self._hold_back = hold_back
         self._aside = Aside("exchange")
         self._open = 0
         self._idle = asyncio.Event()
@@ -48,12 +51,13 @@ class Conductor:
 
     async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Answer each message. Raises `ProtocolViolation`."""
-        exchange, tenure = self._exchange(), self._places.open()
+        exchange, tenure, waits = self._exchange(), self._places.open(), self._hold_back()
         renewal: asyncio.Task[None] | None = None
         held = 0  # bytes that came since something was last released
         self._count(1)
         try:
             async for message in messages:
+                waits.came()
                 held += len(message.body.data)
                 step = _step(exchange, message)
                 commands = await self._aside.run(step, effort_of(exchange.effort, held))
@@ -70,6 +74,7 @@ class Conductor:
                     self._settle(exchange)
                     tenure.follow(exchange)
                 exchange.sent += len(answer.body)
+                waits.left(exchange.progress)
                 yield answer
                 if exchange.finished:
                     return

@@ -16,6 +16,7 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import COMMENT, Heartbeats
+from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
@@ -44,6 +45,7 @@ class ProcessServicer:
         holds: Holds,
         places: Places,
         heartbeats: Heartbeats,
+        hold_back: Callable[[], HoldBack] = unmeasured,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -53,6 +55,7 @@ class ProcessServicer:
         self._holds = holds
         self._places = places
         self._heartbeats = heartbeats
+        self._hold_back = hold_back
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -73,12 +76,13 @@ class ProcessServicer:
         """Carry one exchange through."""
         exchange = self._exchange()
         stream = _Stream(context, self._heartbeats)
-        tenure = self._places.open()
+        tenure, waits = self._places.open(), self._hold_back()
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
             async with stream:
                 async for message in messages:
+                    waits.came()
                     commands = await self._take(exchange, message, stream)
                     tenure.follow(exchange)
                     if renewal is None:
@@ -94,6 +98,7 @@ class ProcessServicer:
                         answer = await self._holds.extend(last.reservation, last.costs, last.hold)
                         step = partial(exchange.extended, answer)
                         commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
+                    waits.left(exchange.progress)
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:
