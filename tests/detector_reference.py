@@ -16,6 +16,8 @@ from tidegate.filtering.secrets import SECRETS
 
 FILE = Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
 WORDS_SHOWN = 3
+TOKENS_A_SECOND = 50
+TOKEN_CHARACTERS = 4
 _SYNTAX = re.compile(r"\(\?:.*\)[?{}0-9,]*|\[[^]]*\][?]?.*|'\?|[?\\]")
 INTRODUCTION = """\
 # What can be detected
@@ -37,12 +39,13 @@ together with bytes that are no text, such as a compressed file, is not.
 
 `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does not.
 
-Hold-back is the most characters of a text that a detector keeps while it cannot tell yet: only what may still become a
-value is kept, and characters that cannot be seen come on top (at most 16 after each). What may become an escape is held
-too, and of what may be base64 or hexadecimal as much as a value takes in it, which is up to twice as long. A value
-without an end of its own that passes it is replaced by the constant form and swallowed to its end. A plan holds back no
-more than the longest of its detectors. A value that is recognised by a word needs it within the characters before it
-that are named.
+Hold-back is the most characters of a text that a detector keeps while it cannot tell yet, and how many milliseconds
+that is of a stream of 50 tokens a second, of 4 characters each ([hold-back.md](hold-back.md) has what it comes to):
+only what may still become a value is kept, and characters that cannot be seen come on top (at most 16 after each).
+What may become an escape is held too, and of what may be base64 or hexadecimal as much as a value takes in it, which
+is up to twice as long. A value without an end of its own that passes it is replaced by the constant form and
+swallowed to its end. A plan holds back no more than the longest of its detectors. A value that is recognised by a
+word needs it within the characters before it that are named.
 
 Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name, and
 `ACTIVE_CONTENT`, `EXTERNAL_IMAGE` and `EXTERNAL_LINK` are [markup](links.md),
@@ -80,11 +83,16 @@ def reference() -> str:
 
 def _table(title: str, rows: Sequence[Detector]) -> list[str]:
     lines = [
-        f"| `{row.entity}` | {row.name} | {_recognised(row)} | {row.check} | {row.cap:,} |"
+        f"| `{row.entity}` | {row.name} | {_recognised(row)} | {row.check} | {row.cap:,} | {milliseconds(row.cap):,} |"
         for row in sorted(rows, key=lambda row: (row.entity, row.name))
     ]
-    head = "| kind of value | detector | recognised by | checked by | hold-back |"
-    return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: |", *lines, ""]
+    head = "| kind of value | detector | recognised by | checked by | hold-back | ms |"
+    return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: | ---: |", *lines, ""]
+
+
+def milliseconds(characters: int) -> int:
+    """How long so many characters take to come, of which each token has a few."""
+    return -(-characters // TOKEN_CHARACTERS) * 1000 // TOKENS_A_SECOND
 
 
 def _names() -> list[str]:

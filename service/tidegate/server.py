@@ -31,6 +31,7 @@ from tidegate.context_token import ContextTokens, jwks
 from tidegate.envoy import check, process
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
+from tidegate.envoy.hold_back import HoldBack
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
@@ -273,7 +274,11 @@ class Worker:
                 lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.heartbeat
             ),
             terms=terms,
+            hold_back=self._waits,
         )
+
+    def _waits(self) -> HoldBack:
+        return HoldBack(self._clock, self.telemetry.held)
 
     def _conductor(
         self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places, terms: Terms
@@ -286,6 +291,7 @@ class Worker:
             holds=holds,
             places=places,
             terms=terms,
+            hold_back=self._waits,
         )
 
     def _server(

@@ -28,6 +28,7 @@ from tidegate.policy.compiled import Policy
 from tidegate.settings import SettingsError
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_HELD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _FLUSH = 0.05  # seconds
 _Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float, Inspection | None]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -85,6 +86,9 @@ class Telemetry:
         self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
         self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
         self._reveals = self._new(Counter, "reveals", "Calls to turn a pseudonym back", ("outcome",))
+        self._held = self._new(
+            Histogram, "hold_back_seconds", "Time from a piece of streamed text to its release, seconds", (), _HELD
+        )
         self._heartbeats = self._new(Counter, "heartbeats", "Comments put into event streams that were silent", ())
         line = ("endpoint", "priority")
         self._depth = self._new(Gauge, "queue_waiting", "Exchanges that wait here for a place in an endpoint", line)
@@ -211,6 +215,10 @@ class Telemetry:
     def reveal(self, outcome: str) -> None:
         """Somebody asked what stands behind a pseudonym: "revealed", or the reason of a refusal."""
         self._reveals.labels(outcome).inc()
+
+    def held(self, seconds: float) -> None:
+        """A piece of a streamed text has left, so long after it came."""
+        self._held.observe(seconds)
 
     def heartbeat(self) -> None:
         """A comment was put into an event stream that was silent."""

@@ -46,6 +46,8 @@ def test_a_model_that_thinks_longer_than_envoy_waits_is_heard_to_the_end(beating
     assert streamed_text(received.replace(BEAT, b"").decode()) == "write to [EMAIL] today"
     assert received.rstrip().endswith(b"data: [DONE]")
     assert beating.metric("tidegate_heartbeats_total") >= 5
+    assert beating.metric("tidegate_hold_back_seconds_count") >= 1
+    assert beating.metric("tidegate_hold_back_seconds_sum") >= 4  # the text that was held back waited as long
 
 
 def test_without_heartbeats_envoy_ends_the_same_stream(silent: Gate) -> None:

@@ -9,6 +9,7 @@ from tidegate.filtering.detectors import DETECTORS, ENTITIES, GROUPS
 from tidegate.filtering.safety.categories import CATEGORIES
 
 from tests import detector_reference
+from tests.detector_reference import milliseconds
 
 
 def test_the_page_is_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,7 +20,7 @@ def test_every_detector_publishes_its_check_and_its_hold_back() -> None:
     page = detector_reference.reference()
     for row in DETECTORS:
         line = next(line for line in page.splitlines() if line.startswith(f"| `{row.entity}` | {row.name} |"))
-        assert line.endswith(f" | {row.check} | {row.cap:,} |")
+        assert line.endswith(f" | {row.check} | {row.cap:,} | {milliseconds(row.cap):,} |")
         assert row.check
     assert all(f"| `{name}` |" in page for name in GROUPS)
 

@@ -13,6 +13,7 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Command, Extend, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
@@ -36,6 +37,7 @@ class Conductor:
         record: Callable[[Exchange, str], None] = lambda _exchange, _id: None,
         live: Callable[[int], None] = lambda _change: None,
         terms: Terms | None = None,
+        hold_back: Callable[[], HoldBack] = unmeasured,
     ) -> None:
         self._exchange = exchange
         self._settlements = settlements
@@ -44,6 +46,7 @@ class Conductor:
         self._record = record
         self._live = live
         self._terms = terms or Terms(lambda *_: "", on_error=lambda _: None)
+        self._hold_back = hold_back
         self._aside = Aside("exchange")
         self._open = 0
         self._idle = asyncio.Event()
@@ -52,11 +55,13 @@ class Conductor:
     async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Answer each message. Raises `ProtocolViolation`."""
         exchange, tenure, term = self._exchange(), self._places.open(), self._terms.open()
+        waits = self._hold_back()
         renewal: asyncio.Task[None] | None = None
         held = 0  # bytes that came since something was last released
         self._count(1)
         try:
             async for message in messages:
+                waits.came()
                 held += len(message.body.data)
                 step = _step(exchange, message)
                 commands = exchange.over(term.why) if term.why else []
@@ -75,6 +80,7 @@ class Conductor:
                     self._settle(exchange)
                     tenure.follow(exchange)
                 exchange.sent += len(answer.body)
+                waits.left(exchange.progress)
                 yield answer
                 if exchange.finished:
                     return

@@ -32,7 +32,17 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import Pacing
 from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, ProtocolViolation, TidegateError
-from tidegate.filtering.formats import BodyRewriter, Coverage, Listening, Observer, decoded, decodes, format_of
+from tidegate.filtering.formats import (
+    WHOLE,
+    BodyRewriter,
+    Coverage,
+    Listening,
+    Observer,
+    Progress,
+    decoded,
+    decodes,
+    format_of,
+)
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
 from tidegate.filtering.structure.body import structured
@@ -119,6 +129,11 @@ class Exchange:
             return False
         begun = self.sent or not self._shadow  # a byte order mark that is not ours to drop must stay first
         return bool(begun) and (self._events is None or not self._events.inside)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the response's texts have come."""
+        return WHOLE if self._rewriter is None else self._rewriter.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""

@@ -16,6 +16,7 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import COMMENT, Heartbeats
+from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
@@ -46,6 +47,7 @@ class ProcessServicer:
         places: Places,
         heartbeats: Heartbeats,
         terms: Terms | None = None,
+        hold_back: Callable[[], HoldBack] = unmeasured,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -57,6 +59,7 @@ class ProcessServicer:
         self._heartbeats = heartbeats
         self._terms = terms or Terms(lambda *_: "", on_error=on_error)
         self._endings: set[asyncio.Task[None]] = set()
+        self._hold_back = hold_back
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,11 +82,13 @@ class ProcessServicer:
         stream = _Stream(context, self._heartbeats)
         tenure = self._places.open()
         term = self._terms.open(partial(self._interrupt, exchange, stream))
+        waits = self._hold_back()
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
             async with stream:
                 async for message in messages:
+                    waits.came()
                     stream.term = None  # it is not for others to speak now
                     commands = exchange.over(term.why) if term.why else []
                     commands = commands or await self._take(exchange, message, stream)
@@ -103,6 +108,7 @@ class ProcessServicer:
                         step = partial(exchange.extended, answer)
                         commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
                     stream.term = term
+                    waits.left(exchange.progress)
         except grpc.aio.AbortError:
             raise
         except ProtocolViolation as failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import WHOLE, Coverage, Progress
 from tidegate.filtering.formats.csv_body import CsvBody
 from tidegate.filtering.formats.decoded import decoded, decodes
 from tidegate.filtering.formats.json_body import JsonBody
@@ -19,10 +19,12 @@ from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Finding
 
 __all__ = [
+    "WHOLE",
     "BodyRewriter",
     "Coverage",
     "Listening",
     "Observer",
+    "Progress",
     "decoded",
     "decodes",
     "format_of",
@@ -52,6 +54,10 @@ class BodyRewriter(Protocol):
 
     def finish(self) -> bytes:
         """The body is over; what was held back. Raises as `feed` does."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far the texts have come that come in pieces."""
 
     def coverage(self) -> Coverage:
         """The receipt so far."""

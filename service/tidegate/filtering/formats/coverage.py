@@ -6,10 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tidegate.filtering.spotting import Unread
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/*~]")
+
+
+class Progress(NamedTuple):
+    """Characters of texts that come in pieces: those taken in, and those of them that are held back now."""
+
+    taken: int = 0
+    held: int = 0
+
+
+WHOLE = Progress()
+"""Of a body whose texts are read whole, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coding import Decoder, decoder_of
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.model import Finding
 
@@ -68,6 +68,11 @@ class DecodedBody:
             self._fail(fault)
             return self._raise()
         return self._body.finish()
+
+    @property
+    def progress(self) -> Progress:
+        """How far its texts have come."""
+        return self._body.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
-from tidegate.filtering.formats.coverage import Coverage, size
+from tidegate.filtering.formats.coverage import WHOLE, Coverage, size
 from tidegate.filtering.formats.dialect import LOGPROBS, label
 from tidegate.filtering.formats.json_text import FLAT, Path, parse, quote, unquote, walk
 from tidegate.filtering.formats.listening import Observer
@@ -31,6 +31,7 @@ class JsonBody:
     """One JSON response. Nothing leaves before `finish`."""
 
     streaming = False
+    progress = WHOLE
 
     def __init__(self, plan: FilterPlan, *, key: bytes = b"", max_bytes: int, observer: Observer | None = None) -> None:
         self._reader = Reader("json", plan, key=key)

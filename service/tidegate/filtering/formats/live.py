@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from tidegate.errors import BodyTooLarge, MalformedBody
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.reader import Reader
 from tidegate.model import Finding
 
@@ -42,6 +42,11 @@ class LiveBody(ABC, Generic[Unit]):
             return self._raise()
         out = self._take(self._units(None))
         return out if self._over else out + self._close()
+
+    @property
+    def progress(self) -> Progress:
+        """How far its texts have come."""
+        return self._reader.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from tidegate.filtering.detectors import NUMERIC
-from tidegate.filtering.formats.coverage import Coverage, Tally
+from tidegate.filtering.formats.coverage import Coverage, Progress, Tally
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
@@ -59,6 +59,7 @@ class Reader:
         self._sieve = None if plan.spotters else sieve(frozenset(plan.actions))
         self.numeric = self._numeric is not None
         self._running: dict[int, Rewriting] = {}
+        self._ended = 0  # characters of the runs that are over
         self.clean: set[str] = set()  # short texts in which nothing was found
 
     def sift(self, texts: Iterable[str]) -> None:
@@ -141,9 +142,17 @@ class Reader:
             running.update(rewriter.findings)
         return self.tally.receipt(running)
 
+    @property
+    def progress(self) -> Progress:
+        """How far the texts in pieces have come."""
+        running = self._running.values()
+        taken = sum([rewriter.scanned for rewriter in running])
+        return Progress(self._ended + taken, sum([rewriter.held for rewriter in running]))
+
     def close(self, rewriter: Rewriting) -> None:
         """A run is over: count what it found, once."""
         if self._running.pop(id(rewriter), None) is not None:
+            self._ended += rewriter.scanned
             self._count(rewriter)
 
     def _count(self, rewriter: Rewriting) -> None:

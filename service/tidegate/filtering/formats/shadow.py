@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import WHOLE, Coverage
 
 if TYPE_CHECKING:
     from tidegate.filtering.formats import BodyRewriter
@@ -22,6 +22,7 @@ class ShadowBody:
     """
 
     streaming = True
+    progress = WHOLE
     blocked: Finding | None = None
 
     def __init__(self, body: BodyRewriter, *, coded: bool = False) -> None:

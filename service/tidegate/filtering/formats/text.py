@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecs import getincrementaldecoder
 
 from tidegate.errors import BodyTooLarge, MalformedBody
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import FilterPlan
@@ -41,6 +41,11 @@ class TextBody:
         """The rest."""
         out = self._take(b"", last=True)
         return out if self._over else out + self._end()
+
+    @property
+    def progress(self) -> Progress:
+        """How far its texts have come."""
+        return self._reader.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""

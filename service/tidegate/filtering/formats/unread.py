@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.filtering.formats.coverage import Coverage, Tally
+from tidegate.filtering.formats.coverage import WHOLE, Coverage, Tally
 from tidegate.model import Finding
 
 
@@ -10,6 +10,7 @@ class UnreadBody:
     """One response that passes unread."""
 
     streaming = True
+    progress = WHOLE
     blocked: Finding | None = None
 
     def __init__(self, format_: str, why: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidegate.errors import BodyTooLarge
-from tidegate.filtering.formats.coverage import Coverage
+from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.media_type import format_of
 from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.filtering.formats.unread import UnreadBody
@@ -60,6 +60,11 @@ class StructuredJson:
         if not self._enforced:
             return out
         return b"" if self._judge.blocked is not None else document
+
+    @property
+    def progress(self) -> Progress:
+        """How far its texts have come."""
+        return self._body.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""
