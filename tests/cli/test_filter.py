@@ -100,7 +100,7 @@ def test_hashes_are_those_of_the_service_that_has_the_pepper(tmp_path: Path) -> 
         ("a", STREAM, "sse", None),
         ("a", ": ping\n\n" + STREAM, "sse", None),
         ("a", "data about bob@example.com", "text", "data about [EMAIL]"),
-        ("a.txt", '{"a": "bob\\u0040example.com"}', "text", '{"a": "bob\\u0040example.com"}'),
+        ("a.txt", '{"a": "bob\\u0040example.com"}', "text", '{"a": "[EMAIL]"}'),
         ("empty", "", "text", ""),
         ("a.jsonl", '{"a":"bob@example.com"}\n', "ndjson", '{"a":"[EMAIL]"}\n'),
         ("a", '{"a":"bob@example.com"}\n{"a":1}\n', "ndjson", '{"a":"[EMAIL]"}\n{"a":1}\n'),

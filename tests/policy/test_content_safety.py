@@ -85,7 +85,7 @@ endpoints:
     request: {rules: [{detect: [HATE, CONTENT_SAFETY], act: block}]}
 """
     policy = parse_policy(document(rules=checked))
-    assert [type(spotter).__name__ for spotter in policy.spotters_of("chat")] == ["Classifier"]
+    assert "Classifier" in [type(spotter).__name__ for spotter in policy.spotters_of("chat")]
     (problem,) = examine(
         document('azure: {key_env: PATH, endpoint: "https://made-up.example.com"}', checked.replace("HATE", "BIAS")),
         file="p",
