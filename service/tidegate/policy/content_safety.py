@@ -22,7 +22,7 @@ class Classifier(Strict):
 
     thresholds: dict[Category, Chance] = Field(
         default={},
-        description="How sure it must be that a passage falls under a category, 0.01 to 0.99; 0.5 for those not named.",
+        description="How sure it must be that a passage falls under a category, 0.01 to 0.99; 0.4 for those not named.",
     )
 
 

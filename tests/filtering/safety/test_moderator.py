@@ -271,7 +271,10 @@ def test_the_classifier_stands_in_for_the_categories_of_the_service(service: Ser
     service.always = Reply(503)
     moderator = openai(service, on_failure="local")
     bias = "Women are naturally bad at math and should not be engineers."
-    assert categories(moderator, HATE, bias) == [["HATE"], []]
+    hateful, biased = categories(moderator, HATE, bias)
+    assert hateful == ["HATE"]
+    assert Classifier().judge([bias])[0].categories[-1] == "BIAS"
+    assert "BIAS" not in biased
     assert moderator.usage.passages == {"classifier": 2}
 
 
