@@ -284,3 +284,11 @@ def test_in_shadow_nothing_is_changed_and_no_value_is_told() -> None:
         told = run("--detect", "EMAIL", *words, "--check", "--json", given=data)
         assert told.exit_code == 1
         assert json.loads(told.stdout.splitlines()[0])["instead"] is None
+
+
+def test_content_safety_is_tried_without_a_policy() -> None:
+    text = "Good morning.\nYou are a pathetic idiot and nobody likes you.\n"
+    result = run("--detect", "CONTENT_SAFETY,EMAIL", "--explain", given=text)
+    assert (result.exit_code, result.stdout) == (0, "Good morning.\n[HARASSMENT]\n")
+    assert "(stdin):2:1: HARASSMENT (by classifier), redact: [HARASSMENT]" in result.stderr
+    assert "idiot" not in result.stderr

@@ -136,3 +136,25 @@ def test_without_an_answer_nothing_leaves(asking_gate: Gate, asked: Service) -> 
     log = asking_gate.workers[0].log.read_text()
     assert KEY not in log
     assert "Nor was" not in log
+
+
+@pytest.fixture(scope="module")
+def lenient_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, asked: Service) -> Iterator[Gate]:
+    directory = tmp_path_factory.mktemp("lenient")
+    (directory / "key").write_text(KEY)
+    section = f'azure: {{key_file: key, endpoint: "{asked.url}", timeout: 5s, on_failure: annotate}}'
+    with running_gate(directory, upstream, policy=f"{LOCAL}content_safety: {{{section}}}\n") as gate:
+        yield gate
+
+
+def test_what_nobody_judged_passes_where_the_policy_says_so_and_the_receipt_tells(
+    lenient_gate: Gate, asked: Service
+) -> None:
+    asked.always = Reply(401)
+    answer = lenient_gate.get(json_answer({"text": "This is new. Mail bob@example.com."}))
+    asked.always = None
+    assert answer.json() == {"text": "This is new. Mail [EMAIL]."}
+    assert "unread=moderation_unavailable:3" in answer.headers["x-tidegate-coverage"]
+    judged = lenient_gate.get(json_answer({"text": f"This is new. {HATE}"}))
+    assert judged.status_code == 403
+    assert "Zorbs" not in judged.text
