@@ -55,7 +55,6 @@ class Calls:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         breaker: Breaker | None = None,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.usage = Usage()
         self._url, self._timeout, self.now, self._sleep = url, timeout, now, sleep
@@ -69,7 +68,6 @@ class Calls:
         self._per_minute = per_minute
         self._left, self._filled = float(per_minute or 0), now()
         self._lock = threading.Lock()
-        self._transport = transport
         self._client: httpx.Client | None = None
         self._pool = ThreadPoolExecutor(AT_ONCE, "moderation")
         finalize(self, self._pool.shutdown, wait=False)
@@ -93,10 +91,10 @@ class Calls:
 
     def _asked(self, body: bytes, characters: int, read: Callable[[bytes], Answer], deadline: float) -> Answer:
         for attempt in range(_TRIES):
-            if not self._affords():
-                raise self._not_made("capped")
             if not self._breaker.lets_through():
                 raise self._not_made("spared")
+            if not self._affords():
+                raise self._not_made("capped")
             outcome, answer, pause = self._try(body, deadline)
             if outcome == "answered":
                 try:
@@ -150,9 +148,7 @@ class Calls:
         with self._lock:
             if self._client is None:
                 limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
-                self._client = httpx.Client(
-                    trust_env=False, follow_redirects=False, limits=limits, transport=self._transport
-                )
+                self._client = httpx.Client(trust_env=False, follow_redirects=False, limits=limits)
                 finalize(self, self._client.close)
             return self._client
 
