@@ -57,6 +57,7 @@ class PassageReading:
             if verdict.unread:
                 self.unread[verdict.unread] += 1
                 self.unread_bytes += len(text.encode("utf-8", "surrogatepass"))
-            begin, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
-            marks += [Mark(category, self._name, begin, end) for category in verdict.categories]
+            if verdict.categories:
+                begin, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+                marks += [Mark(category, self._name, begin, end) for category in verdict.categories]
         return marks
