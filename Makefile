@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 STORE  ?= memory
+MINUTES ?= 10
 
-.PHONY: demo up test lint bench proto lock clean
+.PHONY: demo up test lint bench fuzz proto lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## start Envoy, tidegate and a model app, drive them as a client, print a table
@@ -28,6 +29,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
 	$(BIN)/python -m tests.bench
+
+fuzz: $(VENV)/.dev  ## what strangers send, for MINUTES each (a release takes 10); what is found lies in .fuzz
+	$(BIN)/python -m tests.fuzz --seconds $$(($(MINUTES) * 60))
 
 proto: $(VENV)/.dev  ## regenerate the Python code of our own API
 	$(BIN)/python -m tests.check_proto --write
@@ -55,4 +59,4 @@ $(VENV)/.dev: tests/requirements.lock $(VENV)/.demo | $(VENV)/bin/pip
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo build dist
+	rm -rf $(VENV) .demo .fuzz build dist

@@ -28,6 +28,7 @@ def test_a_plain_request_comes_out_canonical() -> None:
     request = door()
     assert isinstance(request, Request)
     assert (request.host, request.path, request.query) == ("models.example.com", "/v1/chat/completions", "stream=1")
+    assert (request.scheme, request.port) == ("", 8443)
     assert request.headers == {"content-type": "application/json"}
 
 

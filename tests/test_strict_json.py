@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidegate import strict_json
 from tidegate.strict_json import BadJson, parse_object
 
 VALUES = st.recursive(
@@ -58,3 +59,43 @@ def test_the_depth_scan_is_linear(piece: bytes) -> None:
     """A megabyte of the worst there is takes well under the time limit of a test; a quadratic scan would not."""
     with pytest.raises(BadJson):
         parse_object(b'{"' + piece * (1024 * 1024 // len(piece)), max_depth=8)
+
+
+# Texts near JSON as it is written compactly: where a quick reader could see something else than the strict one.
+NEAR = st.sampled_from(
+    [
+        '{"a":1}', '{"a":1,"a":1}', '{"a":1,"b":2}', '{"a":-0}', '{"a":-0.0}', '{"a":1.0}', '{"a":1e2}', '{"a":1E400}',
+        '{"a":18446744073709551615}', '{"a":18446744073709551616}', '{"a":123456789012345678901234567890}',
+        '{"a":0.1}', '{"a":1e-7}', '{"a":"\\u0061"}', '{"a":"\\ud800"}', '{"a":"é"}', '{"a":"\\/"}', '{"a":"\x7f"}',
+        '{"a":{"b":1,"b":2}}', '{"a":[1,{"b":1,"b":1}]}', '{"":null}', '{"a":NaN}', '{"a":01}', '{"a":true,}', " {}",
+        '{"a":"b\x00"}', '{"a":5e-324}', '{"a":1.7976931348623157e308}', '{"a":1700000300.25}', '{"a":"\u2028"}',
+    ]
+)  # fmt: skip
+
+
+def strictly(raw: bytes) -> str:
+    """What the strict reader alone makes of it: `repr`, which tells 1 from 1.0 and from true."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "_plain", lambda raw: None)
+        return read(raw)
+
+
+def read(raw: bytes) -> str:
+    try:
+        return repr(parse_object(raw, max_depth=8))
+    except BadJson as failure:
+        return failure.reason
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_the_quick_reader_sees_nothing_that_the_strict_one_does_not(data: st.DataObject) -> None:
+    raw = data.draw(NEAR | VALUES.map(lambda value: json.dumps({"x": value}, separators=(",", ":")))).encode()
+    if data.draw(st.booleans()):
+        place = data.draw(st.integers(0, len(raw)))
+        raw = (
+            raw[:place]
+            + data.draw(st.sampled_from([b"", b"0", b'"', b",", b"-", b".", b"e", b"\\", b" "]))
+            + raw[place:]
+        )
+    assert read(raw) == strictly(raw)

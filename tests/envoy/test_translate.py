@@ -58,6 +58,26 @@ def test_headers_are_read_from_either_form(raw: bool) -> None:
     assert request.client_ip == "192.0.2.1"
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "stated", "scheme"),
+    [
+        ("https", "http", "https"),
+        ("http", "https", "http"),
+        ("", "https", "https"),
+        ("", "", ""),
+        ("HTTPS", "", "https"),
+    ],
+)
+def test_the_scheme_is_what_envoy_says_of_the_connection(forwarded: str, stated: str, scheme: str) -> None:
+    call = check_call(scheme=stated)
+    if forwarded:
+        header = call.attributes.request.http.header_map.headers.add()
+        header.key, header.raw_value = "x-forwarded-proto", forwarded.encode()
+    _, request = translate.request_of(call, trusted_hops=0)
+    assert isinstance(request, Request)
+    assert request.scheme == scheme
+
+
 def test_a_repeated_credential_in_the_raw_headers_is_refused() -> None:
     call = check_call()
     header = call.attributes.request.http.header_map.headers.add()

@@ -141,7 +141,7 @@ def _public_bytes(key: str) -> bytes:
 
 def token(
     claims: Mapping[str, Any] | str | bytes | None = None,
-    header: Mapping[str, Any] | str | None = None,
+    header: Mapping[str, Any] | str | bytes | None = None,
     *,
     alg: str = "RS256",
     key: str = "rsa",

@@ -408,36 +408,36 @@ async def test_a_store_that_is_out_tells_nobody_that_a_proof_is_new() -> None:
     await gone.close()
 
 
-async def test_a_store_that_hangs_holds_nobody_longer_than_its_time() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1 << 20)
-        await reader.read(1 << 20)
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """A store that accepts connections and answers nothing."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1 << 20):
+            pass
         writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    frozen = RedisReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=0.05)
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def test_a_store_that_hangs_holds_nobody_longer_than_its_time(silent: str) -> None:
+    frozen = RedisReplays(silent, timeout=0.05)
     async with asyncio.timeout(5):
         with pytest.raises(StoreUnavailable):
             await frozen.first(b"a" * 32, 60)
     await frozen.close()
-    server.close()
 
 
-async def test_closing_leaves_nobody_waiting() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1 << 20)
-        await reader.read(1 << 20)
-        writer.close()
-
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    frozen = RedisReplays(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=30.0)
+async def test_closing_leaves_nobody_waiting(silent: str) -> None:
+    frozen = RedisReplays(silent, timeout=30.0)
     waiting = asyncio.create_task(frozen.first(b"a" * 32, 60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await frozen.close()
     with pytest.raises(StoreUnavailable):
         await waiting
-    server.close()
 
 
 def test_what_a_process_must_have_for_proofs(tmp_path: Path) -> None:
