@@ -149,32 +149,86 @@ def run(plan: FilterPlan, chunks: list[str]) -> tuple[str, dict[tuple[str, str],
 
 
 def meaning(plan: FilterPlan, text: str) -> str:
-    """What filtering means, without RE2, holding or streams: every position, every row in order, the first one wins."""
-    rows = [row for row in DETECTORS if plan.actions.get(row.entity, Action.ANNOTATE) is not Action.ANNOTATE]
-    if not rows:
+    """What filtering means, without RE2, holding or streams: every position, every row in order, the first one wins.
+
+    But no value hides another of a stricter action that begins inside of it: they are one.
+    """
+    plan = plan.parts[0]
+    if all(action is Action.ANNOTATE for action in plan.actions.values()):
         return text
     folded = fold(text)
-    text, view, offsets = folded.text, folded.view, Offsets(folded.gaps)
-    chains = written_otherwise(view)
+    text, offsets = folded.text, Offsets(folded.gaps)
+    meant = _Meant(plan, folded.view)
     out, done, at = [], 0, 0
-    while (hit := _first(rows, view, at, chains)) is not None:
-        start, end = offsets.start(hit.start), offsets.end(hit.end)
-        entity, action = hit.detector.entity, plan.actions[hit.detector.entity]
-        out.append(text[done:start])
-        if action is Action.BLOCK:
-            return "".join(out)
-        done, at = end, hit.end
-        if hit.over:
-            out.append(constant(entity))
-            run_on = hit.detector.swallow.match(view, at)
-            if run_on is not None and run_on.end() > at:
-                at = run_on.end()
-                done = offsets.end(at)
-        elif action is Action.PSEUDONYMIZE:
-            out.append(plan.stand_in(entity, hit.value or text[start:end]))
-        else:
-            out.append(actions.replacement(action, entity, hit.value or text[start:end], KEY))
+    while (hit := meant.first(at, len(folded.view))) is not None:
+        worst, first, at, endless = meant.value(hit)
+        out.append(text[done : offsets.start(first)])
+        values = [(worst, first, at, endless)]
+        if endless is not None:
+            at, inner = meant.swallowed(at, endless)
+            values += inner
+        for worst, _, _, endless in values:
+            action, entity = plan.actions[worst.detector.entity], worst.detector.entity
+            value = worst.value or text[offsets.start(worst.start) : offsets.end(worst.end)]
+            if action is Action.BLOCK:
+                return "".join(out)
+            if worst.over or endless is not None:
+                out.append(constant(entity))
+            elif action is Action.PSEUDONYMIZE:
+                out.append(plan.stand_in(entity, value))
+            else:
+                out.append(actions.replacement(action, entity, value, KEY))
+        done = offsets.end(at)
     return "".join([*out, text[done:]])
+
+
+_Value = tuple[Hit, int, int, Detector | None]
+
+
+class _Meant:
+    """A view, and what begins where in it."""
+
+    def __init__(self, plan: FilterPlan, view: bytes) -> None:
+        self._actions = plan.actions
+        self._view = view
+        self._chains = written_otherwise(view)
+
+    def first(self, at: int, end: int, above: Action = Action.ANNOTATE) -> Hit | None:
+        """The first value of a stricter action than that, decided from `at` on and before `end`."""
+        rows = [row for row in DETECTORS if self._actions.get(row.entity, above) > above]
+        hit = _first(rows, self._view, at, self._chains)
+        return hit if hit is not None and hit.at < end else None
+
+    def value(self, hit: Hit) -> _Value:
+        """All that begins in the value, and in what does."""
+        worst, start, end, endless = hit, hit.start, hit.end, hit.detector if hit.over else None
+        at = hit.at
+        while (more := self.first(at, end, self._act(hit.detector))) is not None:
+            inner, first, at, on = self.value(more)
+            start = min(start, first)
+            if at >= end:
+                end, endless = at, on or (endless if at == end else None)
+            if self._act(inner.detector) > self._act(worst.detector):
+                worst = inner
+        return worst, start, end, endless
+
+    def swallowed(self, at: int, endless: Detector) -> tuple[int, list[_Value]]:
+        """How far an endless value goes on, with stricter ones in it that may be endless too."""
+        rows, found = [endless], []
+        while rows:
+            ends = {row: on.end() if (on := row.swallow.match(self._view, at)) else at for row in rows}
+            end = min(ends.values())
+            hit = self.first(at, end, min(map(self._act, rows)))
+            if hit is None:
+                at, rows = end, [row for row in rows if ends[row] > end]
+                continue
+            found.append(self.value(hit))
+            at, more = found[-1][2:]
+            rows = [row for row in rows if ends[row] >= at] + ([more] if more else [])
+        return at, found
+
+    def _act(self, row: Detector) -> Action:
+        return self._actions[row.entity]
 
 
 def _first(rows: list[Detector], view: bytes, at: int, chains: list[Chain]) -> Hit | None:

@@ -81,7 +81,8 @@ def written_otherwise(view: bytes) -> list[Chain]:
                 if len(tail) == size and (part := _decoded(tail, chars)) is not None:
                     text, stop = text + part, at + size
                     break
-            padding = len(view[stop : stop + 2]) - len(view[stop : stop + 2].lstrip(b"="))
+            most = at + chars - stop
+            padding = len(view[stop : stop + most]) - len(view[stop : stop + most].lstrip(b"="))
             padded = stop > at and stop - at + padding >= 4
             stop += padding if stop > at else 0
             if groups >= FEW[chars] or (chars == 4 and groups == 2 and padded):

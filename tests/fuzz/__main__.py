@@ -1,7 +1,8 @@
 """`make fuzz MINUTES=10`: each target for so long, guided by coverage (atheris), as many at once as processors.
 
 `python -m tests.fuzz TARGET --seconds 60` fuzzes one. What it finds is written below `.fuzz/TARGET`, and becomes a
-named test beside those of what broke. atheris has wheels for Linux alone; elsewhere inputs are mutated without guidance.
+named test beside those of what broke. atheris has wheels for Linux alone; elsewhere inputs are mutated without
+guidance.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 class Codec(NamedTuple):
     """A way of writing bytes: `chars` characters, a `group`, for `size` bytes. All but the numbers are patterns.
 
-    `few` is the shortest chain, `tail` what may stand behind the last group of one, and `part` the beginning of a group
-    or a tail, that may go on.
+    `few` is the shortest chain, `tail` what may stand behind the last group of one, with padding, and `part` the
+    beginning of a group or a tail, that may go on.
     """
 
     chars: int
@@ -47,8 +47,8 @@ class Codec(NamedTuple):
 
     @property
     def chains(self) -> re.Pattern[bytes]:
-        """Matches where chains begin; group 1 are the groups, 2 the tail and 3 its padding."""
-        ahead = rf"((?:{self.group})++)({self.tail})(={{0,2}})"
+        """Matches where chains begin; group 1 are the groups, and 2 the tail."""
+        ahead = f"((?:{self.group})++)({self.tail})"
         return re.compile(f"(?<!{self.group})(?={self.few})(?={ahead})".encode())
 
 
@@ -71,7 +71,7 @@ _BASE64 = Codec(
     size=3,
     group=_GROUP,
     few=f"(?:{_GROUP}){{2}}(?:{_GROUP}|{_FIRST}(?:{_ANY}==|{_SECOND}{_ANY}=))",
-    tail=f"(?:{_FIRST}(?:{_SECOND}{_ANY}|{_ANY}))?",
+    tail=f"(?:{_FIRST}(?:{_SECOND}{_ANY}=?|{_ANY}={{0,2}}))?",
     part=f"(?:{_FIRST}(?:{_ANY}=?|{_SECOND}{_ANY})?)?",
     decode=_decode64,
 )
@@ -178,7 +178,7 @@ class _Chain:
         self._codec = codec
         self._scanner = scanner
         self._written = view
-        self._spans = match.end(1), match.end(2), match.end(3)
+        self._spans = match.end(1), match.end(1) + len(match[2].rstrip(b"=")), match.end(2)
         self._look: Look | None = None
         self._hit: Hit | None = None
 

@@ -29,16 +29,16 @@ class Unit(NamedTuple):
 
 
 class Offsets:
-    """The gaps of a text from left to right. Places count from the start of the view and of the text."""
+    """The gaps of a text from left to right. Places count from the start of the view and of the text.
+
+    `before` is how much longer the text was than the view before the first of them.
+    """
 
     __slots__ = ("_keys", "_sums")
 
-    def __init__(self, gaps: Sequence[Gap] = ()) -> None:
+    def __init__(self, gaps: Sequence[Gap] = (), before: int = 0) -> None:
         self._keys = [key for key, _ in gaps]
-        self._sums = list(accumulate((size for _, size in gaps), initial=0))
-
-    def __bool__(self) -> bool:
-        return bool(self._keys)
+        self._sums = list(accumulate((size for _, size in gaps), initial=before))
 
     def extend(self, gaps: Iterable[Gap], visible: int) -> None:
         """Go on with the gaps of text whose view begins at the byte `visible`."""
@@ -60,10 +60,11 @@ class Offsets:
         """The first byte that stands for a character at `place` of the text or behind it."""
         return bisect_right(range(place), place - 1, key=self.start)
 
-    def forget(self, at: int) -> None:
-        """Drop what only bytes before `at` need."""
+    def forget(self, at: int) -> bool:
+        """Drop what only bytes before `at` need. Returns whether anything is left."""
         passed = bisect_right(self._keys, 2 * at - 1)
         del self._keys[:passed], self._sums[:passed]
+        return bool(self._keys)
 
 
 def joined(units: Sequence[Unit], gaps: Sequence[Gap]) -> list[Gap]:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
+from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.canonical import constant
-from tidegate.filtering.detector import Detector
+from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.encoded import context
 from tidegate.filtering.escapes import may_stand_in
 from tidegate.filtering.offsets import Offsets
+from tidegate.filtering.overlaps import Overlaps
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for
 from tidegate.filtering.spotting import NOTHING_UNREAD, Unread
@@ -38,6 +40,8 @@ class TextRewriter:
     def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "", watching: bool = False) -> None:
         enforced, watched = (plan, None) if watching else plan.parts
         self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True)
+        self._enforced = enforced
+        self._strictest = enforced.strictest
         self._scanner = scanner_for(enforced)
         self._actions = plan.actions
         self._stand_in = plan.stand_in
@@ -51,10 +55,10 @@ class TextRewriter:
         self._base = 0  # how many of those there are
         self._clean = 0  # how much of the view is known to hold nothing that is encoded
         self._past = 0  # how much of the view is no longer in `_view`
-        self._offsets = Offsets()
+        self._offsets: Offsets | None = None  # of `_view` in `_text`, when they differ
         self._invisible = 0
         self._rest = ""  # behind `_text`: what may become an escape
-        self._swallowing: Detector | None = None
+        self._swallowing: tuple[Detector, ...] = ()
         self._finished = False
         self._counts: dict[str, int] = {}
         self.blocked: Finding | None = None
@@ -109,6 +113,8 @@ class TextRewriter:
             return
         folded = fold(self._rest + text, self._invisible, final=final)
         if folded.gaps:
+            if self._offsets is None:
+                self._offsets = Offsets(before=self._gone - self._past - self._base)
             self._offsets.extend(folded.gaps, self._past + len(self._view))
         self._text += folded.text
         self._view += folded.view
@@ -121,45 +127,43 @@ class TextRewriter:
             return ""
         view, text, size = self._view, self._text, len(self._view)
         out: list[str] = []
-        allowed = self._allowed
         at, done = self._base, 0  # how far the view, and with it the text, is decided
-        if self._swallowing is not None:
-            at, done = self._swallow(self._swallowing, at, done)
+        overlaps: Overlaps | None = None
         look = scanner.look(view, clean=self._clean)
         self._clean = 0 if look.encoded is not None else size
-        hold = size if final else look.hold(at)
-        while (hit := look.find(at, hold)) is not None:
-            found, _, first, at, over, decoded = hit
-            start, end = self._start(first), self._end(at)
-            out.append(text[done:start])
-            if allowed is not None and not over and allowed.covers(found.entity, text[start:end]):
-                out.append(text[start:end])
-                done = end
-                if at > hold:
-                    hold = look.hold(at)
-                continue
-            action = self._count(found.entity)
-            if action is Action.BLOCK:
-                self._tell(found, start, text[start:end], "")
-                self._watch(text[:start])
-                self._text, self._view, self._base, self._rest = "", b"", 0, ""
+        if self._swallowing:
+            overlaps = Overlaps(self._enforced, view, final=final)
+            after = self._swallow(at, overlaps, out)
+            if after is None:
                 return "".join(out)
-            value, entity = decoded or text[start:end], found.entity
-            if over:
-                new = constant(entity)
-            elif action is Action.PSEUDONYMIZE:
-                new = self._stand_in(entity, value)
-            else:
-                new = actions.replacement(action, entity, value, self._key)
-            out.append(new if self._witness is None else self._tell(found, start, text[start:end], new))
-            if over:
-                at, end = self._swallow(found, at, end)
-            done = end
-            if at > hold:
+            at, done = after, self._end(after) if after > at else 0
+        hold = at if self._swallowing else size if final else look.hold(at)
+        while (hit := look.find(at, hold)) is not None:
+            row, place, start, at, over, _ = hit
+            endless = None
+            if over or self._actions[row.entity] is not self._strictest:
+                overlaps = overlaps or Overlaps(self._enforced, view, final=final)
+                value = overlaps.value(hit)
+                if value is None:
+                    hold = place
+                    break
+                hit, start, at, endless = value
+            begin = self._start(start)
+            out.append(text[done:begin])
+            done = self._end(at)
+            if not self._replace(hit, begin, done, out, over=endless is not None):
+                return "".join(out)
+            if endless is not None and overlaps is not None:
+                self._swallowing = (endless,)
+                after = self._swallow(at, overlaps, out)
+                if after is None:
+                    return "".join(out)
+                at, done = after, self._end(after)
+            if self._swallowing:
+                hold = at
+            elif at > hold:
                 hold = look.hold(at)
-        cut = self._start(hold)
-        if self._swallowing is not None:
-            cut = done
+        cut = done if self._swallowing else self._start(hold)
         out.append(text[done:cut])
         self._keep(hold, cut, scanner.behind if look.encoded is None else context(scanner.behind))
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
@@ -168,27 +172,72 @@ class TextRewriter:
             self._text = ""
         return "".join(out)
 
-    def _start(self, at: int) -> int:
-        """Where in `_text` the character begins that a byte of the view stands for."""
-        return self._offsets.start(at + self._past) - self._gone if self._offsets else at - self._base
+    def _replace(self, hit: Hit, start: int, end: int, out: list[str], *, over: bool) -> bool:
+        """Let out what stands for the text from `start` to `end`, of which `hit` is the worst.
 
-    def _end(self, at: int) -> int:
-        """Where in `_text` the character ends that the byte before this one stands for."""
-        return self._offsets.end(at + self._past) - self._gone if self._offsets else at - self._base
-
-    def _swallow(self, detector: Detector, at: int, done: int) -> tuple[int, int]:
-        """Pass over what goes on with a value that is longer than its cap; remember it if there may be more."""
-        run = detector.swallow.match(self._view, at)
-        end = run.end() if run else at
-        self._swallowing = detector if end == len(self._view) else None
-        return end, self._end(end) if end > at else done
-
-    def _count(self, entity: str) -> Action:
+        `over` says that it goes on. Returns False when it ends the text.
+        """
+        row = hit.detector
+        entity, text = row.entity, self._text
+        if self._allowed is not None and not over and self._stays(self._allowed, hit, start, end):
+            out.append(text[start:end])
+            return True
         action = self._actions[entity]
         self._counts[entity] = self._counts.get(entity, 0) + 1
         if action is Action.BLOCK:
             self.blocked = Finding(entity, action.label, self._where)
-        return action
+            self._tell(row, start, text[start:end], "")
+            self._watch(text[:start])
+            self._text, self._view, self._base, self._rest, self._swallowing = "", b"", 0, "", ()
+            return False
+        if over or hit.over or action is Action.REDACT:
+            new = constant(entity)
+        else:
+            found = hit.value or text[self._start(hit.start) : self._end(hit.end)]
+            if action is Action.PSEUDONYMIZE:
+                new = self._stand_in(entity, found)
+            else:
+                new = actions.replacement(action, entity, found, self._key)
+        out.append(new if self._witness is None else self._tell(row, start, text[start:end], new))
+        return True
+
+    def _stays(self, allowed: Allowed, hit: Hit, start: int, end: int) -> bool:
+        """Whether the text from `start` to `end` is one value, and is to be left as it is."""
+        whole = (self._start(hit.start), self._end(hit.end)) == (start, end)
+        return whole and allowed.covers(hit.detector.entity, self._text[start:end])
+
+    def _start(self, at: int) -> int:
+        """Where in `_text` the character begins that a byte of the view stands for."""
+        return at - self._base if self._offsets is None else self._offsets.start(at + self._past) - self._gone
+
+    def _end(self, at: int) -> int:
+        """Where in `_text` the character ends that the byte before this one stands for."""
+        return at - self._base if self._offsets is None else self._offsets.end(at + self._past) - self._gone
+
+    def _swallow(self, at: int, overlaps: Overlaps, out: list[str]) -> int | None:
+        """Pass over what goes on with values that are longer than their caps, but for stricter ones in it.
+
+        Returns how far that is decided, None when it ends the text; `_swallowing` remembers those that go on.
+        """
+        rows, size = self._swallowing, len(self._view)
+        while rows:
+            ends = [run.end() if (run := row.swallow.match(self._view, at)) else at for row in rows]
+            end = min(ends)
+            until, value = overlaps.inside(min(rows, key=lambda row: self._actions[row.entity]), at, end)
+            if value is not None:
+                hit, start, after, endless = value
+                if not self._replace(hit, self._start(start), self._end(after), out, over=endless is not None):
+                    return None
+                at = after
+                rows = tuple(row for row, end in zip(rows, ends, strict=True) if end >= at)
+                rows += () if endless is None else (endless,)
+                continue
+            at = until
+            if until < end or end == size:
+                break
+            rows = tuple(row for row, reach in zip(rows, ends, strict=True) if reach > end)
+        self._swallowing = rows
+        return at
 
     def _tell(self, found: Detector, start: int, value: str, instead: str) -> str:
         if self._witness is None:
@@ -215,8 +264,8 @@ class TextRewriter:
         self._past += start
         self._clean = max(0, self._clean - start)
         self._base = hold - start
-        if self._offsets:
-            self._offsets.forget(hold - start + self._past)
+        if self._offsets is not None and not self._offsets.forget(hold - start + self._past):
+            self._offsets = None
 
 
 def rewrite(plan: FilterPlan, text: str, *, key: bytes = b"") -> str:

@@ -97,6 +97,20 @@ class FilterPlan:
         return replace(self, actions=enforced), replace(self, actions=watched)
 
     @cached_property
+    def strictest(self) -> Action:
+        """The strictest action."""
+        return max(self.actions.values(), default=Action.ANNOTATE)
+
+    @cached_property
+    def stricter(self) -> Mapping[Action, FilterPlan]:
+        """For each action that is not the strictest, what is treated more strictly."""
+        acts = sorted(set(self.actions.values()))
+        return {
+            act: replace(self, actions={entity: other for entity, other in self.actions.items() if other > act})
+            for act in acts[:-1]
+        }
+
+    @cached_property
     def stages(self) -> tuple[FilterPlan, FilterPlan]:
         """What is left to the patterns, and what to the spotters."""
         spotted = frozenset[str]().union(*(spotter.entities for spotter in self.spotters))

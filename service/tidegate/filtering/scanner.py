@@ -89,8 +89,10 @@ class Look:
 
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that is decided from `at` on and before `hold`. Nothing behind `hold()` is final."""
-        hit = self._find(at, hold)
-        if self.encoded is None or (inner := self.encoded.find(at)) is None:
+        if self.encoded is None:
+            return self._find(at, hold)
+        hit, inner = self._find(at, hold), self.encoded.find(at)
+        if inner is None:
             return hit
         return inner if inner.at < (hold if hit is None else hit.at) else hit
 
