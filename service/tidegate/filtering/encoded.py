@@ -13,13 +13,15 @@ from __future__ import annotations
 import base64
 import re
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidegate.filtering import grammar
 from tidegate.filtering.detector import UNANCHORED, Detector, Hit, matcher
+from tidegate.filtering.escapes import MAX_WRITTEN
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
@@ -30,26 +32,24 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
-class Codec(NamedTuple):
-    """A way of writing bytes: `chars` characters, a `group`, for `size` bytes. All but the numbers are patterns.
+class Codec:
+    """A way of writing bytes: `chars` characters, a group, for `size` bytes. All but the numbers are patterns.
 
     `few` is the shortest chain, `tail` what may stand behind the last group of one, with padding, and `part` the
-    beginning of a group or a tail, that may go on.
+    beginning of a group or a tail that may go on. `chains` matches where a chain begins: group 1 are its groups, and 2
+    the tail.
     """
 
-    chars: int
-    size: int
-    group: str
-    few: str
-    tail: str
-    part: str
-    decode: Callable[[bytes], bytes]
-
-    @property
-    def chains(self) -> re.Pattern[bytes]:
-        """Matches where chains begin; group 1 are the groups, and 2 the tail."""
-        ahead = f"((?:{self.group})++)({self.tail})"
-        return re.compile(f"(?<!{self.group})(?={self.few})(?={ahead})".encode())
+    def __init__(
+        self, chars: int, size: int, group: str, few: str, tail: str, part: str, decode: Callable[[bytes], bytes]
+    ) -> None:
+        self.chars = chars
+        self.size = size
+        self.few = few
+        self.group = re.compile(group.encode())
+        self.part = re.compile(part.encode())
+        self.decode = decode
+        self.chains = re.compile(f"(?<!{group})(?={few})(?=((?:{group})++)({tail}))".encode())
 
 
 def _with_bit_clear(bit: int) -> str:
@@ -84,7 +84,8 @@ _BASE16 = Codec(
     part="[02-7]?",
     decode=lambda text: bytes.fromhex(text.decode()),
 )
-_CODECS = [(codec, codec.chains, re.compile(codec.part.encode())) for codec in (_BASE64, _BASE16)]
+_CODECS = _BASE64, _BASE16
+_SHORT = 4096
 _FEW = grammar.parse(f"{_BASE64.few}|{_BASE16.few}")
 _LEAST = grammar.longest(_FEW) or 0
 _CHARS = bytes(grammar.alphabet(_FEW))
@@ -94,11 +95,15 @@ BEGINS: Final = grammar.render(_FEW)
 """A pattern for RE2 of what every text has in which something is encoded."""
 
 
+NOWHERE: Final = sys.maxsize
+"""Where something encoded begins when nothing is to be found."""
+
+
 def first_chain(view: bytes, clean: int) -> int:
-    """Where something encoded begins, -1 where nothing is. In the first `clean` bytes nothing is."""
-    start = clean - _LEAST
-    found: int = _some(UNANCHORED, view, start if start > 0 else 0, len(view))[0][0]
-    return found
+    """Where something encoded begins, or the end of the view. In the first `clean` bytes nothing does."""
+    start, size = clean - _LEAST, len(view)
+    found: int = _some(UNANCHORED, view, start if start > 0 else 0, size)[0][0]
+    return size if found < 0 else found
 
 
 def half_chain(view: bytes, start: int, end: int) -> int:
@@ -112,8 +117,8 @@ def half_chain(view: bytes, start: int, end: int) -> int:
 
 
 def context(reach: int) -> int:
-    """How many characters are as many bytes of what is encoded, and the shortest chain."""
-    return 2 * reach + _LEAST
+    """How many characters may stand for so many bytes of what is encoded, with an escape that is cut before them."""
+    return 2 * (reach + MAX_WRITTEN) + _LEAST
 
 
 @lru_cache(maxsize=1024)
@@ -123,39 +128,82 @@ def _endless(row: Detector) -> Detector:
 
 
 class Encoded:
-    """What is encoded in a view from `first_chain` on, under a scanner."""
+    """What is encoded in a view, under a scanner."""
 
-    __slots__ = ("_active", "_chains", "_open")
+    __slots__ = ("_active", "_chains", "_open", "_scanner", "_starts")
 
     def __init__(self, view: bytes, begin: int, scanner: Scanner) -> None:
-        self._active: list[_Chain] = []
+        """`begin` is the first place that is asked for."""
+        self._scanner = scanner
+        self._starts = [_Starts(codec, view, begin) for codec in _CODECS]
+        self._active: list[_Chain] = []  # that were asked, and may have more
         self._chains: list[_Chain] = []  # that come next, the first of them at the end
         self._open: list[_Chain] = []
-        for codec, chains, part in _CODECS:
-            for match in chains.finditer(view, begin):
-                chain = _Chain(codec, view, match, scanner)
-                self._chains.append(chain)
-                if part.fullmatch(view, match.end(1)):
-                    self._open.append(chain)
-        self._chains.sort(key=lambda chain: -chain.start)
 
-    def find(self, at: int) -> Hit | None:
-        """The first value from `at` on, which never decreases."""
+    def find(self, at: int, end: int) -> Hit | None:
+        """The first value that is decided from `at` on and before `end`. `at` never decreases."""
+        self._reach(end)
         chains, active = self._chains, self._active
         best: Hit | None = None
         self._active = []
-        while active or (chains and (best is None or chains[-1].start < best.at)):
-            chain = active.pop(0) if active else chains.pop()
+        while active or (chains and chains[-1].start < end):
+            chain = active.pop() if active else chains.pop()
             hit = chain.find(at)
             if hit is not None:
                 self._active.append(chain)
-                if best is None or hit.at < best.at:
-                    best = hit
+                if hit.at < end:
+                    best, end = hit, hit.at
         return best
 
-    def waiting(self, start: int) -> int:
-        """The leftmost position from `start` on about which text to come can still change the answer, or no less."""
-        return min((chain.waiting(start) for chain in self._open), default=sys.maxsize)
+    def waiting(self, start: int, end: int) -> int:
+        """The leftmost position from `start` on about which text to come can still change the answer, or `end`."""
+        self._reach(end)
+        return min([end, *(chain.waiting(start) for chain in self._open if chain.start < end)])
+
+    def _reach(self, end: int) -> None:
+        """Know of all chains that begin before `end`."""
+        found = [chain for starts in self._starts for chain in starts.until(end, self._scanner)]
+        if found:
+            self._open += [chain for chain in found if chain.may_go_on()]
+            self._chains[:0] = sorted(found, key=lambda chain: -chain.start)
+
+
+class _Starts:
+    """Where chains of a codec begin, looked for no further than is asked in a view that a stream has at a time."""
+
+    __slots__ = ("_at", "_codec", "_matches", "_next", "_through", "_view")
+
+    def __init__(self, codec: Codec, view: bytes, begin: int) -> None:
+        self._codec = codec
+        self._view = view
+        self._at = begin + 1
+        self._through = {place for lane in range(2 * codec.chars) if (place := self._leftmost(begin - lane)) >= 0}
+        self._matches = codec.chains.finditer(view, begin + 1) if len(view) - begin > _SHORT else None
+        self._next = next(self._matches, None) if self._matches else None
+
+    def _leftmost(self, at: int) -> int:
+        """Where groups begin that stand one after another up to the one at this place, -1 without any."""
+        is_group, chars, view = self._codec.group.match, self._codec.chars, self._view
+        found = -1
+        while at >= 0 and is_group(view, at):
+            found = at
+            at -= chars
+        return found
+
+    def until(self, end: int, scanner: Scanner) -> Iterator[_Chain]:
+        """The chains that begin before `end` and have not been told."""
+        codec, view = self._codec, self._view
+        match, through = codec.chains.match, self._through
+        if self._matches is None:
+            through = through.union(range(self._at, end))
+            self._at = max(self._at, end)
+        if through:
+            found = [match(view, at) for at in through]
+            self._through = set()
+            yield from (_Chain(codec, each, scanner) for each in found if each is not None)
+        while self._matches is not None and self._next is not None and self._next.start() < end:
+            yield _Chain(codec, self._next, scanner)
+            self._next = next(self._matches, None)
 
 
 class _Value(NamedTuple):
@@ -171,62 +219,71 @@ class _Value(NamedTuple):
 class _Chain:
     """Groups that stand one after another, read when they are asked for."""
 
-    __slots__ = ("_codec", "_hit", "_look", "_offsets", "_scanner", "_spans", "_text", "_view", "_written", "start")
+    __slots__ = ("_codec", "_look", "_match", "_offsets", "_scanner", "_text", "_values", "_view", "start")
 
-    def __init__(self, codec: Codec, view: bytes, match: re.Match[bytes], scanner: Scanner) -> None:
+    def __init__(self, codec: Codec, match: re.Match[bytes], scanner: Scanner) -> None:
         self.start = match.start()
         self._codec = codec
         self._scanner = scanner
-        self._written = view
-        self._spans = match.end(1), match.end(1) + len(match[2].rstrip(b"=")), match.end(2)
+        self._match = match
         self._look: Look | None = None
-        self._hit: Hit | None = None
+        self._values: deque[_Value] = deque()  # that were found ahead
+
+    def may_go_on(self) -> bool:
+        """Whether text to come may be part of it."""
+        match = self._match
+        return self._codec.part.fullmatch(match.string, match.end(1)) is not None
 
     def find(self, at: int) -> Hit | None:
         """The first value that is decided at a group from `at` on, which never decreases."""
-        if self._look is None:
-            self._begin()
-            self._look = self._scanner.look(self._view, within=False)
-        elif self._hit is None or self._hit.at >= at:
-            return self._hit
-        value = self._next(self._look, self._bytes(at))
-        self._hit = value and self._as_written(value)
-        return self._hit
+        match, values, begin = self._match, self._values, self._bytes(at)
+        look = self._look or self._read(match.end(1) + len(match[2].rstrip(b"=")), final=True)
+        while values and values[0].at < begin:
+            if values.popleft().end > begin:  # not taken, as it begins in another
+                values.clear()
+                look = self._look = self._scanner.look(self._view, within=False)
+        if not values:
+            value = self._next(look, begin)
+            if value is None:
+                return None
+            values.append(value)
+        return self._as_written(values[0])
 
     def waiting(self, start: int) -> int:
-        """As `Encoded.waiting`, of a chain that may go on."""
-        _, view, offsets = self._read(self._spans[0], final=False)
-        scan = self._scanner.look(view, within=False)
-
-        def known(at: int) -> int:
-            """How many bytes are decided, or not asked for as they stand before `at`."""
-            at = offsets.after(at)
-            return offsets.start(scan.hold(at) if at < len(view) else len(view))
-
+        """The leftmost position from `start` on that text to come can change, of a chain that may go on."""
+        look = self._read(self._match.end(1), final=False)
         size = self._codec.size
         at = self._bytes(start)
-        decided = known(at)
-        self._begin()
-        look = self._scanner.look(self._view, within=False)
-        while (value := self._next(look, at)) is not None and value.at // size < decided // size:
+        decided = self._decided(look, at)
+        while (value := self._next(look, at)) is not None:
+            self._values.append(value)
+            if value.at // size >= decided // size:
+                break
             at = -(-value.end // size) * size
             if at > decided:
-                decided = known(value.end)
+                decided = self._decided(look, value.end)
                 if at > decided:  # another value may begin in the group in which this one ends
                     decided = value.at
                     break
         return max(start, self.start + decided // size * self._codec.chars)
 
-    def _begin(self) -> None:
-        self._text, self._view, self._offsets = self._read(self._spans[1], final=True)
+    def _decided(self, look: Look, at: int) -> int:
+        """How many bytes are decided, when those before `at` need not be."""
+        at = self._offsets.after(at)
+        return self._offsets.start(look.hold(at) if at < len(self._view) else len(self._view))
 
-    def _read(self, end: int, *, final: bool) -> tuple[str, bytes, Offsets]:
-        """What stands for the characters up to `end`, its view, and where in the one the other is."""
-        text = self._codec.decode(self._written[self.start : end]).decode()
+    def _read(self, end: int, *, final: bool) -> Look:
+        """Begin with what stands for the characters up to `end`."""
+        text = self._codec.decode(self._match.string[self.start : end]).decode()
         folded = fold(text, final=final)
         if len(folded.text) + len(folded.rest) < len(text):  # a run of escapes for what is not seen was cut
-            return text, text.encode(), Offsets()
-        return text, folded.view, Offsets(folded.gaps)
+            self._view, self._offsets = text.encode(), Offsets()
+        else:
+            self._view, self._offsets = folded.view, Offsets(folded.gaps)
+        self._text = text
+        self._values.clear()
+        self._look = self._scanner.look(self._view, within=False)
+        return self._look
 
     def _bytes(self, at: int) -> int:
         """How many bytes the groups stand for that begin before `at`."""
@@ -250,8 +307,8 @@ class _Chain:
         row, at, start, end, over = value
         size, chars = self._codec.size, self._codec.chars
         stop = self.start + -(-end // size) * chars
-        if stop > self._spans[0]:
-            stop = self._spans[2]
+        if stop > self._match.end(1):
+            stop = self._match.end(2)
         row = _endless(row) if over else row
         at, begin = (self.start + place // size * chars for place in (at, start))
         return Hit(row, at, begin, stop, over, self._text[start:end])

@@ -130,7 +130,7 @@ class TextRewriter:
         at, done = self._base, 0  # how far the view, and with it the text, is decided
         overlaps: Overlaps | None = None
         look = scanner.look(view, clean=self._clean)
-        self._clean = 0 if look.encoded is not None else size
+        self._clean = look.encoded
         if self._swallowing:
             overlaps = Overlaps(self._enforced, view, final=final)
             after = self._swallow(at, overlaps, out)
@@ -138,7 +138,7 @@ class TextRewriter:
                 return "".join(out)
             at, done = after, self._end(after) if after > at else 0
         hold = at if self._swallowing else size if final else look.hold(at)
-        while (hit := look.find(at, hold)) is not None:
+        while at < hold and (hit := look.find(at, hold)) is not None:
             row, place, start, at, over, _ = hit
             endless = None
             if over or self._actions[row.entity] is not self._strictest:
@@ -165,7 +165,7 @@ class TextRewriter:
                 hold = look.hold(at)
         cut = done if self._swallowing else self._start(hold)
         out.append(text[done:cut])
-        self._keep(hold, cut, scanner.behind if look.encoded is None else context(scanner.behind))
+        self._keep(hold, cut, scanner.behind if look.encoded >= hold else context(scanner.behind))
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
             out.append(self._text)
             self._watch(self._text)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
-from tidegate.filtering.encoded import Encoded, first_chain, half_chain
+from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
 from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
@@ -51,10 +51,8 @@ class Scanner:
     def look(self, view: bytes, *, within: bool = True, clean: int = 0) -> Look:
         """Begin with a view, and with what is encoded `within` it; in the first `clean` bytes of it nothing is."""
         asleep = self._wakes is not None and self._wakes(UNANCHORED, view, 0, len(view))[0][0] < 0
-        look = Look(*(self._awake if asleep else self._all), view, within=within)
-        if within and (begin := first_chain(view, clean)) >= 0:
-            look.encoded = Encoded(view, begin, self)
-        return look
+        begin = first_chain(view, clean) if within else NOWHERE
+        return Look(*(self._awake if asleep else self._all), view, begin, self)
 
 
 def _grouped(rows: Sequence[Detector]) -> dict[str, list[Detector]]:
@@ -76,12 +74,16 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_known", "_steps", "_view", "_within", "_words", "encoded")
+    __slots__ = ("_automata", "_inside", "_known", "_scanner", "_steps", "_view", "_words", "encoded")
 
-    def __init__(self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, *, within: bool) -> None:
+    def __init__(
+        self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, encoded: int, scanner: Scanner
+    ) -> None:
         self._automata = automata
-        self._within = within
-        self.encoded: Encoded | None = None
+        self._scanner = scanner
+        self.encoded = encoded
+        """Where something encoded begins, if it is asked for at all."""
+        self._inside: Encoded | None = None
         self._steps = steps
         self._view = view
         self._known = [-1] * len(steps)
@@ -89,12 +91,15 @@ class Look:
 
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that is decided from `at` on and before `hold`. Nothing behind `hold()` is final."""
-        if self.encoded is None:
-            return self._find(at, hold)
-        hit, inner = self._find(at, hold), self.encoded.find(at)
-        if inner is None:
-            return hit
-        return inner if inner.at < (hold if hit is None else hit.at) else hit
+        hit = self._find(at, hold)
+        if self.encoded < hold:
+            return self._within(at).find(at, hold if hit is None else hit.at) or hit
+        return hit
+
+    def _within(self, begin: int) -> Encoded:
+        if self._inside is None:
+            self._inside = Encoded(self._view, begin, self._scanner)
+        return self._inside
 
     def _find(self, at: int, hold: int) -> Hit | None:
         view, known, automata = self._view, self._known, self._automata
@@ -153,9 +158,11 @@ class Look:
             found = automaton.waiting(view, start, end)
             if 0 <= found < at:
                 at = found
-        if self._within:
+        if at > start and self.encoded != NOWHERE:
             at = half_chain(view, start, at)
-        return at if self.encoded is None else min(at, self.encoded.waiting(start))
+            if at > start and at > self.encoded:
+                at = self._within(start).waiting(start, at)
+        return at
 
 
 @lru_cache(maxsize=64)
