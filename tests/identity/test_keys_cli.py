@@ -150,8 +150,8 @@ def test_a_key_from_its_creation_to_its_end(place: list[str]) -> None:
         "roles": ["analyst"],
         "endpoints": ["chat", "embed"],
         "state": "live",
-        "uses": 0,
-        "last_used": "",
+        "uses": None if "--file" in place else 0,  # nobody counts where there is no store
+        "last_used": None if "--file" in place else "",
     }
     second = run("rotate", key_id, *place).strip()
     assert second.split("_")[1] == key_id
@@ -206,6 +206,20 @@ def test_where_the_keys_are_has_to_be_said(tmp_path: Path) -> None:
     assert "--store: must be" in run("list", "--store", "http://x", code=2)
     assert run("list", "--store", "redis://127.0.0.1:9", code=2) == "the key store: ConnectionError\n"
     assert "cannot be read" in run("list", "--file", str(tmp_path / "none"), code=2)
+
+
+def test_uses_that_nobody_counts_are_unknown_and_not_none(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    create(file)
+    result = CliRunner().invoke(app, ["list", "--file", str(file)])
+    head, line = result.stdout.splitlines()
+    assert head.split()[-2:] == ["uses", "last_used"]
+    assert line.split()[-2:] == ["?", "?"]
+    assert result.stderr == "uses are unknown: they are counted in a store, --store\n"
+    with running_redis(directory=tmp_path) as url:
+        counted = CliRunner().invoke(app, ["list", "--file", str(file), "--store", url])
+    assert counted.stdout.splitlines()[1].split()[-1] == "0"
+    assert counted.stderr == ""
 
 
 def test_the_uses_of_a_files_keys_are_the_stores(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ BEYOND = {
     "an issuer whose tokens could never be used",
     "shared secrets that could be mistaken for each other, or are not there",
     "introspection whose answers could never be used",
+    "introspections that could be asked about each other's tokens",
+    "introspections for nothing in particular",
     "introspection with two secrets, or none",
     "workloads",
     "workloads that lead nowhere",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from tidegate.identity.key_file import KeyEntry
 from tidegate.identity.key_store import Use
 
+_NEVER: Final = Use(0, 0.0)
 
-def row(entry: KeyEntry, use: Use | None, now: datetime) -> dict[str, Any]:
-    """All that may be told of a key at `now`: its record without hashes, its state and its uses."""
+
+def row(entry: KeyEntry, uses: Mapping[str, Use] | None, now: datetime) -> dict[str, Any]:
+    """All that may be told of a key at `now`: its record without hashes, its state and its uses.
+
+    Without `uses` nobody has counted: that is not the same as none.
+    """
     record = entry.record()
     secrets = len(record.pop("hashes", (1,)))
     record.pop("hash", None)
@@ -23,8 +29,11 @@ def row(entry: KeyEntry, use: Use | None, now: datetime) -> dict[str, Any]:
         state = "expired"
     elif secrets == 2:
         state = "rotating"
-    last = "" if use is None else datetime.fromtimestamp(use.last, UTC).isoformat()
-    return record | {"state": state, "uses": use.times if use else 0, "last_used": last}
+    if uses is None:
+        return record | {"state": state, "uses": None, "last_used": None}
+    use = uses.get(entry.id, _NEVER)
+    last = datetime.fromtimestamp(use.last, UTC).isoformat() if use.times else ""
+    return record | {"state": state, "uses": use.times, "last_used": last}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -39,4 +48,6 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "?"
     return " ".join(value) if isinstance(value, list) else str(value)

@@ -81,14 +81,17 @@ def list_keys(
 ) -> None:
     """List keys, with how often and when they were used.
 
-    Uses are counted in the store. With both flags the keys are the file's, and their uses the store's.
+    Uses are counted in the store of the service, also where the keys are in a file: with both flags the keys are the
+    file's, and their uses the store's. Without a store nobody counts them, and they are unknown.
     """
     from tidegate.cli.key_rows import row, table
 
     with _told(file):
         entries = _with_register(file, store, lambda register: register.entries())
-        uses = asyncio.run(_uses(store)) if store else {}
-        rows = [row(entry, uses.get(entry.id), datetime.now(UTC)) for entry in entries]
+        uses = asyncio.run(_uses(store)) if store else None
+        rows = [row(entry, uses, datetime.now(UTC)) for entry in entries]
+    if uses is None:
+        typer.echo("uses are unknown: they are counted in a store, --store", err=True)
     typer.echo("\n".join(map(json.dumps, rows)) if as_json else table(rows), nl=bool(rows) or not as_json)
 
 

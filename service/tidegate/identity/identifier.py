@@ -10,6 +10,7 @@ from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.confirmation import HEADER, Confirmation
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.key_feed import KeyUses
+from tidegate.identity.opaque import introspection_for
 from tidegate.identity.replays import MemoryReplays
 from tidegate.identity.revocation import RevokedTokens
 from tidegate.identity.workload import XFCC, workload_of
@@ -73,8 +74,8 @@ class Identifier:
         by_proof = scheme == _DPOP
         if key_header == _AUTHORIZATION and not by_proof and (token.startswith(PREFIX) or not policy.accepts_tokens):
             return self._prove(token)
-        if policy.introspection is not None and not (policy.token_issuers and _is_signed(token)):
-            verdict = await self._introspector.introspect(token, policy.introspection, policy_version=policy.version)
+        if policy.introspects and not (policy.token_issuers and _is_signed(token)):
+            verdict = await self._introspect(policy, request, token)
         else:
             verdict = await self._verifier.verify(token, policy.token_issuers, policy_version=policy.version)
         if isinstance(verdict, Identity):
@@ -83,6 +84,12 @@ class Identifier:
                 return refused
             return await self._confirmation.confirm(verdict, token, request, policy.dpop, by_proof=by_proof)
         return refusals.under_dpop(verdict, policy.dpop.algorithms) if by_proof else verdict
+
+    async def _introspect(self, policy: Policy, request: Request, token: str) -> Identity | Deny:
+        endpoint = introspection_for(policy, request, token)
+        if endpoint is None:
+            return refusals.invalid("token_of_nobody")
+        return await self._introspector.introspect(token, endpoint, policy_version=policy.version)
 
     def _refused(self, policy: Policy, identity: Identity) -> Deny | None:
         """Every time, for a token that is remembered too."""

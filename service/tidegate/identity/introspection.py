@@ -25,7 +25,7 @@ from tidegate.policy.compiled import Introspection
 _MAX_LENGTH: Final = 4096
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
 
-_Key = tuple[bytes, str]
+_Key = tuple[bytes, str, str]
 
 
 class _Answer(NamedTuple):
@@ -70,7 +70,7 @@ class Introspector:
         """
         if len(token) > _MAX_LENGTH or _TOKEN.fullmatch(token) is None:
             return refusals.invalid("token_malformed")
-        key = (sha256(token.encode("ascii")).digest(), policy_version)
+        key = (sha256(token.encode("ascii")).digest(), policy_version, endpoint.name)
         known = self._answers.get(key)
         if known is not None:
             if self._clock.monotonic() < known.until and self._clock.now() < known.expires:

@@ -89,6 +89,7 @@ def compile_policy(
         classifications=MappingProxyType(classifications),
         shared_secrets=tuple(_shared(issuer, materials.secrets) for issuer in platform.identity.shared_secrets),
         introspection=None if opaque is None else _introspection(opaque, materials.secrets),
+        introspections=tuple(_routed(one, materials.secrets) for one in platform.identity.introspections),
         workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
@@ -189,6 +190,11 @@ def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, by
         claims=_claims(endpoint.claims),
         dpop=endpoint.dpop,
     )
+
+
+def _routed(endpoint: credentials.RoutedIntrospection, secrets: Mapping[str, bytes]) -> compiled.Introspection:
+    made = _introspection(endpoint, secrets)
+    return replace(made, prefixes=tuple(endpoint.prefixes), endpoints=frozenset(endpoint.endpoints))
 
 
 def _dpop(terms: credentials.Dpop) -> compiled.Dpop:

@@ -100,7 +100,8 @@ class SharedSecret:
 class Introspection:
     """An endpoint that says what an opaque token is worth (RFC 7662), and how we prove to it who asks.
 
-    `cache` is how long an answer is used, seconds. `issuer` and `audiences` are as of SharedSecret.
+    `cache` is how long an answer is used, seconds. `issuer` and `audiences` are as of SharedSecret. `prefixes` and
+    `endpoints` say which tokens it is asked about; one that takes whatever is left has neither.
     """
 
     name: str
@@ -114,6 +115,8 @@ class Introspection:
     leeway: float = 30.0
     claims: ClaimMap = ClaimMap()
     dpop: Binding = "optional"
+    prefixes: tuple[str, ...] = ()
+    endpoints: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +319,7 @@ class Policy:
     classifications: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     shared_secrets: tuple[SharedSecret, ...] = ()
     introspection: Introspection | None = None
+    introspections: tuple[Introspection, ...] = ()
     workloads: Workloads = NO_WORKLOADS
     xfcc_from: frozenset[str] = frozenset()
     audit_required: bool = False
@@ -377,8 +381,8 @@ class Policy:
             for tier in self.tiers.values()
         }
         object.__setattr__(self, "token_issuers", (*self.issuers, *self.shared_secrets))
-        object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspection is not None)
-        sources = (*self.token_issuers, *((self.introspection,) if self.introspection else ()))
+        object.__setattr__(self, "accepts_tokens", bool(self.token_issuers) or self.introspects)
+        sources = (*self.token_issuers, *self.introspections, *((self.introspection,) if self.introspection else ()))
         object.__setattr__(self, "dpop_required", any(source.dpop == "required" for source in sources))
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
@@ -389,6 +393,11 @@ class Policy:
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))
+
+    @property
+    def introspects(self) -> bool:
+        """Whether there is anybody to ask about opaque tokens."""
+        return self.introspection is not None or bool(self.introspections)
 
     @property
     def ends_streams(self) -> bool:

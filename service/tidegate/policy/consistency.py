@@ -12,7 +12,14 @@ from tidegate.filtering.markup import EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.policy.asked import asked
-from tidegate.policy.credentials import Claims, Issuer, SharedSecret
+from tidegate.policy.credentials import (
+    Claims,
+    IdentityMethods,
+    Introspection,
+    Issuer,
+    RoutedIntrospection,
+    SharedSecret,
+)
 from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.list_names import check_lists, listed_entities
@@ -52,6 +59,7 @@ def check(document: Document, report: Report) -> None:
     trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
     accepted = {audience for issuer in trusted for audience in issuer.audiences}
     accepted.update(identity.introspection.audiences if identity.introspection else ())
+    accepted.update(audience for one in identity.introspections for audience in one.audiences)
     _check_platform(document, names, report)
     for name, tier in document.tiers.items():
         _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
@@ -173,11 +181,7 @@ def _check_platform(document: Document, names: _Names, report: Report) -> None:
                     report.at(path if value is None else (*path, key), f"a second entry {whose}")
                 seen[key].add(value)
             _check_claims(issuer.claims, path, names, report)
-    if identity.introspection is not None:
-        path = ("platform", "identity", "introspection")
-        if identity.introspection.name in seen["name"]:
-            report.at((*path, "name"), f"a second entry for the issuer {identity.introspection.name!r}")
-        _check_claims(identity.introspection.claims, path, names, report)
+    _check_introspection(identity, seen["name"], names, report)
     ids: set[str] = set()
     for index, workload in enumerate(identity.workloads):
         path = ("platform", "identity", "workloads", index)
@@ -189,6 +193,27 @@ def _check_platform(document: Document, names: _Names, report: Report) -> None:
         _refer("endpoint", workload.endpoints or (), names.endpoints, (*path, "endpoints"), report)
     if identity.xfcc_from and not identity.workloads:
         report.at(("platform", "identity", "xfcc_from"), "there are no workloads that they could name")
+
+
+def _check_introspection(identity: IdentityMethods, seen: set[str | None], names: _Names, report: Report) -> None:
+    """No name is another's, and no token has two that may be asked."""
+    within: Path = ("platform", "identity")
+    every: list[tuple[Path, Introspection]] = []
+    if identity.introspection is not None:
+        every.append(((*within, "introspection"), identity.introspection))
+    every += [((*within, "introspections", index), one) for index, one in enumerate(identity.introspections)]
+    taken: dict[tuple[str, str], str] = {}
+    for path, one in every:
+        if one.name in seen:
+            report.at((*path, "name"), f"a second entry for the issuer {one.name!r}")
+        seen.add(one.name)
+        _check_claims(one.claims, path, names, report)
+        if isinstance(one, RoutedIntrospection):
+            _refer("endpoint", one.endpoints, names.endpoints, (*path, "endpoints"), report)
+            for kind in ("prefixes", "endpoints"):
+                for index, value in enumerate(getattr(one, kind)):
+                    if (other := taken.setdefault((kind, value), one.name)) != one.name:
+                        report.at((*path, kind, index), f"{value!r} is {other!r}'s already")
 
 
 def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:

@@ -169,6 +169,27 @@ class Introspection(Strict):
         return self
 
 
+class RoutedIntrospection(Introspection):
+    """A further endpoint of the kind, for some opaque tokens.
+
+    A token is shown to one of them and to no other: to that with the longest prefix that it begins with, else to that
+    of the endpoint called, else to `introspection`.
+    """
+
+    prefixes: words.Set[words.TokenPrefix] = Field(
+        default=[], description="It is asked about tokens that begin with one of these."
+    )
+    endpoints: words.Set[words.Name] = Field(
+        default=[], description="It is asked about tokens that come to one of these, and begin with no known prefix."
+    )
+
+    @model_validator(mode="after")
+    def _for_some(self) -> Self:
+        if not self.prefixes and not self.endpoints:
+            raise ValueError("give prefixes or endpoints; what takes all other tokens is introspection")
+        return self
+
+
 class Dpop(Strict):
     """What the proofs of possession that come with bound tokens must be like (DPoP, RFC 9449)."""
 
@@ -215,6 +236,9 @@ class IdentityMethods(Strict):
     )
     introspection: Introspection | None = Field(
         default=None, description="Accept opaque tokens that this endpoint knows."
+    )
+    introspections: list[RoutedIntrospection] = Field(
+        default=[], description="Accept opaque tokens that these endpoints know, each those that are its own."
     )
     dpop: Dpop = Field(default_factory=Dpop, description="What proofs of possession must be like.")
     workloads: list[Workload] = Field(

@@ -152,6 +152,8 @@ def _read_secrets(document: Document, base: Path, report: Report) -> dict[str, b
         read(issuer.name, (*within, "shared_secrets", index), "secret", issuer, at_least=at_least)
     if identity.introspection is not None:
         read(identity.introspection.name, (*within, "introspection"), "client_secret", identity.introspection)
+    for index, endpoint in enumerate(identity.introspections):
+        read(endpoint.name, (*within, "introspections", index), "client_secret", endpoint)
     for service, part in remotes(document.content_safety):
         read(secret_of(service), ("content_safety", service), "key", part)
     return secrets
@@ -177,8 +179,8 @@ def _files(document: Document, base: Path) -> tuple[Path, ...]:
     identity = document.platform.identity
     names = [issuer.jwks_file for issuer in identity.issuers if issuer.jwks_file is not None]
     names += [issuer.secret_file for issuer in identity.shared_secrets if issuer.secret_file is not None]
-    if identity.introspection is not None and identity.introspection.client_secret_file is not None:
-        names.append(identity.introspection.client_secret_file)
+    introspected = [*identity.introspections, *([identity.introspection] if identity.introspection else [])]
+    names += [endpoint.client_secret_file for endpoint in introspected if endpoint.client_secret_file is not None]
     if identity.api_keys is not None and identity.api_keys.file is not None:
         names.append(identity.api_keys.file)
     if document.platform.revocation is not None and document.platform.revocation.file is not None:

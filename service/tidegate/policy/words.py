@@ -54,7 +54,9 @@ ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LIST_PATTERN = r"^[a-z][a-z0-9_]*$"
 PACKAGE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])*)+$"
+OPAQUE_PATTERN = r"^[A-Za-z0-9._~+/-]+$"
 PATTERNS = {
+    OPAQUE_PATTERN: "a token is letters, digits and '.', '_', '~', '+', '/', '-'",
     NAME_PATTERN: "a name is letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_'",
     ENTITY_PATTERN: "a kind of value is in capitals, such as EMAIL",
     SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
@@ -341,6 +343,7 @@ CallTime = Annotated[float, BeforeValidator(_call_time), _text(DURATION_PATTERN,
 CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
 ContextLifetime = Annotated[float, BeforeValidator(_context_lifetime), _text(DURATION_PATTERN, "60s")]
 ContextReuse = Annotated[float, BeforeValidator(_context_reuse), _text(DURATION_PATTERN, "30s")]
+TokenPrefix = Annotated[str, StringConstraints(pattern=OPAQUE_PATTERN, max_length=64)]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

@@ -211,8 +211,8 @@ def _methods(policy: Policy) -> Iterator[str]:
         yield f"accepted: API keys in {policy.api_keys.header}"
     for issuer in policy.token_issuers:
         yield f"accepted: tokens of {issuer.name}"
-    if policy.introspection is not None:
-        yield f"accepted: opaque tokens, introspected at {policy.introspection.name}"
+    for one in (*policy.introspections, *((policy.introspection,) if policy.introspection else ())):
+        yield f"accepted: opaque tokens, introspected at {one.name}"
     if policy.workloads:
         yield "accepted: client certificates of workloads"
     opened = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]
