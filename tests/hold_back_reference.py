@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, GROUPS, expand
+from tidegate.filtering.encoded import context
 from tidegate.filtering.passages import LONGEST, Passages
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
@@ -20,6 +21,7 @@ from tests.quality import corpus
 FILE = Path(__file__).resolve().parent.parent / "docs" / "hold-back.md"
 SEED: Final = 3
 ANSWERS: Final = 120
+PATTERN_GROUPS: Final = tuple(name for name in GROUPS if expand([name]) <= ENTITIES)
 TOKEN_MS: Final = 1000 // TOKENS_A_SECOND
 _TOKEN = re.compile(r"\s*(?:[^\W\d]{1,5}|\d{1,3}|[^\w\s]{1,2}|_)|\s+")
 INTRODUCTION = f"""\
@@ -35,9 +37,10 @@ both in the service. The answers hold far more keys and numbers than those of a 
 less.
 
 *Held* is the share of characters that do not leave with their own token; *p50*, *p99* and *most* are how long
-characters wait, of all of them. *Cap* is what is held at the very most, whatever the text
-([detectors.md](detectors.md)), as characters and as milliseconds at 4 characters a token. A text that ends is
-never held, and a stream whose model is silent is kept alive (`platform.heartbeat`).
+characters wait, of all of them. *Cap* is what is held at the very most, whatever the text, base64 and
+hexadecimal of a value included ([detectors.md](detectors.md)), as characters and as milliseconds at 4
+characters a token. A text that ends is never held, and a stream whose model is silent is kept alive
+(`platform.heartbeat`).
 """
 
 
@@ -132,7 +135,7 @@ def reference() -> str:
     """The whole page."""
     texts = [text for text, _ in corpus.chat(SEED, ANSWERS)]
     everything = {"everything that has a pattern": ENTITIES}
-    groups = everything | {f"`{name}`": expand([name]) for name in GROUPS}
+    groups = everything | {f"`{name}`": expand([name]) for name in PATTERN_GROUPS}
     kinds = {f"`{entity}`": frozenset({entity}) for entity in sorted(ENTITIES - expand(["SECRETS"]))}
     return "\n".join(
         [INTRODUCTION, *_table("Rulesets", groups, texts, sentences=True), *_table("Kinds of value", kinds, texts)]
@@ -147,7 +150,7 @@ def _table(title: str, rows: Mapping[str, frozenset[str]], texts: list[str], *, 
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, entities in rows.items():
-        cap = max(row.cap for row in DETECTORS if row.entity in entities)
+        cap = context(max(row.cap for row in DETECTORS if row.entity in entities))
         lines.append(_row(name, waits_of(FilterPlan(dict.fromkeys(entities, Action.REDACT)), texts), cap))
     if sentences:
         lines.append(_row("what is read by the sentence: names, content safety", passages(texts), LONGEST))

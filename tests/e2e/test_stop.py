@@ -81,6 +81,23 @@ def test_a_stream_ends_where_its_limit_does(priced: Gate, model: str, path: str,
     settles_at(priced, model, PROMPT + 10 * (fits + 1))
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_lines_end_where_their_limit_does(priced: Gate, model: str, path: str) -> None:
+    """Ollama's streams: one document a line, and one with `error` where it ends early."""
+    room, hold = 200, Hold()
+    said = json.dumps({"message": {"role": "assistant", "content": PIECE}, "done": False}).encode() + b"\n"
+    name = priced.script(chunked([said] * 50 + [hold, said], content_type="application/x-ndjson"))
+    with taking(priced, model, LIMIT - room - PROMPT):
+        answer = ask(priced, name, model, path, max_tokens=10)  # ends although the model does not
+        until(lambda: priced.upstream.lost(name), what="the model's connection to be reset")
+    hold.open()
+    *before, last = [json.loads(line) for line in answer.text.splitlines()]
+    fits = (room - PROMPT) // 10
+    assert "".join(one["message"]["content"] for one in before) == PIECE * fits
+    assert last == {"error": "Limit 'tph' is exhausted: the response ends here.", "code": "rate_limit_exceeded"}
+    settles_at(priced, model, PROMPT + 10 * (fits + 1))
+
+
 def test_a_model_that_writes_on_is_told_to_stop(priced: Gate, model: str) -> None:
     hold = Hold()
     name = priced.script(chunked([*pieces(50), hold, delta("never")]))

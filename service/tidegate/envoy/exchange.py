@@ -30,7 +30,7 @@ from tidegate.envoy.commands import (
 from tidegate.envoy.ending import Over, refusal, voice
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
-from tidegate.envoy.pacing import Pacing
+from tidegate.envoy.pacing import AFTER_EVENT, AFTER_LINE, Pacing
 from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, ProtocolViolation, TidegateError
 from tidegate.filtering.formats import (
     WHOLE,
@@ -49,7 +49,7 @@ from tidegate.filtering.structure.body import structured
 from tidegate.filtering.structure.demand import ENTITY as STRUCTURE
 from tidegate.filtering.structure.demand import Structure
 from tidegate.model import Deny, Finding, Reason
-from tidegate.usage.unasked import WholeEvents
+from tidegate.usage.unasked import WholeEvents, WholeLines
 
 COVERAGE_HEADER = "x-tidegate-coverage"
 
@@ -271,15 +271,18 @@ class Exchange:
             self._metering = Metering(handoff)
 
     def _pace(self, head: ResponseHead, *, read: bool) -> None:
-        """Set up what an event stream needs: to hide a usage that only we asked for, to wait for its reservation."""
-        if format_of(_kind(head) if read else head.readable) != "sse":
+        """Set up what a stream needs: to hide a usage that only we asked for, to wait for its reservation."""
+        kind = format_of(_kind(head) if read else head.readable)
+        if kind not in ("sse", "ndjson"):
             return
-        self._events = self._asking.unasked()
+        events = kind == "sse"
+        self._events = self._asking.unasked() if events else None
         if self._metering is not None and self._metering.hold.amounts and head.status < 400:
-            self._pacing = Pacing(self._metering, take=self._take, stop=self._stop)
-            if not read:
-                self._events = self._events or WholeEvents()  # so that an error can follow
-        self._events_only = read or self._events is not None
+            after = AFTER_EVENT if events else AFTER_LINE
+            self._pacing = Pacing(self._metering, take=self._take, stop=self._stop, after=after)
+            if not read:  # so that an error can follow
+                self._events = self._events or (WholeEvents() if events else WholeLines())
+        self._events_only = events and (read or self._events is not None)
 
     def _take(self, data: bytes, end: bool) -> list[Command]:
         match self._state:
@@ -304,7 +307,7 @@ class Exchange:
     def _stop(self, limits: tuple[str, ...]) -> list[Command]:
         """The stream has used what there was room for."""
         message = f"Limit {' or '.join(repr(name) for name in limits)} is exhausted: the response ends here."
-        broken = b"\n\n" if self._events is not None and self._events.inside else b""
+        broken = self._events.gap if self._events is not None and self._events.inside else b""
         if self._rewriter is not None:
             return self._end_in_band("stopped", Reason.LIMIT_EXCEEDED, message, broken)
         assert self._metering is not None  # noqa: S101 - only pacing stops

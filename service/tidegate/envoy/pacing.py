@@ -1,4 +1,4 @@
-"""A stream no faster than its reservation: an event whose text costs more than is held waits until more is held."""
+"""A stream no faster than its reservation: an event or a line whose text costs more than is held waits for more."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.metering import Metering
 
 # Where to cut decides nothing but how much waits together.
-_AFTER_EVENT: Final = re.compile(rb"(?<=\n\n)|(?<=\r\r)|(?<=\n\r\n)")
+AFTER_EVENT: Final = re.compile(rb"(?<=\n\n)|(?<=\r\r)|(?<=\n\r\n)")
+AFTER_LINE: Final = re.compile(rb"(?<=\n)")
 
 
 class Pacing:
-    """The body of one stream, an event at a time.
+    """The body of one stream, an event at a time: `after` matches where one is over.
 
     `take` carries a piece of it on and says what may leave; `stop` ends it where more is refused. The end of the body
     never waits: nothing is saved by stopping a stream that is over.
@@ -28,11 +29,13 @@ class Pacing:
         *,
         take: Callable[[bytes, bool], list[Command]],
         stop: Callable[[tuple[str, ...]], list[Command]],
+        after: re.Pattern[bytes] = AFTER_EVENT,
     ) -> None:
         self._metering = metering
         self._allowance = Allowance(metering.hold)
         self._take = take
         self._stop = stop
+        self._after = after
         self._waiting: deque[bytes] = deque()
         self._end = False
         self._withheld: list[Command] = []
@@ -40,7 +43,7 @@ class Pacing:
     def body(self, data: bytes, end: bool) -> list[Command]:
         """Take a chunk; `Extend` comes last where what follows has to wait for the answer."""
         rest = data.lstrip(b"\r\n")  # line ends at the start are those of an event that came before
-        self._waiting.extend(filter(None, (data[: len(data) - len(rest)], *_AFTER_EVENT.split(rest))))
+        self._waiting.extend(filter(None, (data[: len(data) - len(rest)], *self._after.split(rest))))
         self._end = end
         return self._go_on([])
 

@@ -15,6 +15,7 @@ from tidegate.filtering.formats.json_text import members, parse, without
 
 _END: Final = rb"(?:\r\n|\n|\r(?!\n))"
 _EVENT_END: Final = re.compile(_END + _END)
+_LINE_END: Final = re.compile(rb"\n")
 _FIELD: Final = re.compile(rb"(?:\r\n|\r|\n|^)data: ?([^\r\n]*)")
 _MAX_EVENT: Final = 256 * 1024
 
@@ -22,8 +23,12 @@ _MAX_EVENT: Final = 256 * 1024
 class WholeEvents:
     """Bytes of an event stream in, whole events out. An event of more than 256 KiB passes as it comes.
 
-    `inside` tells whether the last bytes that came out were not the end of an event.
+    `inside` tells whether the last bytes that came out were not the end of an event, and `gap` is what then ends it.
     """
+
+    gap = b"\n\n"
+    _ends = _EVENT_END
+    _reach = 3  # bytes of an end that may still grow
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -37,16 +42,16 @@ class WholeEvents:
         at = 0
         # A CR at the end may be half of a CRLF.
         stop = len(self._held) - self._held.endswith(b"\r")
-        while end := _EVENT_END.search(self._held, max(at, self._searched), stop):
+        while end := self._ends.search(self._held, max(at, self._searched), stop):
             event = bytes(self._held[at : end.end()])
             out += event if self.inside or len(event) > _MAX_EVENT else self._event(event)
             self.inside = False
             at = self._searched = end.end()
         del self._held[:at]
-        self._searched = max(0, len(self._held) - 3)
+        self._searched = cut = max(0, len(self._held) - self._reach)
         if len(self._held) > _MAX_EVENT:
-            out += self._held[:-3]
-            del self._held[:-3]
+            out += self._held[:cut]
+            del self._held[:cut]
             self._searched = 0
             self.inside = True
         return bytes(out)
@@ -58,6 +63,14 @@ class WholeEvents:
 
     def _event(self, event: bytes) -> bytes:
         return event
+
+
+class WholeLines(WholeEvents):
+    """The same of documents, one a line."""
+
+    gap = b"\n"
+    _ends = _LINE_END
+    _reach = 0
 
 
 class WithoutUsage(WholeEvents):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidegate.errors import BodyTooLarge
+from tidegate.filtering.formats.json_text import dump
 
 
 class Lines:
@@ -39,3 +40,8 @@ class Lines:
         line = b"".join(self._parts)
         self._parts, self._size = [], 0
         return line
+
+
+def error_line(code: str, message: str) -> str:
+    """How lines of documents say that they end early: Ollama's `error` (API reference, "Streaming errors")."""
+    return f"{dump({'error': message, 'code': code})}\n"

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.json_text import BLANK, parse
-from tidegate.filtering.formats.lines import Lines
+from tidegate.filtering.formats.lines import Lines, error_line
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import Frames, split
 
@@ -72,8 +72,13 @@ class Listening:
                 self._observer.unread(len(body))
 
     def abort(self, code: str, message: str) -> bytes:
-        """An event stream's own ending when it is cut off here, b"" for other formats."""
-        return self._speech.error(code, message) if self._kind == "sse" else b""
+        """The ending of a stream of events or lines when it is cut off here, b"" for other formats."""
+        match self._kind:
+            case "sse":
+                return self._speech.error(code, message)
+            case "ndjson":
+                return error_line(code, message).encode()
+        return b""
 
     def _events(self, data: bytes | None) -> None:
         self._size += len(data or b"")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tidegate.errors import BodyTooLarge
-from tidegate.filtering.formats.json_text import BLANK, dump
-from tidegate.filtering.formats.lines import Lines
+from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.lines import Lines, error_line
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.live import LiveBody, decode
 from tidegate.filtering.formats.reader import Reader
@@ -54,4 +54,4 @@ class NdjsonBody(LiveBody[bytes]):
 
     def _ending(self, code: str, message: str) -> bytes:
         """A line with Ollama's `error`."""
-        return _line([], dump({"error": message, "code": code})).encode()
+        return error_line(code, message).encode()
