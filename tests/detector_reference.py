@@ -49,7 +49,8 @@ word needs it within the characters before it that are named.
 
 Beside this table, `LIST_` and a name in capitals is the [deny list](lists.md) of that name, and
 `ACTIVE_CONTENT`, `EXTERNAL_IMAGE` and `EXTERNAL_LINK` are [markup](links.md),
-`SYSTEM_PROMPT` and `CANARY` what tells of [the prompt](prompts.md) of an endpoint. The
+`SYSTEM_PROMPT` and `CANARY` what tells of [the prompt](prompts.md) of an endpoint,
+`UNGROUNDED_URL`, `UNGROUNDED_EMAIL`, `UNGROUNDED_CITATION` and `UNGROUNDED_MARKER` [references](references.md). The
 categories of `CONTENT_SAFETY` are of whole passages and no patterns: see [safety.md](safety.md).
 """
 

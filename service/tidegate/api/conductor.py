@@ -19,6 +19,7 @@ from tidegate.envoy.places import Places
 from tidegate.envoy.settle import Settlements
 from tidegate.envoy.terms import Terms
 from tidegate.errors import ProtocolViolation
+from tidegate.filtering.grounding import unpacked
 
 
 class Conductor:
@@ -130,7 +131,12 @@ class Conductor:
 def _step(exchange: Exchange, message: pb.ExchangeRequest) -> Callable[[], list[Command]]:
     match message.WhichOneof("message"):
         case "open" if exchange.handoff is None:
-            handoff = Handoff.decode(message.open.handoff)
+            decision, _, references = message.open.handoff.partition("\n")
+            handoff = Handoff.decode(decision)
+            try:
+                exchange.vouch(unpacked(references))
+            except ValueError:
+                raise ProtocolViolation("what Decide handed over is not readable") from None
             return partial(exchange.request, RequestHead("", "", "", body=False, handoff=handoff))
         case "head" if exchange.handoff is not None:
             return partial(exchange.head, translate.response_head_of(message.head))

@@ -29,9 +29,10 @@ from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
 from tidegate.context_token import ContextTokens
-from tidegate.envoy.aside import Aside
+from tidegate.envoy.aside import Aside, effort_of
 from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
 from tidegate.filtering.formats import open_body
+from tidegate.filtering.grounding import known_of, packed
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.sealed import MAX_PSEUDONYM
 from tidegate.filtering.spotting import Effort
@@ -118,9 +119,18 @@ class ApiServicer:
         token = ""
         if isinstance(decision.verdict, Allow):
             token = self._context_tokens.token_for(policy, decision.verdict, request_id)
-        return translate.decide_response(
+        response = translate.decide_response(
             decision, credential_headers=credential_headers, exchange=exchange, token=token
         )
+        if response.allow.handoff and response.allow.endpoint in policy.grounded:
+            response.allow.handoff += f"\n{packed(await self._known(decision.request))}"
+        return response
+
+    async def _known(self, request: Request) -> frozenset[int]:
+        """What a request refers to, as far as its body is here and can be read."""
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            return frozenset()
+        return await self._aside.run(partial(known_of, request.body), effort_of(Effort.QUICK, len(request.body)))
 
     async def consume(self, message: pb.ConsumeRequest) -> pb.ConsumeResponse:
         """Charge what an already authenticated caller uses. Raises `InvalidCall`, `StoreUnavailable`."""

@@ -42,6 +42,10 @@ def filter_(
         list[str] | None,
         typer.Option(help="Kinds of value or groups of them, separated by commas: EMAIL,SECRETS; needs no policy."),
     ] = None,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="The body of the request that the text answers: what it refers to, the text may refer to."),
+    ] = None,
     act: Annotated[str, typer.Option(help="What to do with all of them, whatever the policy says.")] = "",
     shadow: Annotated[bool, typer.Option("--shadow", help="Change nothing: short for --act annotate.")] = False,
     format_: Annotated[
@@ -80,6 +84,7 @@ def filter_(
     """
     from tidegate.cli.filter_report import Report
     from tidegate.cli.filter_run import KINDS, Run
+    from tidegate.filtering.grounding import grounded, known_of
     from tidegate.hash_key import hash_key, keyed
 
     try:
@@ -92,6 +97,9 @@ def filter_(
         if show_values and not (sys.stdout if check else sys.stderr).isatty():
             raise SettingsError("--show-values: values are shown on a terminal only")
         plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], "annotate" if shadow else act)
+        if request is not None:
+            with _opened(str(request)) as body:
+                plan = grounded(plan, known_of(body.read()))
         key = hash_key(read_pepper(key_pepper_file, key_pepper)) or secrets.token_bytes(32)
         run = Run(
             keyed(plan, key),
@@ -154,15 +162,17 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
 
 
 def _without_policy(wanted: frozenset[str]) -> list[Spotter]:
-    """What finds names and markup, where no policy has anything that does. Links may then lead nowhere."""
-    from tidegate.filtering.markup import MARKUP, MarkupSpotter
+    """What finds names, markup and references, where no policy has anything that does. Links may then lead nowhere."""
+    from tidegate.filtering.grounding import GroundingSpotter
+    from tidegate.filtering.markup import MarkupSpotter
     from tidegate.filtering.ner.model import NAMES
     from tidegate.filtering.ner.open import open_names
     from tidegate.filtering.urls import Hosts
 
-    markup: list[Spotter] = [MarkupSpotter(Hosts())] if wanted & MARKUP else []
+    quick: tuple[Spotter, ...] = (MarkupSpotter(Hosts()), GroundingSpotter())
+    found = [spotter for spotter in quick if spotter.entities & wanted]
     try:
-        return [*markup, open_names()] if wanted & NAMES else markup
+        return [*found, open_names()] if wanted & NAMES else found
     except ValueError as error:
         raise SettingsError(f"--detect: {error}") from None
 

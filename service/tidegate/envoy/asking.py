@@ -11,17 +11,19 @@ from tidegate.usage.unasked import WholeEvents, WithoutUsage
 class Asking:
     """One request: `head`, and `body` where that says that one follows. Neither comes where Envoy sends no requests.
 
-    `forwarded` tells whether nothing of it is kept from the model any more.
+    `forwarded` tells whether nothing of it is kept from the model any more, `readable` whether its body can be read.
     """
 
     def __init__(self) -> None:
         self.forwarded = True
+        self.readable = False
         self._may_ask = False
         self._asked: Asked | None = None
 
     def head(self, head: RequestHead, *, counted: bool) -> list[Command]:
         """The headers; `counted` tells whether anybody wants to know a usage."""
         self.forwarded = not head.body
+        self.readable = not head.encoded
         self._may_ask = counted and head.may_ask
         return [Forward()]
 

@@ -25,9 +25,14 @@ class RequestHead:
     handoff: Handoff | None
 
     @property
+    def encoded(self) -> bool:
+        """Whether the body is compressed."""
+        return _encoded(self.content_encoding)
+
+    @property
     def may_ask(self) -> bool:
         """Whether the body can be one that asks for the usage of a stream."""
-        return self.method == "POST" and not _encoded(self.content_encoding) and takes_stream_options(self.path)
+        return self.method == "POST" and not self.encoded and takes_stream_options(self.path)
 
 
 @dataclass(frozen=True, slots=True)

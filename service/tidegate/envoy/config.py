@@ -33,8 +33,9 @@ class EnvoyConfig:
     `workers` are the addresses of the policy service, one for each worker: two behind one port would leave one idle.
     `upstreams` maps an endpoint's name to its model; `default_upstream` takes every other request.
     `max_request_bytes` is how long a request body may be that a decision has to read; `priced` names the endpoints
-    where it has to because a limit is priced in bytes, tokens or money, `settled` those where Process sees the request
-    because a limit holds something until the exchange is over, and `asking` those of them where it may ask for usage.
+    where it has to because a limit is priced in bytes, tokens or money, `settled` those where Process sees the
+    request because a limit holds something until the exchange is over or its answers are held to its references,
+    and `asking` those of them where it is given the body, to ask for usage or to read what it refers to.
     `forwarded_certificates` lets X-Forwarded-Client-Cert in, for tidegate to judge.
     """
 
@@ -70,8 +71,16 @@ class EnvoyConfig:
         return cls(
             endpoints=policy.endpoints,
             priced=frozenset(endpoint.name for endpoint in policy.endpoints if needs_body(policy, endpoint)),
-            settled=frozenset(endpoint.name for endpoint in policy.endpoints if needs_settling(policy, endpoint)),
-            asking=frozenset(endpoint.name for endpoint in policy.endpoints if _asks(policy, endpoint)),
+            settled=frozenset(
+                endpoint.name
+                for endpoint in policy.endpoints
+                if needs_settling(policy, endpoint) or endpoint.name in policy.grounded
+            ),
+            asking=frozenset(
+                endpoint.name
+                for endpoint in policy.endpoints
+                if _asks(policy, endpoint) or endpoint.name in policy.grounded
+            ),
             identity_header_prefix=policy.identity_header_prefix,
             trusted_hops=policy.trusted_hops,
             forwarded_certificates=bool(policy.xfcc_from),

@@ -10,6 +10,7 @@ body's own format can carry an error, or the stream is aborted, which truncates 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal
@@ -43,6 +44,7 @@ from tidegate.filtering.formats import (
     decodes,
     format_of,
 )
+from tidegate.filtering.grounding import grounded, known_of, needs_request
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
 from tidegate.filtering.structure.body import structured
@@ -84,6 +86,7 @@ class Exchange:
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
     format reads the type. `structure` gives what the endpoint demands of the structure of its answers, and may raise as
     `plan` does. `sent` is for whoever carries the commands out: the most bytes of the body that left.
+    Of the request body nothing is kept but hashes of what it refers to, where the plan looks for references.
     `settled` is what a reservation was settled with, by unit, None where there was none.
     """
 
@@ -99,6 +102,7 @@ class Exchange:
     _rewriter: BodyRewriter | None = None
     _metering: Metering | None = None
     _asking: Asking = field(default_factory=Asking)
+    _references: frozenset[int] = frozenset()
     _pacing: Pacing | None = None
     _events: WholeEvents | None = None
     _state: _State = _State.HEAD
@@ -166,7 +170,15 @@ class Exchange:
         """The whole request body."""
         if self._state is not _State.HEAD:
             raise ProtocolViolation("a request body came after the response")
+        if self._asking.readable and self.handoff is not None:
+            with suppress(TidegateError):  # then the response is withheld
+                if needs_request(self.plan(self.handoff)):
+                    self._references = known_of(data)
         return self._asking.body(data)
+
+    def vouch(self, references: frozenset[int]) -> None:
+        """What the request refers to, where somebody else has read its body (`tidegate.filtering.grounding`)."""
+        self._references = references
 
     def head(self, head: ResponseHead) -> list[Command]:
         """Decide how the response's body will be treated."""
@@ -186,7 +198,8 @@ class Exchange:
             self._finish(self._over)
             return [Reply(refusal(self._over))]
         try:
-            plan, self._demand = self.plan(self.handoff), self.structure(self.handoff)
+            plan = grounded(self.plan(self.handoff), self._references)
+            self._demand = self.structure(self.handoff)
         except TidegateError:
             deny = Deny(500, Reason.INTERNAL, "The response could not be checked.", detail="unknown ruleset")
             return self._withhold(deny, "ruleset_unknown")

@@ -9,6 +9,7 @@ from typing import Final
 
 from tidegate.filtering.canonical import WAYS, canonical
 from tidegate.filtering.letters import letters_of
+from tidegate.filtering.urls import host_of
 
 _DIGITS: Final = 4  # a term with fewer is no number that can be written in another way
 
@@ -40,7 +41,7 @@ class AllowList:
         numbers = self._numbers.get(entity)
         if numbers and letters_of(canonical(entity, value)) in numbers:
             return True
-        return bool(self._domains) and entity == "EMAIL" and self._has_domain(letters_of(value).rpartition("@")[2])
+        return bool(self._domains) and self._has_domain(_domain(entity, value))
 
     def _has_domain(self, host: str) -> bool:
         labels = host.split(".")
@@ -60,6 +61,16 @@ class Allowed:
         if any(one.covers(entity, value) for one in self.platform):
             return True
         return entity not in self.floor and any(one.covers(entity, value) for one in self.own)
+
+
+def _domain(entity: str, value: str) -> str:
+    """The domain that a value is of, as far as it is allowed by it."""
+    match entity:
+        case "EMAIL" | "UNGROUNDED_EMAIL":
+            return letters_of(value).rpartition("@")[2]
+        case "UNGROUNDED_URL":
+            return host_of(value.partition("://")[2] or value)
+    return ""
 
 
 def _all_of(entity: str, terms: Iterable[str]) -> frozenset[str]:

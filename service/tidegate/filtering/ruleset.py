@@ -127,6 +127,11 @@ class FilterPlan:
         """The pseudonym of a value."""
         return stand_in(self.pseudonyms.get(entity, BRIEF), entity, value, self.keys)
 
+    def spotting(self, spotters: Iterable[Spotter]) -> FilterPlan:
+        """The same with these spotters; itself, where they are its own."""
+        given = tuple(spotters)
+        return self if given == self.spotters else replace(self, spotters=given)
+
     def under(self, keys: ScopeKeys) -> FilterPlan:
         """The same, for one exchange."""
         return replace(self, keys=keys)

@@ -14,6 +14,7 @@ from tidegate.admission.periods import NOMINAL
 from tidegate.admission.queue.terms import Capacity
 from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.detectors import expand
+from tidegate.filtering.grounding import GroundingSpotter
 from tidegate.filtering.markup import MarkupSpotter
 from tidegate.filtering.pseudonyms import Pseudonym
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
@@ -94,7 +95,7 @@ def compile_policy(
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
         spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
-        loose_spotters=(_markup(document.links),),
+        loose_spotters=(GroundingSpotter(), _markup(document.links)),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
         dpop=_dpop(platform.identity.dpop),
         heartbeat=platform.heartbeat,
@@ -306,6 +307,7 @@ def _endpoint(
         spotters=(
             *materials.listed.deny.get(endpoint.owner, ()),
             *materials.prompts.spotters.get(name, ()),
+            GroundingSpotter(),
             _markup(document.links, endpoint.links),
         ),
         allowed=_allowed(endpoint.owner, floor, document, materials.listed),

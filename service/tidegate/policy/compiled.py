@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from tidegate.admission.queue.terms import Capacity, Priority
 from tidegate.filtering.allow_list import Allowed
+from tidegate.filtering.references import UNGROUNDED
 from tidegate.filtering.ruleset import Ruleset
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Spotter
@@ -295,11 +296,12 @@ class Policy:
 
     The last fields are derived from the others when the policy is made, so that a decision only looks up:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
-    included, and `dpop_required` whether some must be bound to a DPoP key; `routes` indexes the endpoints; `structures`
-    gives what each endpoint demands of its answers; `passes` gives the rulesets of (endpoint, tier): floor ∪
-    classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant;
-    `subject_limits` those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier
-    and tenant, subject.
+    included, and `dpop_required` whether some must be bound to a DPoP key; `routes` indexes the endpoints;
+    `grounded` names those whose answers may be held to what requests refer to; `structures` gives what each
+    endpoint demands of its answers; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier
+    ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits`
+    those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier and tenant,
+    subject.
     """
 
     version: str
@@ -336,6 +338,7 @@ class Policy:
     routes: Routes = field(init=False, repr=False, compare=False)
     _selections: Mapping[str, Selection | None] = field(init=False, repr=False, compare=False)
     _spotters: Mapping[str, tuple[Spotter, ...]] = field(init=False, repr=False, compare=False)
+    grounded: frozenset[str] = field(init=False, repr=False, compare=False)
     _allowed: Mapping[str, Allowed | None] = field(init=False, repr=False, compare=False)
     structures: Mapping[str, Structure | None] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
@@ -387,6 +390,11 @@ class Policy:
         object.__setattr__(self, "routes", Routes(self.endpoints))
         object.__setattr__(self, "_selections", {one.name: one.selection for one in self.endpoints})
         object.__setattr__(self, "_spotters", {one.name: one.spotters + self.spotters for one in self.endpoints})
+        sought = {
+            name for name, ruleset in self.rulesets.items() if any(rule.entities & UNGROUNDED for rule in ruleset.rules)
+        }
+        held = frozenset(endpoint for (endpoint, _), names in passes.items() if not sought.isdisjoint(names))
+        object.__setattr__(self, "grounded", held)
         object.__setattr__(self, "_allowed", {one.name: one.allowed for one in self.endpoints})
         structures = {one.name: one.structure for one in self.endpoints}
         object.__setattr__(self, "structures", MappingProxyType(structures))

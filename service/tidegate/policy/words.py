@@ -23,6 +23,7 @@ from tidegate.filtering.canaries import CANARY, SHORTEST
 from tidegate.filtering.markup import MARKUP
 from tidegate.filtering.ner.model import NAMES
 from tidegate.filtering.prompt_leak import SYSTEM_PROMPT
+from tidegate.filtering.references import UNGROUNDED
 from tidegate.filtering.selection import parse_pointer
 from tidegate.policy import spiffe
 from tidegate.policy.durations import (
@@ -281,7 +282,7 @@ def entities() -> frozenset[str]:
     """The kinds of value that can be found, and the names of groups. Imported on use: the table is long."""
     from tidegate.filtering.detectors import ENTITIES, GROUPS
 
-    return ENTITIES.union(GROUPS, *GROUPS.values(), NAMES, MARKUP, (SYSTEM_PROMPT, CANARY))
+    return ENTITIES.union(GROUPS, *GROUPS.values(), NAMES, MARKUP, (SYSTEM_PROMPT, CANARY), UNGROUNDED)
 
 
 def _list_entities(schema: dict[str, Any]) -> None:
