@@ -120,6 +120,8 @@ def _values(value: dict[str, Any]) -> str:
         return ", ".join(f"`{word}`" for word in value["enum"])
     if value["type"] == "boolean":
         return "`true`, `false`"
+    if value["type"] == "number" and {"exclusiveMinimum", "maximum"} <= value.keys():
+        return f"number, above {value['exclusiveMinimum']} and at most {value['maximum']}"
     if value["type"] == "number":
         return f"number, {_range(value, 'minimum', 'maximum')}"
     if value["type"] == "integer":

@@ -115,6 +115,7 @@ class Reason(StrEnum):
     REQUEST_MALFORMED = "request_malformed"
     REQUEST_STRUCTURE = "request_structure"
     PROMPT_REFUSED = "prompt_refused"
+    PROMPT_INJECTION = "prompt_injection"
     PROMPT_UNCHECKED = "prompt_unchecked"
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_INVALID = "credential_invalid"
@@ -314,12 +315,14 @@ class Inspection:
     """What was found in a request before a model read it, and no word of it.
 
     `findings` counts values by (kind, act); `unread` says why parts were not read, and how many; `fault` is what about
-    the body would have been refused where the policy only looks.
+    the body would have been refused where the policy only looks. `scores` are those of injection, 0.0 to 1.0, by who
+    speaks, for those whose scores count.
     """
 
     findings: Mapping[tuple[str, str], int] = field(default_factory=lambda: MappingProxyType({}))
     unread: Mapping[str, int] = field(default_factory=_empty)
     fault: str = ""
+    scores: Mapping[str, float] = field(default_factory=_empty)
 
 
 @dataclass(frozen=True, slots=True)

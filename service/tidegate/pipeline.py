@@ -45,7 +45,9 @@ _UNAUDITED: Final = Deny(
 )
 FINDINGS_HEADER: Final = "x-tidegate-prompt-findings"
 """Of a request that goes to the model: what its prompts hold, where the policy wants it told."""
-_CHARGED: Final = frozenset({Reason.PROMPT_REFUSED})
+INJECTION_HEADER: Final = "x-tidegate-prompt-injection"
+"""The same for the highest of its scores of injection, 0.000 to 1.000."""
+_CHARGED: Final = frozenset({Reason.PROMPT_REFUSED, Reason.PROMPT_INJECTION})
 _ASKED: Final = ("requests", "request_bytes")
 _UNUSED: Final[Mapping[str, int]] = MappingProxyType({unit: 0 for unit in UNITS if unit not in _ASKED})
 _GRACE: Final = 5.0
@@ -284,13 +286,16 @@ def _only_asked(admission: Admission, charges: tuple[Charge, ...], deny: Deny) -
 
 
 def _annotations(inspection: Inspection | None) -> tuple[tuple[str, str], ...]:
-    """What the model's side learns of the prompts: kinds and counts."""
-    if inspection is None or not inspection.findings:
-        return ()
-    counts = Counter[str]()
-    for (entity, _), count in inspection.findings.items():
-        counts[entity] += count
-    return ((FINDINGS_HEADER, ", ".join(f"{entity}:{count}" for entity, count in sorted(counts.items()))),)
+    """What the model's side learns of the prompts: kinds and counts, and the highest score."""
+    told: list[tuple[str, str]] = []
+    if inspection is not None and inspection.findings:
+        counts = Counter[str]()
+        for (entity, _), count in inspection.findings.items():
+            counts[entity] += count
+        told.append((FINDINGS_HEADER, ", ".join(f"{entity}:{count}" for entity, count in sorted(counts.items()))))
+    if inspection is not None and inspection.scores:
+        told.append((INJECTION_HEADER, f"{max(inspection.scores.values()):.3f}"))
+    return tuple(told)
 
 
 def refusal_of(admission: Admission) -> Deny | None:

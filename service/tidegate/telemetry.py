@@ -29,6 +29,7 @@ from tidegate.settings import SettingsError
 
 _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _HELD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SCORES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 _FLUSH = 0.05  # seconds
 _Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float, Inspection | None]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -70,6 +71,9 @@ class Telemetry:
         self._skipped = self._new(Counter, "skipped_bytes", "Response bytes not read by detectors", ("format",))
         self._findings = self._new(Counter, "findings", "Values found in responses", ("entity", "action"))
         self._prompt_findings = self._new(Counter, "prompt_findings", "Values found in requests", ("entity", "action"))
+        self._scores = self._new(
+            Histogram, "prompt_injection_score", "Scores of injection, 0 to 1", ("endpoint", "role"), _SCORES
+        )
         self._streams = self._new(Gauge, "streams", "Process streams open now", ())
         self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
         self._certificates = self._new(Counter, "certificate_reloads", "TLS files that had changed", ("outcome",))
@@ -144,6 +148,8 @@ class Telemetry:
             if found is not None:
                 for (entity, action), count in found.findings.items():
                     self._prompt_findings.labels(entity, action).inc(count)
+                for role, score in found.scores.items():
+                    self._scores.labels(labels[2], role).observe(score)
             if self._verbose:
                 outcome, reason, endpoint, _, _, method = labels
                 line = {
@@ -322,4 +328,5 @@ def _inspected(found: Inspection | None) -> dict[str, Any]:
         "prompt_findings": {f"{entity}:{action}": count for (entity, action), count in found.findings.items()},
         "prompt_unread": dict(found.unread),
         "prompt_fault": found.fault,
+        "prompt_scores": dict(found.scores),
     }

@@ -160,6 +160,7 @@ def _inspection(inspection: Inspection) -> dict[str, Any]:
     return {
         "fault": inspection.fault,
         "findings": _findings(inspection.findings),
+        "scores": dict(sorted(inspection.scores.items())),
         "unread": dict(sorted(inspection.unread.items())),
     }
 

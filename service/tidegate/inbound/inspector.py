@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from tidegate.envoy.aside import Aside, effort_of
@@ -17,6 +18,7 @@ from tidegate.inbound.reading import Rules, inspect
 from tidegate.model import Deny, Inspection, Reason, Request
 from tidegate.policy.compiled import Endpoint, Policy
 
+_VIEWS: Final = 4
 _UNAVAILABLE = Deny(
     503,
     Reason.PROMPT_UNCHECKED,
@@ -46,8 +48,10 @@ class Inspector:
         assert checks is not None  # noqa: S101 - there is content only where there are checks
         try:
             rules = self._rules_of(policy, endpoint, checks)
-            effort = effort_of(rules.plan.effort if rules else Effort.QUICK, content.size)
-            inspection, deny = await self._aside.run(partial(inspect, rules, content), effort)
+            # A text is scored in several views.
+            size = content.size if checks.injection is None else content.size * _VIEWS
+            effort = effort_of(rules.plan.effort if rules else Effort.QUICK, size)
+            inspection, deny = await self._aside.run(partial(inspect, rules, checks.injection, content), effort)
         except DetectorUnavailable:
             inspection, deny = Inspection(unread={"detector_unavailable": 1}), _UNAVAILABLE
         if content.fault:

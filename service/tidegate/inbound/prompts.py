@@ -55,7 +55,7 @@ class Prompt(NamedTuple):
 
 
 def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
-    """The texts of a parsed document, in no particular order; what is not read is counted in `unread`, by why."""
+    """The texts of a parsed document, in their order; what is not read is counted in `unread`, by why."""
     stack: list[tuple[Any, tuple[str | int, ...], Role]] = [(document, (), "user")]
     while stack:
         node, path, role = stack.pop()
@@ -63,16 +63,16 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
             yield from _text(node, path, role, unread)
         elif isinstance(node, dict):
             role = _speaker(node, role)
-            for name, value in node.items():
-                below = (*path, name)
+            for name in node:
                 yield Prompt(_label(path), role, name)
-                stack.append((value, below, _TOP.get(name, "other") if not path else role))
+            for name, value in reversed(node.items()):
+                stack.append((value, (*path, name), _TOP.get(name, "other") if not path else role))
         elif isinstance(node, list):
             joined = [part["text"] for part in node if isinstance(part, dict) and isinstance(part.get("text"), str)]
             if len(joined) > 1:
                 yield Prompt(_label(path), role, "".join(joined))
                 node = [_without_text(part) for part in node]
-            stack += [(value, (*path, place), role) for place, value in enumerate(node)]
+            stack += [(value, (*path, place), role) for place, value in reversed(list(enumerate(node)))]
 
 
 def _speaker(node: dict[str, Any], role: Role) -> Role:

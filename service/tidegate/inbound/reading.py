@@ -11,6 +11,7 @@ from typing import Final
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.inbound.body import Content
+from tidegate.inbound.checks import Injection
 from tidegate.inbound.prompts import Prompt, prompts
 from tidegate.model import Deny, Inspection, Reason
 
@@ -39,18 +40,36 @@ def texts_of(content: Content, unread: Counter[str]) -> Iterator[Prompt]:
         yield Prompt("body", "user", content.text)
 
 
-def inspect(rules: Rules | None, content: Content) -> tuple[Inspection, Deny | None]:
-    """What was found, and the refusal where the rules want one. Raises `DetectorUnavailable`."""
+def inspect(rules: Rules | None, injection: Injection | None, content: Content) -> tuple[Inspection, Deny | None]:
+    """What was found, and the refusal where the checks want one. Raises `DetectorUnavailable`."""
     unread: Counter[str] = Counter({content.unread: 1} if content.unread else {})
     found: Counter[str] = Counter()
     places: dict[str, str] = {}
+    texts = list(texts_of(content, unread))
     if rules is not None:
-        found, places = _read(rules.reading, texts_of(content, unread))
+        found, places = _read(rules.reading, texts)
+    scores, attempt = ({}, None) if injection is None else _scored(injection, texts)
     acts: Mapping[str, Action] = rules.plan.actions if rules is not None else {}
     refused = {entity: where for entity, where in places.items() if acts[entity] is Action.BLOCK}
     findings = {(entity, acts[entity].label): count for entity, count in sorted(found.items())}
-    inspection = Inspection(findings, dict(unread))
-    return inspection, _refusal(refused) if refused else None
+    inspection = Inspection(findings, dict(unread), scores=scores)
+    return inspection, _refusal(refused) if refused else attempt
+
+
+def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, float], Deny | None]:
+    """The scores by who speaks, and the refusal where one is too high. What the score is, the caller is not told."""
+    from tidegate.inbound.injection.scorer import scores  # where it is used: its patterns take a while to compile
+
+    found = scores(texts, injection.roles)
+    values: dict[str, float] = {role: round(score.value, 3) for role, score in sorted(found.items())}
+    worst = max(found.items(), key=lambda one: one[1].value, default=None)
+    if worst is None or worst[1].value < injection.threshold or injection.act == "annotate":
+        return values, None
+    role, score = worst
+    where = f"{role}, {score.where}" if score.where else role
+    message = f"The request reads like an attempt to override what the model was told ({where})."
+    detail = f"{role} {score.value:.3f} {score.where}".rstrip()
+    return values, Deny(403, Reason.PROMPT_INJECTION, message, detail=detail, rule="prompt")
 
 
 def _read(plan: FilterPlan, texts: Iterable[Prompt]) -> tuple[Counter[str], dict[str, str]]:

@@ -22,7 +22,7 @@ from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.selection import selection_of
 from tidegate.filtering.structure import demand
 from tidegate.filtering.urls import Hosts
-from tidegate.inbound.checks import RequestChecks
+from tidegate.inbound.checks import Injection, RequestChecks
 from tidegate.model import Limit, Price
 from tidegate.policy import (
     capacity,
@@ -354,11 +354,19 @@ def _request(
         max_size=given.max_size,
         schema=body,
         rules=(own, *named),
+        injection=None if given.injection is None else _injection(given.injection),
         other_types=given.other_types,
         compressed=given.compressed,
         shadow=given.shadow,
         tells=given.tell_upstream,
     )
+
+
+def _injection(given: requests.Injection) -> Injection:
+    from tidegate.inbound.injection.model import model
+
+    model()  # read now, and not by the first request
+    return Injection(given.threshold, given.act, frozenset(given.roles))
 
 
 def _capacity(given: capacity.Capacity, tiers: Mapping[str, schema.Tier]) -> Capacity:

@@ -34,6 +34,22 @@ class PromptRule(Strict):
     )
 
 
+class Injection(Strict):
+    """How much prompts may read like an attempt to take the model over: [injection.md](injection.md)."""
+
+    threshold: words.Score = Field(
+        default=0.7, description="The score, above 0 and at most 1, from which on a request is taken for an attempt."
+    )
+    act: Literal["block", "annotate"] = Field(
+        description="block: it is refused, with 403. annotate: it passes; scores are in the log, audit and metrics."
+    )
+    roles: words.Some[Literal["system", "user", "assistant", "tool", "other"]] = Field(
+        default=["user", "tool", "other"],
+        description="Whose texts count; results of tools and retrieved documents are tool, see "
+        "[requests.md](requests.md).",
+    )
+
+
 class RequestChecks(Strict):
     """What is checked of a request before a model reads it. The whole body is needed: Envoy must send it to the check.
 
@@ -49,6 +65,7 @@ class RequestChecks(Strict):
     rulesets: words.Set[words.Name] = Field(
         default=[], description="Rulesets for its prompts, whose acts must be block or annotate."
     )
+    injection: Injection | None = Field(default=None, description="Attempts to take the model over, by a score.")
     other_types: Literal["refuse", "pass"] = Field(
         default="refuse",
         description="What happens to a body that is neither JSON nor text, such as multipart/form-data: 415, or it "
@@ -60,7 +77,8 @@ class RequestChecks(Strict):
     )
     tell_upstream: bool = Field(
         default=False,
-        description="Whether the model's side gets kinds and counts of what was found, in x-tidegate-prompt-findings.",
+        description="Whether the model's side gets kinds and counts of what was found, in x-tidegate-prompt-findings, "
+        "and the highest score, in x-tidegate-prompt-injection.",
     )
     shadow: bool = Field(default=False, description="true: nothing is refused, and what would have been is told of.")
 

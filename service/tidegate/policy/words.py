@@ -274,6 +274,12 @@ def _context_reuse(value: object) -> float:
     return bounded(parse_duration(value), 0, 3600, "0s to 1h")
 
 
+def _score(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"must be a number above 0 and at most 1, not {shown(value)}")
+    return float(value)
+
+
 def _star_or_list(value: Any) -> str:
     return "star" if isinstance(value, str) else "list"
 
@@ -345,6 +351,11 @@ CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTER
 ContextLifetime = Annotated[float, BeforeValidator(_context_lifetime), _text(DURATION_PATTERN, "60s")]
 ContextReuse = Annotated[float, BeforeValidator(_context_reuse), _text(DURATION_PATTERN, "30s")]
 TokenPrefix = Annotated[str, StringConstraints(pattern=OPAQUE_PATTERN, max_length=64)]
+Score = Annotated[
+    float,
+    BeforeValidator(_score),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1, "examples": [0.7]}),
+]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),

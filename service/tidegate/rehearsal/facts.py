@@ -100,8 +100,10 @@ class Facts:
         found = self._decision.inspection
         counted = {} if found is None else found.findings
         parts = tuple([f"{entity} {act}: {count}" for (entity, act), count in counted.items()])
+        scores = {} if found is None else found.scores
+        parts += tuple([f"injection, {role}: {score:.3f}" for role, score in scores.items()])
         fault = found.fault if found is not None else ""
-        return fault or ("values were found" if parts else "nothing was found"), parts
+        return fault or ("values were found" if counted else "nothing was found"), parts
 
     def rulesets(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """The rulesets that the response passes, each with every place of the policy that asks for it."""
