@@ -44,8 +44,7 @@ class KnownCredentials:
         feed, list_feed = self._keys, self._revocations
         stored, listed_in_store = keys_are_stored(policy), revocations_are_stored(policy)
         keys = KeyStore.load(policy.api_keys.file if policy.api_keys else None, pepper=self._settings.pepper)
-        file = policy.revocation.file if policy.revocation else None
-        listed = RevokedTokens(() if file is None else revocation_file.read(file))
+        listed = revocation_file.listed(policy.revocation.file if policy.revocation else None)
 
         def adopt() -> None:
             self._adopt_keys(feed.keys if stored and feed else keys)

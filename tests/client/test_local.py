@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from tidegate.policy import parse_policy
 from tidegate_client import Allowed, Denied, LocalPolicy, LocalPolicySync
 
 from tests.client.world import HOST, PEPPER, POLICY, World
+from tests.e2e.test_credentials import SHARED, shared
 
 OPEN = POLICY.replace("    api_keys: {header: authorization, file: keys.yaml}", "    issuers: []")
 
@@ -83,6 +86,50 @@ def test_its_thread_ends_with_it(world: World) -> None:
     engine.close()
     engine.close()
     assert not any(thread.name == "tidegate-local" for thread in threading.enumerate())
+
+
+REVOKED = """
+version: 1
+platform:
+  identity:
+    shared_secrets:
+      - {name: app, secret_file: app.secret, claims: {defaults: {tenant: acme, tier: free, roles: [analyst]}}}
+  revocation: {file: revoked.yaml, on_expiry: end_streams}
+tiers: {free: {}}
+tenants: {acme: {grants: [{role: analyst, endpoints: "*"}]}}
+endpoints:
+  read: {owner: acme, match: {hosts: "*", path: /read, methods: [GET]}}
+"""
+
+
+async def test_revoked_tokens_are_refused_here_too_and_what_runs_ends_with_its_token(tmp_path: Path) -> None:
+    (tmp_path / "app.secret").write_bytes(SHARED)
+    (tmp_path / "revoked.yaml").write_text("version: 1\nrevoked: [{token: t1}]\n")
+    (tmp_path / "policy.yaml").write_text(REVOKED)
+    async with LocalPolicy(tmp_path / "policy.yaml") as engine:
+
+        async def decide(name: str, seconds: float) -> Allowed | Denied:
+            token = shared(jti=name, exp=time.time() + seconds)
+            return await engine.decide(
+                "GET", "/read", host=HOST, headers={"authorization": f"Bearer {token}"}, exchange=True
+            )
+
+        refused, allowed = await decide("t1", 60), await decide("t2", 1)
+        assert isinstance(refused, Denied)
+        assert refused.status == 401
+        assert isinstance(allowed, Allowed)
+        async with engine.open_exchange(allowed) as exchange:
+            await exchange.head(200, "text/event-stream")
+            async with asyncio.timeout(10):
+                while not (answer := await exchange.body(b"data: {}\n\n")).outcome:
+                    await asyncio.sleep(0)
+        assert answer.outcome == "expired"
+        assert b"credential_expired" in answer.body
+
+
+def test_revoked_tokens_in_a_store_are_not_to_be_had_here() -> None:
+    with pytest.raises(PolicyError, match=r"platform\.revocation: no file"):
+        LocalPolicy(parse_policy("version: 1\nplatform: {revocation: {}}\n"))
 
 
 CHECKED = """

@@ -169,5 +169,5 @@ def test_nothing_here_is_in_a_log(place: Place) -> None:
     httpx.get(f"{place.gate.base}/predict/x", headers={"authorization": f"Bearer {key}"})
     for process in (*place.gate.workers, place.gate.envoy):
         text = process.log.read_text(errors="replace")
-        assert key.rpartition("_")[2] not in text
+        assert key.split("_", 2)[2] not in text
         assert PEPPER.decode() not in text

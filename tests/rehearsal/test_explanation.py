@@ -16,7 +16,7 @@ from tidegate.demo.materials import Materials, make_materials
 from tidegate.model import Allow, BodyState, Deny, Identity, Limit, Request
 from tidegate.pipeline import Identifies
 from tidegate.policy import load_policy, parse_policy
-from tidegate.policy.compiled import Grant, Policy, Tenant
+from tidegate.policy.compiled import Grant, Policy, Revocation, Tenant
 from tidegate.rehearsal.explanation import Explanation, explain
 from tidegate.rehearsal.files import Question, read_request
 from tidegate.rehearsal.identifier import identifying
@@ -213,11 +213,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Materials:
     return make_materials(tmp_path_factory.mktemp("demo"))
 
 
-def ask(demo: Materials, folder: Path, pepper: bytes, headers: dict[str, str]) -> Explanation:
+def ask(
+    demo: Materials, folder: Path, pepper: bytes, headers: dict[str, str], revocation: Revocation | None = None
+) -> Explanation:
     file = folder / "request.json"
     sent = {"method": "POST", "host": "h", "path": "/v1/chat/completions", "body": {"model": "small"}}
     file.write_text(json.dumps({"request": {**sent, "headers": headers}}))
-    policy = load_policy(demo.policy)
+    policy = dataclasses.replace(load_policy(demo.policy), revocation=revocation)
 
     async def run() -> Explanation:
         async with identifying(policy, pepper) as identifier:
@@ -237,7 +239,7 @@ def test_a_credential_in_the_request_tells_who_calls_and_is_not_repeated(demo: M
         assert f"by {method}" in found.steps[0].says
         for written in (text(found), json.dumps(record(found)), repr(found.steps)):
             assert credential not in written
-            assert credential.rpartition("_" if method == "api_key" else ".")[2] not in written
+            assert credential.split("_" if method == "api_key" else ".", 2)[2] not in written
 
 
 def test_without_the_pepper_or_the_key_file_a_key_proves_nothing_and_the_reason_is_told(
@@ -248,6 +250,26 @@ def test_without_the_pepper_or_the_key_file_a_key_proves_nothing_and_the_reason_
     assert found.decision.verdict.status == 503
     assert "pepper" in text(found)
     assert demo.keys["frida"] not in text(found)
+
+
+@pytest.mark.parametrize(
+    ("written", "status", "says"),
+    [
+        ("version: 1\nrevoked: [{subject: ada, before: 2100-01-01T00:00:00Z}]\n", 401, "token_revoked"),
+        ("version: 1\nrevoked: [{subject: eve, before: 2100-01-01T00:00:00Z}]\n", None, "by jwt"),
+        ("revoked", 503, "revoked.yaml"),
+        ("", 503, "in the store"),
+    ],
+)
+def test_a_revoked_token_is_explained_as_it_is_decided(
+    written: str, status: int | None, says: str, demo: Materials, tmp_path: Path
+) -> None:
+    file = tmp_path / "revoked.yaml"
+    file.write_text(written)
+    revocation = Revocation(file if written else None)
+    found = ask(demo, tmp_path, b"", {"Authorization": f"Bearer {demo.token('ada')}"}, revocation)
+    assert (found.decision.verdict.status if isinstance(found.decision.verdict, Deny) else None) == status
+    assert says in text(found)
 
 
 def test_no_credential_is_a_401_that_names_the_accepted_methods(demo: Materials, tmp_path: Path) -> None:

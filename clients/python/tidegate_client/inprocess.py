@@ -17,12 +17,14 @@ from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
+from tidegate.envoy.terms import Terms
 from tidegate.errors import PolicyError, Problem
 from tidegate.hash_key import check_hash_key, hash_key
-from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore, revocation_file
 from tidegate.identity.confirmation import Confirmation
 from tidegate.identity.nonces import nonces_under
 from tidegate.identity.replays import MemoryReplays
+from tidegate.identity.standing import Standing
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
 from tidegate.seal_keys import check_seal_keys
@@ -40,6 +42,9 @@ class InProcess:
         if compiled.api_keys is not None and compiled.api_keys.file is None:
             message = "no file: the keys are in a store, which a policy in this process does not have"
             raise PolicyError((Problem("the policy", 0, "platform.identity.api_keys", message),))
+        if compiled.revocation is not None and compiled.revocation.file is None:
+            message = "no file: the revoked tokens are in a store, which a policy in this process does not have"
+            raise PolicyError((Problem("the policy", 0, "platform.revocation", message),))
         clock = SystemClock()
         self._key_sets = KeySets(clock=clock)
         self._ledger = MemoryLedger(clock)
@@ -50,6 +55,8 @@ class InProcess:
         identifier = Identifier(
             keys=keys, verifier=verifier, introspector=self._introspector, confirmation=confirmation, clock=clock
         )
+        identifier.revoked = revocation_file.listed(compiled.revocation.file if compiled.revocation else None)
+        standing = Standing(policy=lambda: compiled, identifier=identifier, clock=clock)
         self._queue = open_queue(MEMORY, ledger=self._ledger, clock=clock)
         pipeline = Pipeline(
             policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log, queue=self._queue
@@ -59,6 +66,7 @@ class InProcess:
             settlements=Settlements(self._ledger.settle, record=_unrecorded, on_error=_log),
             holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
             places=Places(self._queue, record=_unrecorded, on_error=_log),
+            terms=Terms(standing.over, on_error=_log),
         )
         self._api = ApiServicer(
             pipeline=pipeline,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tidegate.errors import PolicyError, Problem
 from tidegate.identity.record_file import load, problem_at
 from tidegate.identity.replacing import only_writer, replace
-from tidegate.identity.revocation import MAX_ENTRIES, Revocation
+from tidegate.identity.revocation import MAX_ENTRIES, Revocation, RevokedTokens
 
 
 class _File(BaseModel):
@@ -45,6 +45,11 @@ def read(path: Path) -> tuple[Revocation, ...]:
     if len(entries) > MAX_ENTRIES:
         raise PolicyError((Problem(str(path), 1, "revoked", f"has more than {MAX_ENTRIES} entries"),))
     return entries
+
+
+def listed(path: Path | None) -> RevokedTokens:
+    """The list in the file at `path`; None gives an empty one. Raises PolicyError."""
+    return RevokedTokens(() if path is None else read(path))
 
 
 def add(path: Path, entry: Revocation, *, now: float) -> None:
