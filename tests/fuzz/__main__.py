@@ -59,7 +59,13 @@ def fuzz(name: str, seconds: int) -> int:
 
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number:04}").write_bytes(seed)
-    options = [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", f"-artifact_prefix={folder}/found-", "-timeout=20"]
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={_LONGEST}",
+        f"-artifact_prefix={folder}/found-",
+        "-timeout=60",
+        "-report_slow_units=30",
+    ]
     atheris.Setup([sys.argv[0], *options, str(corpus)], TARGETS[name])
     atheris.Fuzz()
     return 0
