@@ -59,6 +59,7 @@ class InProcess:
             settlements=Settlements(self._ledger.settle, record=_unrecorded, on_error=_log),
             holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
             places=Places(self._queue, record=_unrecorded, on_error=_log),
+            heartbeat=lambda: compiled.heartbeat,
         )
         self._api = ApiServicer(
             pipeline=pipeline,
