@@ -292,6 +292,7 @@ class Worker:
             places=places,
             terms=terms,
             hold_back=self._waits,
+            heartbeat=lambda: self.source.current.heartbeat,
         )
 
     def _server(

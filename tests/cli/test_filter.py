@@ -292,3 +292,18 @@ def test_content_safety_is_tried_without_a_policy() -> None:
     assert (result.exit_code, result.stdout) == (0, "Good morning.\n[HARASSMENT]\n")
     assert "(stdin):2:1: HARASSMENT (by classifier), redact: [HARASSMENT]" in result.stderr
     assert "idiot" not in result.stderr
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=60), st.one_of(TEXTS, st.just(STREAM)).map(lambda text: text.encode("utf-8", "replace"))
+    ),
+    st.sampled_from(["auto", *KINDS]),
+    st.sampled_from([(), ("--color", "always"), ("--explain",)]),
+)
+@settings(max_examples=120, deadline=None)
+def test_in_shadow_every_byte_leaves_as_it_came_whatever_it_is_and_is_taken_for(
+    data: bytes, kind: str, words: tuple[str, ...]
+) -> None:
+    result = run("--detect", "EMAIL,CREDIT_CARD", "--shadow", "--format", kind, *words, given=data)
+    assert (result.exit_code, result.stdout_bytes) == (0, data)

@@ -152,6 +152,7 @@ def make_servicer(
         settlements=Settlements(ledger.settle, record=lambda *_: None, on_error=_raise),
         holds=Holds(ledger, record=lambda *_: None, on_error=_raise),
         places=Places(queue, record=lambda *_: None, on_error=_raise),
+        heartbeat=lambda: world.policy.heartbeat,
     )
     return ApiServicer(
         pipeline=pipeline,

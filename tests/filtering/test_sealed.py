@@ -13,7 +13,7 @@ from tidegate.filtering.rewriter import rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
 from tidegate.filtering.sealed import CONTEXT_BYTES, MAX_PSEUDONYM, MAX_VALUE, Opened, Seal, parts_of
 
-from tests.filtering.corpus import cut_texts, run
+from tests.filtering.corpus import PLANS, cut_texts, run
 
 OLD, NEW, OTHER = bytes(range(64)), bytes(range(64, 128)), bytes(range(128, 192))
 SEAL = Seal((OLD,))
@@ -121,6 +121,12 @@ def test_without_a_seal_and_for_what_is_too_long_nothing_leads_back() -> None:
     long = "a" * 60 + "@" + "b.example." * 21 + "com"
     assert len(long) > MAX_VALUE
     assert re.fullmatch(r"\[EMAIL_[0-9a-f]{12}\]", rewrite(plan(), long))
+
+
+@given(VALUES, st.binary(min_size=CONTEXT_BYTES, max_size=CONTEXT_BYTES))
+def test_one_that_is_read_again_is_left_alone(value: str, context: bytes) -> None:
+    text = f"write to {sealed(value, context=context)} today"
+    assert rewrite(PLANS[Action.REDACT], text) == text
 
 
 def test_where_two_rules_meet_both_must_let_it_lead_back() -> None:

@@ -11,6 +11,7 @@ from tidegate_client import adapting, messages
 from tidegate_client.engine import PolicyEngine
 from tidegate_client.errors import TidegateError, TidegateUnavailable
 from tidegate_client.exchange import AsyncExchange, Release
+from tidegate_client.keep_alive import KeepingAlive
 from tidegate_client.results import Allowed, Denied
 from tidegate_client.web import RequestArguments, from_asgi
 
@@ -155,11 +156,13 @@ class _Response:
         self._final = False
         self._ended = False
         self._failure: BaseException | None = None
+        self._alive = KeepingAlive(self._put)
 
     async def run(self, app: App, scope: MutableMapping[str, Any]) -> None:
         """Run the application to its end, or to the end of what may leave."""
         try:
-            await app(scope, self._body.receive, self.send)
+            async with self._alive:
+                await app(scope, self._body.receive, self.send)
         except Exception:
             if self._failure is not None:
                 raise self._failure from None
@@ -203,10 +206,17 @@ class _Response:
         tensors = adapting.tensors(headers)
         await self._leave(await self._exchange.head(status, kind, coding, end=end, tensors=tensors))
 
+    async def _put(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
     async def _leave(self, release: Release) -> None:
         if release.final:
             self._final = True
             self._body.over.set()
+        async with self._alive.speaking(release):
+            await self._let_out(release)
+
+    async def _let_out(self, release: Release) -> None:
         if release.head is not None:
             assert self._start is not None  # noqa: S101 - an exchange has no head before it was shown one
             self._begun = True
@@ -223,10 +233,11 @@ class _Response:
         """Nothing more may leave: say so where nothing has, and cut off what has begun."""
         self._final = True
         self._body.over.set()
-        if self._begun or not isinstance(failure, TidegateUnavailable):
-            self._failure = failure
-            raise OSError("the response is over") from failure
-        await _reply(self._send, messages.unavailable(self._verdict.request_id, self._path), self._verdict)
+        async with self._alive.speaking(Release()):
+            if self._begun or not isinstance(failure, TidegateUnavailable):
+                self._failure = failure
+                raise OSError("the response is over") from failure
+            await _reply(self._send, messages.unavailable(self._verdict.request_id, self._path), self._verdict)
 
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

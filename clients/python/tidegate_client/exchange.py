@@ -30,7 +30,8 @@ class Release:
 
     After `end` the response is over; `reply` leaves in its place; `aborted` means that it must be cut off, so that
     nobody takes it for whole. With either comes the `outcome` ("rewritten", "passed", "blocked", "withheld", "stopped",
-    "revoked", "expired") and what was read, as the header x-tidegate-coverage says it.
+    "revoked", "expired") and what was read, as the header x-tidegate-coverage says it. Where `keep_alive_after` is
+    above 0 and nothing left for as many seconds, `keep_alive` may be put into the body, until the next release.
     """
 
     head: HeadChanges | None = None
@@ -40,6 +41,8 @@ class Release:
     aborted: bool = False
     outcome: str = ""
     coverage: str = ""
+    keep_alive_after: float = 0.0
+    keep_alive: bytes = b""
 
     @property
     def final(self) -> bool:
@@ -115,4 +118,6 @@ def _read(answer: pb.ExchangeResponse) -> Release:
         aborted=answer.aborted,
         outcome=answer.outcome,
         coverage=answer.coverage,
+        keep_alive_after=answer.keep_alive.after_seconds,
+        keep_alive=answer.keep_alive.data,
     )

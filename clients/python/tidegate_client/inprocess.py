@@ -67,6 +67,7 @@ class InProcess:
             holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
             places=Places(self._queue, record=_unrecorded, on_error=_log),
             terms=Terms(standing.over, on_error=_log),
+            heartbeat=lambda: compiled.heartbeat,
         )
         self._api = ApiServicer(
             pipeline=pipeline,

@@ -1189,6 +1189,26 @@ class ExchangeResponse(message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @typing.final
+    class KeepAlive(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        AFTER_SECONDS_FIELD_NUMBER: builtins.int
+        DATA_FIELD_NUMBER: builtins.int
+        after_seconds: builtins.float
+        data: builtins.bytes
+        def __init__(
+            self,
+            *,
+            after_seconds: builtins.float = ...,
+            data: builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["after_seconds", b"after_seconds", "data", b"data"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     HEAD_FIELD_NUMBER: builtins.int
     BODY_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
@@ -1196,6 +1216,7 @@ class ExchangeResponse(message.Message):
     ABORTED_FIELD_NUMBER: builtins.int
     OUTCOME_FIELD_NUMBER: builtins.int
     COVERAGE_FIELD_NUMBER: builtins.int
+    KEEP_ALIVE_FIELD_NUMBER: builtins.int
     body: builtins.bytes
     """What of the body may leave now."""
     end: builtins.bool
@@ -1214,6 +1235,13 @@ class ExchangeResponse(message.Message):
     def reply(self) -> Deny:
         """What leaves in the place of the whole response, of which nothing has left."""
 
+    @builtins.property
+    def keep_alive(self) -> ExchangeResponse.KeepAlive:
+        """Where nothing has left for `after_seconds` since this answer, `data` may be put into the body, and again each time
+        that so long has passed, until the next answer comes: it says nothing and breaks no event in two. Absent where
+        silence has to stay silence.
+        """
+
     def __init__(
         self,
         *,
@@ -1224,9 +1252,10 @@ class ExchangeResponse(message.Message):
         aborted: builtins.bool = ...,
         outcome: builtins.str = ...,
         coverage: builtins.str = ...,
+        keep_alive: ExchangeResponse.KeepAlive | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["head", b"head", "reply", b"reply"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["head", b"head", "keep_alive", b"keep_alive", "reply", b"reply"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["aborted", b"aborted", "body", b"body", "coverage", b"coverage", "end", b"end", "head", b"head", "outcome", b"outcome", "reply", b"reply"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aborted", b"aborted", "body", b"body", "coverage", b"coverage", "end", b"end", "head", b"head", "keep_alive", b"keep_alive", "outcome", b"outcome", "reply", b"reply"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

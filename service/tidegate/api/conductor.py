@@ -13,6 +13,7 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Command, Extend, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.heartbeats import COMMENT
 from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
@@ -26,6 +27,8 @@ class Conductor:
     """Carries exchanges through. However a stream ends, its exchange is settled and its place given back.
 
     `record` is told of each exchange that ended, and its request's id; `live` that one more runs (+1), or one less.
+    `heartbeat` gives seconds after which a silent event stream may be kept alive, 0 for never: the peer does it, for
+    each of its messages has one answer.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Conductor:
         live: Callable[[int], None] = lambda _change: None,
         terms: Terms | None = None,
         hold_back: Callable[[], HoldBack] = unmeasured,
+        heartbeat: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._exchange = exchange
         self._settlements = settlements
@@ -48,6 +52,7 @@ class Conductor:
         self._live = live
         self._terms = terms or Terms(lambda *_: "", on_error=lambda _: None)
         self._hold_back = hold_back
+        self._heartbeat = heartbeat
         self._aside = Aside("exchange")
         self._open = 0
         self._idle = asyncio.Event()
@@ -82,6 +87,8 @@ class Conductor:
                     tenure.follow(exchange)
                 exchange.sent += len(answer.body)
                 waits.left(exchange.progress)
+                if exchange.rests and (every := self._heartbeat()):
+                    answer.keep_alive.after_seconds, answer.keep_alive.data = every, COMMENT
                 yield answer
                 if exchange.finished:
                     return
