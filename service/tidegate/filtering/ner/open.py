@@ -17,16 +17,27 @@ SPACY: Final = "spacy"
 
 def open_names(models: Models = SPACY, *, pipeline: str = DEFAULT) -> NameSpotter:
     """Loads what it takes, once in a process: seconds. Raises ValueError with what is missing."""
-    return NameSpotter(_model(models, pipeline))
+    if models == "rampart":
+        return NameSpotter(rampart.load())
+    return NameSpotter(_weighed(models) if pipeline == DEFAULT else _plain(models, pipeline))
 
 
-def _model(models: Models, pipeline: str) -> Model:
+def _weighed(models: Models) -> Model:
+    """With the weights, which are trained on what the default pipeline marks."""
+    first = spacy_pipeline.load(DEFAULT)
+    second = None if models == SPACY else rampart.load()
+    from tidegate.filtering.ner import weights  # numpy comes with spaCy
+    from tidegate.filtering.ner.weighing import WeighedModel
+
+    alone, together = weights.load()
+    return WeighedModel(first, second, alone if second is None else together, agreed=models == "both")
+
+
+def _plain(models: Models, pipeline: str) -> Model:
+    first = spacy_pipeline.load(pipeline)
     match models:
-        case "spacy":
-            return spacy_pipeline.load(pipeline)
-        case "rampart":
-            return rampart.load()
         case "either":
-            return Either(spacy_pipeline.load(pipeline), rampart.load())
+            return Either(first, rampart.load())
         case "both":
-            return Both(spacy_pipeline.load(pipeline), rampart.load())
+            return Both(first, rampart.load())
+    return first

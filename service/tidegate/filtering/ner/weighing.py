@@ -1,0 +1,95 @@
+"""One or two models, and a look at every word that may be a name: what they mark, how it is written, what lists say.
+
+A small model misses names that are easy to see and marks headings, products and bands as people; which of its marks are
+to be trusted can be learned. See `weights` for how, and docs/names.md for what it is worth.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+from tidegate.filtering.ner.features import STEPS, Shares, features
+from tidegate.filtering.ner.model import NAMES, ORGANIZATION, Name
+from tidegate.filtering.ner.pipeline import SpacyModel, entity_of
+from tidegate.filtering.ner.rampart import ENTITIES as SECOND
+from tidegate.filtering.ner.rampart import Part, RampartModel
+from tidegate.filtering.ner.weights import Weights
+from tidegate.filtering.ner.words import Span, Word, Words, asked, labels, words_of
+
+_MARKED: Final = bisect_right(STEPS, 0.3)
+_AGREED: Final = 0.5
+_EAGER: Final = (0.0, 0.5, 1.0, 1.0)  # to miss a person is worse than to take a word for one
+_CAREFUL: Final = (0.0, -2.0, -2.0, -2.0)
+
+
+class WeighedModel:
+    """A pipeline, and a second model where there is one. With `agreed` people and places are those that both mark."""
+
+    entities: Final = NAMES
+
+    def __init__(
+        self, pipeline: SpacyModel, second: RampartModel | None, weights: Weights, *, agreed: bool = False
+    ) -> None:
+        self.name = pipeline.name if second is None else f"{pipeline.name}{'&' if agreed else '|'}{second.name}"
+        self._pipeline = pipeline
+        self._second = second
+        self._weights = weights
+        self._agreed = agreed
+
+    def read(self, sentences: Sequence[str]) -> list[list[Name]]:
+        """The names in each."""
+        marked = self._pipeline.spans(sentences)
+        return [self._weigh(sentence, spans) for sentence, spans in zip(sentences, marked, strict=True)]
+
+    def _weigh(self, sentence: str, spans: Sequence[Span]) -> list[Name]:
+        parts = None if self._second is None else self._second.parts(sentence)
+        return weigh(self._weights, sentence, spans, parts, agreed=self._agreed)
+
+
+def weigh(
+    weights: Weights, sentence: str, spans: Sequence[Span], parts: Sequence[Part] | None, *, agreed: bool = False
+) -> list[Name]:
+    """The names in a sentence of which one or two models say this."""
+    words, told = look(sentence, spans, parts)
+    names = weights.names(words, told, _CAREFUL if agreed else _EAGER)
+    if agreed and parts is not None:
+        names = [name for name in names if name.entity not in SECOND or _both(name, spans, parts)]
+    # What an organisation is the corpora do not agree on, so the pipeline's word for one is taken, too.
+    free = [span for span in spans if not any(span.start < name.end and name.start < span.end for name in names)]
+    named = [Name(ORGANIZATION, span.start, span.end) for span in free if entity_of(span.label) == ORGANIZATION]
+    return sorted([*names, *named], key=lambda name: name.start)
+
+
+def look(sentence: str, spans: Sequence[Span], parts: Sequence[Part] | None) -> tuple[Words, dict[int, list[int]]]:
+    """The words of a sentence, and the features of those that are asked about."""
+    words = words_of(sentence)
+    known = labels(words, spans)
+    shares = None if parts is None else _shares(words, parts)
+    marked = [label != "-" or (shares is not None and max(shares[at]) >= _MARKED) for at, label in enumerate(known)]
+    chosen = asked(words, marked)
+    return chosen, features(chosen, known, shares)
+
+
+def _shares(words: Sequence[Word], parts: Sequence[Part]) -> Shares:
+    shares: list[tuple[int, int]] = []
+    at = 0
+    for word in words:
+        while at < len(parts) and parts[at].end <= word.start:
+            at += 1
+        place = person = 0.0
+        for part in parts[at:]:
+            if part.start >= word.end:
+                break
+            place, person = max(place, part.shares[0]), max(person, part.shares[1])
+        shares.append((bisect_right(STEPS, place), bisect_right(STEPS, person)))
+    return shares
+
+
+def _both(name: Name, spans: Sequence[Span], parts: Sequence[Part]) -> bool:
+    column = SECOND.index(name.entity)
+    one = any(entity_of(span.label) == name.entity for span in spans if span.start < name.end and name.start < span.end)
+    return one and any(
+        part.shares[column] >= _AGREED for part in parts if part.start < name.end and name.start < part.end
+    )

@@ -1,0 +1,25 @@
+"""Memory stays flat, whatever words come; `python -m tests.bench.soak` shows it over 100,000 responses."""
+
+from __future__ import annotations
+
+from tidegate.filtering.ner.pipeline import DEFAULT, load
+
+from tests.bench.soak import growth, responses, soak
+
+
+def test_what_is_resident_does_not_grow() -> None:
+    soak(200)  # what is made once is there
+    assert growth(soak(1500)) < 0.03
+
+
+def test_no_word_of_a_call_is_remembered() -> None:
+    model = load(DEFAULT)
+    strings = model._language.vocab.strings
+    texts = [[response.decode() for response in responses(200, seed)] for seed in (8, 9, 10)]
+    model.read(texts[0])
+    known = len(strings)
+    model.read(texts[1])
+    assert len(strings) == known
+    with model._language.memory_zone():  # what it would come to without one
+        list(model._language.pipe(texts[2]))
+        assert len(strings) > known + len(texts[2])
