@@ -32,6 +32,8 @@ def test_the_other_package_decides_on_the_same_redis(tmp_path: Path) -> None:
 
 def test_the_classifier_finds_less_than_one_in_10000_characters_of_technical_text() -> None:
     assert table.met("safety_found_in_10000_characters", safety.measure(50_000)["safety_found_in_10000_characters"])
+
+
 def test_names_are_found_no_worse_than_by_presidio() -> None:
     figures = names.measure(quick=True)
     assert figures["names_f1_ours"] >= figures["names_f1_theirs"] > 0.5
