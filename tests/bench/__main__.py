@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, exhausted, overspend, patterns, peer, safety, scale, sse, tokens
+from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, sse, tokens
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
@@ -24,6 +24,8 @@ GOALS: dict[str, tuple[str, float]] = {
     "patterns_times_presidio": (">=", 200.0),
     "safety_mb_s": (">=", 2.0),
     "safety_found_in_10000_characters": ("<", 1.0),
+    "names_times_presidio": (">=", 3.5),
+    "names_f1_over_presidio": (">=", 0.0),
     "sse_first_text_added_ms": ("<", 5.0),
     "check_redis_five_ratio": (">=", 0.5),
     "check_half_of_saturation": (">=", 0.45),
@@ -58,6 +60,7 @@ def main() -> int:
             ("tokens", lambda: tokens.measure(base / "tokens")),
             ("patterns", patterns.measure),
             ("safety", safety.measure),
+            ("names", names.measure),
             ("overspend", lambda: overspend.measure(base / "overspend")),
             ("peer", lambda: peer.measure(base / "peer")),
             ("exhausted", lambda: exhausted.measure(base / "exhausted")),

@@ -18,7 +18,7 @@ from tidegate.filtering.ner import pipeline, rampart
 from tidegate.filtering.ner.blanking import Blanking, pack
 from tidegate.filtering.ner.features import PLACES
 from tidegate.filtering.ner.rampart import Part
-from tidegate.filtering.ner.weighing import look
+from tidegate.filtering.ner.weighing import look, marks_of
 from tidegate.filtering.ner.weights import ENTITIES, FILE, Weights, runs
 from tidegate.filtering.ner.words import Span, Words
 
@@ -57,7 +57,7 @@ def readings(labelled: Iterable[Labelled]) -> list[Reading]:
     """What both models make of labelled sentences."""
     first, second = pipeline.load(pipeline.DEFAULT), rampart.load()
     packed = [(pack(Blanking().take(text)), values) for text, values in labelled]
-    spans = first.spans([sentence.text for sentence, _ in packed])
+    spans = marks_of(first, [sentence.text for sentence, _ in packed])
     made = []
     for (sentence, values), marked in zip(packed, spans, strict=True):
         back = {place: at for at, place in enumerate(sentence.places)}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import pytest
-from tidegate.filtering.ner.candidates import may_hold_name
+from hypothesis import given
+from hypothesis import strategies as st
+from tidegate.filtering.ner.candidates import may_hold_name, windows
 from tidegate.filtering.ner.model import LOCATION, NAMES, ORGANIZATION, PERSON, Name
 from tidegate.filtering.ner.shapes import trimmed
 
@@ -87,3 +92,27 @@ def test_what_looks_like_an_identifier_is_no_person(said: str) -> None:
 def test_what_only_looks_odd_stays(entity: str, said: str) -> None:
     found = trimmed(Name(entity, 0, len(said)), said)
     assert found == Name(entity, 0, len(said))
+
+
+def test_low_key_names_are_read_when_they_are_said_to_be_names() -> None:
+    assert may_hold_name("my name is noor haddad")
+    assert may_hold_name("ask mr haddad")
+    assert not may_hold_name("noor haddad is here")
+
+
+def test_a_window_is_what_may_be_a_name_and_six_words_around_it() -> None:
+    sentence = "a b c d e f g h Ada i j k l m n o p q r s t u v w x y z The Bo c"
+    assert [sentence[start:end] for start, end in windows(sentence)] == [
+        "c d e f g h Ada i j k l m n", "v w x y z The Bo c"
+    ]  # fmt: skip
+    assert windows("it is Ada") == [(0, 9)]
+    assert windows("my name is noor") == [(0, 15)]
+
+
+@given(st.text(st.sampled_from("aB. \u5b891_"), max_size=60))
+def test_every_word_that_may_be_a_name_is_in_a_window(sentence: str) -> None:
+    cut = windows(sentence)
+    assert all(start < end for start, end in cut) or not sentence
+    assert all(one[1] < two[0] for one, two in pairwise(cut))
+    for word in re.finditer(r"(?<!\w)[B\u5b89][aB\u5b89]*(?!\w)", sentence):
+        assert any(start <= word.start() and word.end() <= end for start, end in cut)

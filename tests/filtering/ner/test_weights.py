@@ -61,7 +61,7 @@ def test_the_best_sequence_is_the_best_of_all() -> None:
                 + sum(steps[one, two] for one, two in itertools.pairwise(way))
             ),
         )
-        assert weights._best(scores, steps) == list(best)
+        assert weights._best(scores.tolist(), steps.T.tolist()) == list(best)
 
 
 def test_words_of_one_kind_side_by_side_are_a_name_without_the_links_around_it() -> None:

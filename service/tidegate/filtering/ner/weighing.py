@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
+from tidegate.filtering.ner.candidates import windows
 from tidegate.filtering.ner.features import STEPS, Shares, features
 from tidegate.filtering.ner.model import NAMES, ORGANIZATION, Name
 from tidegate.filtering.ner.pipeline import SpacyModel, entity_of
@@ -40,12 +41,23 @@ class WeighedModel:
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
         """The names in each."""
-        marked = self._pipeline.spans(sentences)
+        marked = marks_of(self._pipeline, sentences)
         return [self._weigh(sentence, spans) for sentence, spans in zip(sentences, marked, strict=True)]
 
     def _weigh(self, sentence: str, spans: Sequence[Span]) -> list[Name]:
         parts = None if self._second is None else self._second.parts(sentence)
         return weigh(self._weights, sentence, spans, parts, agreed=self._agreed)
+
+
+def marks_of(pipeline: SpacyModel, sentences: Sequence[str]) -> list[list[Span]]:
+    """What a pipeline marks in each sentence, of which it is shown what may hold a name."""
+    cut = [(number, *window) for number, sentence in enumerate(sentences) for window in windows(sentence)]
+    marked: list[list[Span]] = [[] for _ in sentences]
+    for (number, begin, _), spans in zip(
+        cut, pipeline.spans([sentences[number][begin:end] for number, begin, end in cut]), strict=True
+    ):
+        marked[number] += (Span(span.label, begin + span.start, begin + span.end) for span in spans)
+    return marked
 
 
 def weigh(

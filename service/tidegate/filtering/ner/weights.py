@@ -41,12 +41,16 @@ class Weights:
 
         A word behind a form of address is a person's almost surely, which the corpora show too rarely to learn.
         """
+        if not told:
+            return []
+        weighed = self.places[np.array(list(told.values()))].sum(axis=1, dtype=np.int32) * self.unit + lean
+        scores: dict[int, list[float]] = dict(zip(told, weighed.tolist(), strict=True))
+        steps: list[list[float]] = self.steps.T.tolist()
         found = [0] * len(words.words)
         for run in runs(told):
-            scores = np.array([self.places[told[at]].sum(axis=0, dtype=np.int32) for at in run]) * self.unit
-            scores += lean
-            scores[[addressed(words, at) for at in run], _PERSON] += _ADDRESSED
-            for at, entity in zip(run, _best(scores, self.steps), strict=True):
+            for at in run:
+                scores[at][_PERSON] += _ADDRESSED * addressed(words, at)
+            for at, entity in zip(run, _best([scores[at] for at in run], steps), strict=True):
                 found[at] = entity
         return list(_names(words, found))
 
@@ -63,17 +67,17 @@ def runs(told: Mapping[int, Sequence[int]], longest: int = 1 << 30) -> Iterator[
         yield run
 
 
-def _best(scores: NDArray[Any], steps: NDArray[Any]) -> list[int]:
-    """The sequence that weighs most (Viterbi)."""
-    weight = scores[0]
-    came: list[NDArray[Any]] = []
+def _best(scores: Sequence[Sequence[float]], steps: Sequence[Sequence[float]]) -> list[int]:
+    """The sequence that weighs most (Viterbi). `steps` are to each entity, from each."""
+    weight = list(scores[0])
+    came: list[list[int]] = []
     for score in scores[1:]:
-        ways = weight[:, None] + steps
-        came.append(ways.argmax(axis=0))
-        weight = ways.max(axis=0) + score
-    best = [int(weight.argmax())]
+        ways = [[one + step for one, step in zip(weight, to, strict=True)] for to in steps]
+        weight = [max(way) + own for way, own in zip(ways, score, strict=True)]
+        came.append([way.index(max(way)) for way in ways])
+    best = [weight.index(max(weight))]
     for back in reversed(came):
-        best.append(int(back[best[-1]]))
+        best.append(back[best[-1]])
     return best[::-1]
 
 

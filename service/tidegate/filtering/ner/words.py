@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from tidegate.filtering.ner.candidates import NO_NAMES
+
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['\u2019](?![sS]\b)[^\W\d_]+)*|\d+|['\u2019][sS]\b|[^\w\s]|_")
 LINKS: Final = frozenset(
     """
@@ -72,7 +74,21 @@ def asked(words: Sequence[Word], marked: Sequence[bool]) -> Words:
             if last >= 0 and len(between) <= _MOST_LINKS and all(word.text.lower() in LINKS for word in between):
                 asked[last + 1 : at] = [True] * len(between)
             last = at
-    return Words(words, core, asked)
+    return Words(words, core, _worth_asking(words, marked, asked))
+
+
+def _worth_asking(words: Sequence[Word], marked: Sequence[bool], asked: list[bool]) -> list[bool]:
+    """Without the runs of words that are nobody's name and not marked: most just begin a sentence."""
+    at = 0
+    while at < len(asked):
+        end = at
+        while end < len(asked) and asked[end]:
+            end += 1
+        run = range(at, end)
+        if not any(marked[each] or (words[each].text.replace("\u2019", "'") not in NO_NAMES) for each in run):
+            asked[at:end] = [False] * len(run)
+        at = end + 1
+    return asked
 
 
 def _may_link(word: Word) -> bool:
