@@ -16,7 +16,7 @@ LINKS = (
         "rulesets:\n  secrets:",
         "links: {hosts: [docs.example.com]}\n"
         "rulesets:\n"
-        "  markup: [{detect: [ACTIVE_CONTENT, EXTERNAL_IMAGE], act: drop}, {detect: [EXTERNAL_LINK], act: redact}]\n"
+        "  markup: [{detect: [EXTERNAL_IMAGE], act: drop}, {detect: [ACTIVE_CONTENT, EXTERNAL_LINK], act: redact}]\n"
         "  secrets:",
     )
     .replace("  narrow:\n    owner: acme\n", "  narrow:\n    owner: acme\n    links: {hosts: [wiki.example]}\n")
@@ -35,7 +35,7 @@ def test_a_picture_that_would_carry_the_answer_away_has_no_target(linked: Gate) 
     )
     answer = linked.get(json_answer(chat(said)))
     assert answer.json()["choices"][0]["message"]["content"] == (
-        "![x]() [d](https://docs.example.com) [e]([EXTERNAL_LINK]) <img src=x onerror=>"
+        "![x]() [d](https://docs.example.com) [e]([EXTERNAL_LINK]) <img src=x onerror=[ACTIVE_CONTENT]>"
     )
 
 

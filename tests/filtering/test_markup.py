@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tidegate.filtering.deny_list import DenyList
 from tidegate.filtering.markup import LONGEST, MARKUP, MarkupSpotter
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
-from tidegate.filtering.urls import Hosts
+from tidegate.filtering.urls import Hosts, Leads
 
-from tests.filtering.told import cut, cuts, marks_of
+from tests.filtering.told import cut, cuts, found, marks_of
 
+NOWHERE = Leads.NOWHERE
 HOSTS = Hosts(["docs.example.com", "*.cdn.example.com", "münchen.example", "203.0.113.7"])
 SPOTTER = MarkupSpotter(HOSTS)
 PLAN = FilterPlan(dict.fromkeys(MARKUP, Action.REDACT), spotters=(SPOTTER,))
@@ -60,11 +63,24 @@ def rewritten(text: str, act: Action = Action.REDACT) -> str:
         ("![a](https://docs.example.com.evil.example/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](https://evil.example\\@docs.example.com/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](https://evil.example#@docs.example.com/)", "![a]([EXTERNAL_IMAGE])"),
+        ("![a](https://evil.example%2f.cdn.example.com/)", "![a]([EXTERNAL_IMAGE])"),
+        ("![a](https://docs.example.com\t.evil.example)", "![a](https://docs.example.com\t.evil.example)"),
+        ("<img src='https://docs.example.com\t.evil.example'>", "<img src='[EXTERNAL_IMAGE]'>"),
         ("![a](https://cdn.example.com/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](http://3405803783/) ![a](http://0xCB.0.0x71.7/)", "![a]([EXTERNAL_IMAGE]) ![a]([EXTERNAL_IMAGE])"),
         ("![a](https://d\u043ecs.example.com/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](https://xn--dcs-qed.example.com/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](ftp://evil.example/) [b](intent://evil#Intent;end)", "![a]([EXTERNAL_IMAGE]) [b]([EXTERNAL_LINK])"),
+        # behind what another rule makes brackets of
+        ("!Bob(//evil.example/x)", "!Bob([EXTERNAL_IMAGE])"),
+        ("!<script>(/\\evil.example/x)", "![ACTIVE_CONTENT]([EXTERNAL_IMAGE])"),
+        ("!Bob(&#x2f;/evil.example/x)", "!Bob([EXTERNAL_IMAGE])"),
+        ("Bob(javascript:alert(1))", "Bob([ACTIVE_CONTENT])"),
+        ("Bob: //evil.example/x", "Bob: [EXTERNAL_IMAGE]"),
+        ("Bob://evil.example/x", "Bob:[EXTERNAL_IMAGE]"),
+        ("Bob:\n  //evil.example/x", "Bob:\n  [EXTERNAL_IMAGE]"),
+        ("Bob: https:evil.example/x", "Bob: [EXTERNAL_IMAGE]"),
+        ("URL: https://evil.example/x", "URL: [EXTERNAL_LINK]"),
         # what runs
         ("a <script>alert(1)</script> b", "a [ACTIVE_CONTENT]alert(1)[ACTIVE_CONTENT] b"),
         ("<ScRiPt src='https://evil.example/a.js' >", "[ACTIVE_CONTENT]"),
@@ -118,6 +134,9 @@ def test_what_runs_or_leads_out_is_taken_out_and_the_text_around_it_stays(text: 
         "<p class='x'>It is <b>fine</b>.</p> <br/> <img src=logo.png alt=\"a > b\"> only=https",
         "use `on` handlers: onclick is an attribute; data = 3, src = 4, style = 'x'",
         "[https://docs.example.com](https://docs.example.com/x)",
+        "foo(//comment) call(bar, baz) key: //x note: a/b f(data: x) (//y.z)",
+        "metadata:data:1 std::vector a:b:c (e.g.: x)",
+        "s3://bucket/key Bob(see below) Bob: intent:x C: /dev/null",
         "https://docs.example.com/?u=https://docs.example.com/",
     ],
 )
@@ -237,13 +256,23 @@ def test_any_cutting_of_a_long_one_finds_what_the_whole_has(
     assert marks_of(SPOTTER, [text[at : at + 97] for at in range(0, len(text), 97)]) == told
 
 
-@given(text=TEXTS)
-@settings(max_examples=300, deadline=None)
-def test_what_is_left_holds_nothing_that_counts(text: str) -> None:
-    plan = FilterPlan(dict.fromkeys(MARKUP, Action.DROP), spotters=(SPOTTER,))
+BESIDE = st.lists(
+    st.sampled_from([*PIECES, *["Bob", "//evil.example/x", "(", ":", "java", "<script>"] * 4]), max_size=16
+)
+
+
+@given(text=BESIDE.map("".join))
+@settings(max_examples=1500, deadline=None)
+def test_what_is_left_holds_nothing_that_counts_though_other_values_became_brackets(text: str) -> None:
+    plan = FilterPlan(
+        dict.fromkeys([*MARKUP, "LIST_X"], Action.REDACT),
+        spotters=(DenyList("LIST_X", "x", ["Bob"], whole=False), SPOTTER),
+    )
     rewriter = rewriting(plan)
     left = rewriter.feed(text) + rewriter.finish()
-    assert "evil.example/" not in left or "https://evil.example/" not in left
+    # An address with a placeholder in it is none: no host has such a name. A scheme of nobody's is not guessed at.
+    again = [value for value in found(SPOTTER, left) if not re.search(r"\[(?:LIST_X|ACTIVE|EXTERNAL)", value)]
+    assert [value for value in again if "<" in value or HOSTS.leads(value, image=True, guess=True) is not NOWHERE] == []
 
 
 HOSTILE = {

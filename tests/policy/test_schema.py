@@ -58,6 +58,7 @@ BEYOND = {
     "limits of single callers that would take the floor away, are named twice, or have no price",
     "models without a price where a limit in money reaches",
     "a reserve that leaves nothing to others",
+    "markup that would be left out",
     "an endpoint that would let links lead where the floor does not",
     "system prompts that find nothing",
     "endpoints without the prompt that their rulesets look for",

@@ -39,7 +39,7 @@ class AllowList:
         if letters_of(value) in self._values:
             return True
         numbers = self._numbers.get(entity)
-        if numbers and letters_of(canonical(entity, value)) in numbers:
+        if numbers and not numbers.isdisjoint(_all_of(entity, [value])):
             return True
         return bool(self._domains) and self._has_domain(_domain(entity, value))
 

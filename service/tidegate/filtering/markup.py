@@ -37,10 +37,14 @@ _NAMES: Final = (
     "on[a-z]{3,28}|src|srcset|href|xlink:href|action|formaction|poster|background|data|cite|longdesc|ping|manifest"
     "|codebase|classid|archive|imagesrcset|lowsrc|dynsrc|profile|style|to|from|by|values|srcdoc"
 )
-_TEXT: Final = r"(?:!?\[)+|\]|(?:\\[!-/:-@\[-`{-~])+|\\|(?<=\n)\r?\n|<(?=[A-Za-z/])|:[/\\]{2}|(?<![\w@/.-])www\."
+_TEXT: Final = (
+    r"(?:!?\[)+|\]|(?:\\[!-/:-@\[-`{-~])+|\\|(?<=\n)\r?\n|<(?=[A-Za-z/])"
+    r"|(?<=[^\s\](])\(|:[/\\]{2}|(?<=[^\s\]:]):|(?<![@/.])www\.(?=[^\s.]|\Z)"
+)
 _OUTSIDE: Final = re.compile(_TEXT, _FLAGS)
 _INSIDE: Final = re.compile(rf"{_TEXT}|(?<![^\s\"'/])(?:{_NAMES})(?![^\s=/>\"'<])", _FLAGS)
 _SCHEME_BEFORE: Final = re.compile(r"(?:https?|wss?|ftps?)\Z", _FLAGS)
+_ADDRESSED: Final = re.compile(r"(?:https?|wss?|ftps?):[/\\]{2}", _FLAGS)
 _AUTOLINK: Final = re.compile(r"<(?:https?|wss?|ftps?|javascript|vbscript|data|file|blob):", _FLAGS)
 _TAG: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,31})(?![^\s/>])", _FLAGS)
 _RISKY: Final = re.compile(_TAGS, _FLAGS)
@@ -50,7 +54,10 @@ _EVENTS: Final = re.compile(r"<(?=[A-Za-z])|[>\"'=]")
 _SPACE: Final = re.compile(r"\s*", re.ASCII)
 _LEADING: Final = re.compile(r"[A-Za-z/\\&\x00-\x20]")
 """What a target begins with that is not surely relative."""
-_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]*\]?")
+
+_RELATIVE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}[^:&\\A-Za-z0-9+._~-]")
+"""What one begins with that is."""
+_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]{2,45}(?:\]|(\Z))|\[[0-9A-Fa-f:.]?(\Z)")
 _STARTS: Final = (
     r"<(?:/?[A-Za-z][A-Za-z0-9:+.-]{0,31}|/)?|[\]\\]|(?:h(?:t(?:t(?:ps?)?)?)?|w(?:ss?)?|f(?:t(?:ps?)?)?)?:[/\\]?"
     r"|h(?:t(?:t(?:ps?)?)?)?|w(?:ss?)?|f(?:t(?:ps?)?)?|www?|\r"
@@ -87,6 +94,7 @@ class _Target(NamedTuple):
     name: str
     ends: re.Pattern[str]
     markdown: bool = False
+    guess: bool = False  # it is one if what stands before it becomes a pair of brackets
 
 
 _INLINE: Final = re.compile(r"[\s\x00-\x1f)]", re.ASCII)
@@ -95,6 +103,13 @@ _SPACED: Final = re.compile(r"\s", re.ASCII)
 _PLAIN: Final = re.compile(r"[\s>]", re.ASCII)
 _QUOTED: Final = {quote: re.compile(quote) for quote in _QUOTES}
 _BARE: Final = _Target(_Kind.LINK, "url", re.compile(r"[\s<>\"`\[\]\u3000-\u303f\uff00-\uffef]"))
+
+
+_AFTER_VALUE: Final = {
+    "(": _Target(_Kind.IMAGE, "after-a-value", _INLINE, markdown=True, guess=True),
+    ":": _Target(_Kind.IMAGE, "after-a-value", _SPACED, markdown=True, guess=True),
+}
+"""Behind a value that is redacted to [...], ( begins the target of a link, and : that of a reference."""
 
 
 class MarkupSpotter:
@@ -203,9 +218,14 @@ class MarkupReading:
             self._image = False
         elif sign == "<":
             return self._meet_tag(at, final)
+        elif sign in _AFTER_VALUE:
+            self._expected = _AFTER_VALUE[sign]
         elif sign[0] == ":":
             scheme = _SCHEME_BEFORE.search(text, max(before, at - 5), at)
-            return scheme is None or self._meet_url(scheme.start(), found.end(), final)
+            if scheme is not None:
+                return self._meet_url(scheme.start(), found.end(), final)
+            if at > 0 and not text[at - 1].isspace():
+                self._at, self._expected = at + 1, _AFTER_VALUE[":"]
         elif sign[-1] == ".":
             return self._meet_url(at, found.end(), final)
         elif "" in self._tag.open:
@@ -271,9 +291,11 @@ class MarkupReading:
             target, start = target._replace(ends=_ANGLED), at + 1
         elif not target.markdown and text[at] in _QUOTES:
             target, start = target._replace(ends=_QUOTED[text[at]]), at + 1
-        if target.kind in (_Kind.IMAGE, _Kind.LINK) and start < len(text) and not _LEADING.match(text, start):
-            self._expected = None
-            return True
+        if target.kind in (_Kind.IMAGE, _Kind.LINK) and start < len(text):
+            ends_at_space = target.ends in (_INLINE, _SPACED)
+            if not _LEADING.match(text, start) or (ends_at_space and _RELATIVE.match(text, start)):
+                self._expected = None
+                return True
         end = self._end_of(target, start)
         if end is None and len(text) - start < LONGEST:
             if not final:
@@ -287,12 +309,17 @@ class MarkupReading:
         """An address that stands in the text by itself."""
         text = self._text
         address = _ADDRESS.match(text, after)
+        if address is not None and address.lastindex is not None and not final:
+            self._at = at
+            return False
         end = self._end_of(_BARE, after if address is None else address.end())
         if end is None and len(text) - after < LONGEST:
             if not final:
                 self._at = at
                 return False
             end = len(text)
+        if end is not None and after == end:
+            return True
         if end is not None:
             end = after + len(text[after:end].rstrip(_AFTER))
         value = text[at : after + LONGEST if end is None else end]
@@ -350,6 +377,8 @@ class MarkupReading:
     def _judge(self, target: _Target, value: str) -> str:
         """What a target is, "" for nothing that counts."""
         hosts, image = self._hosts, target.kind is not _Kind.LINK
+        if target is _AFTER_VALUE[":"] and _ADDRESSED.match(value):
+            return ""  # it is found as what it is
         if len([end for end in self._inside if end > self._at]) >= _NESTED:  # nobody writes so many into each other
             return EXTERNAL_IMAGE if image else EXTERNAL_LINK
         match target.kind:
@@ -365,7 +394,10 @@ class MarkupReading:
                 parts = parts[:_PARTS]
             case _:
                 parts, worst = [value], Leads.NOWHERE
-        worst = max((worst, *(hosts.leads(part, image=image) for part in parts)), key=lambda leads: leads.value)
+        worst = max(
+            (worst, *(hosts.leads(part, image=image, guess=target.guess) for part in parts)),
+            key=lambda leads: leads.value,
+        )
         match worst:
             case Leads.NOWHERE:
                 return ""

@@ -21,6 +21,7 @@ _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 2.4
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _RASTER: Final = re.compile(r"image/(?:png|jpe?g|gif|webp|avif|bmp)[;,]", re.IGNORECASE)
 
+_NAME: Final = re.compile(r"[a-z0-9._-]*")
 _LONGEST_HOST: Final = 253 * 3  # as it may be escaped
 
 _SPECIAL: Final = frozenset({"http", "https", "ws", "wss", "ftp", "ftps"})
@@ -52,26 +53,29 @@ class Hosts:
         labels = host.split(".")
         return any(".".join(labels[at:]) in self._below for at in range(1, len(labels)))
 
-    def leads(self, target: str, *, image: bool) -> Leads:
+    def leads(self, target: str, *, image: bool, guess: bool = False) -> Leads:
         """Where a target leads that stands in an attribute or in Markdown: the worst of all that it may mean there.
 
-        `image` is for what is fetched without being asked for.
+        `image` is for what is fetched without being asked for; a `guess` is nothing that would also be said otherwise.
         """
         if _RELATIVE.match(target):
             return Leads.NOWHERE
         readings = {target, html.unescape(target), html.unescape(_ESCAPED.sub(r"\1", target))}
-        return max((self._leads(reading, image) for reading in readings), key=lambda leads: leads.value)
+        return max((self._leads(reading, image, guess) for reading in readings), key=lambda leads: leads.value)
 
-    def _leads(self, target: str, image: bool) -> Leads:
+    def _leads(self, target: str, image: bool, guess: bool) -> Leads:
         url = _IGNORED.sub("", target.strip(_EDGES))
         named = _SCHEME.fullmatch(url)
         if named is None:
-            return self._there(url) if re.match(r"[/\\]{2}", url) else Leads.NOWHERE
+            there = self._there(url) if re.match(r"[/\\]{2}", url) else Leads.NOWHERE
+            return Leads.NOWHERE if guess and "." not in host_of(url) else there
         scheme, rest = named[1].lower(), named[2]
         if scheme in _SPECIAL:
             return self._there(rest)
         if scheme in _SCRIPTS:
             return Leads.CODE
+        if guess and (scheme != "data" or "/" not in rest):
+            return Leads.NOWHERE
         if scheme == "data":
             return Leads.NOWHERE if image and _RASTER.match(rest.lstrip()) else Leads.CODE
         return Leads.NOWHERE if scheme in _HARMLESS else Leads.OUT
@@ -93,4 +97,4 @@ def host_of(rest: str) -> str:
         name = unquote(host, errors="strict").rstrip(".").encode("idna").decode("ascii").lower()
     except (UnicodeError, ValueError):
         return ""
-    return name
+    return name if _NAME.fullmatch(name) else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidegate.admission.periods import time_zones
 from tidegate.filtering.detectors import expand
-from tidegate.filtering.markup import EXTERNAL_IMAGE, EXTERNAL_LINK
+from tidegate.filtering.markup import ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.policy.asked import asked
@@ -71,6 +71,9 @@ def check(document: Document, report: Report) -> None:
         for index, rule in enumerate(rules):
             _refer("kind of value", rule.detect, kinds, ("rulesets", name, index, "detect"), report)
             _check_pseudonym(rule, ("rulesets", name, index), report)
+            if rule.act == "drop" and ACTIVE_CONTENT in rule.detect:
+                message = "what stands around ACTIVE_CONTENT could grow together to some: redact or mask it"
+                report.at(("rulesets", name, index, "act"), message)
     for name, tenant in document.tenants.items():
         for path, limits in limits_of_tenant(name, tenant):
             _check_limits(limits, path, report, floor)
