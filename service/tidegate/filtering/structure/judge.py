@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tidegate.filtering.structure.answers import Part, parts
 from tidegate.filtering.structure.demand import ENTITY, Act, Shape, Structure
+from tidegate.filtering.structure.partial_json import PartialJson
 from tidegate.filtering.structure.schema import parse
 from tidegate.model import Finding
 from tidegate.strict_json import BadJson
@@ -46,6 +47,17 @@ class Judge:
         for part in found:
             if self.blocked is None:
                 self._part(part)
+
+    def text(self, part: Part, progress: PartialJson) -> None:
+        """A text that came in pieces and is over, or cannot become what is demanded of it."""
+        shape, name = self.shape_of(part)
+        if shape is None or self.blocked is not None:
+            return
+        early = progress.state == "broken"
+        if early or (progress.first and not shape.schema.may_begin(progress.first)):
+            self._hold(shape, name, "json" if early else "schema/type")
+        else:
+            self._hold(shape, name, shape.schema.fault_of_text(progress.text))
 
     def broken(self, what: str, why: str) -> None:
         """A fault of the response as a whole, under whatever is strictest of the demands."""

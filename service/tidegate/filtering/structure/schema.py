@@ -21,6 +21,15 @@ MAX_DEPTH: Final = 100
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _MAX_SHOWN: Final = 200
+_BEGINNINGS: Final = {
+    "{": ("object",),
+    "[": ("array",),
+    '"': ("string",),
+    "t": ("boolean",),
+    "f": ("boolean",),
+    "n": ("null",),
+}
+_MAX_HOPS: Final = 8
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -50,6 +59,7 @@ class Schema:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise ValueError(f"is not a JSON Schema: {_shown(str(error))}") from None
         self._explains = not _refers_to_itself(document)
+        self._kinds = _kinds(document)
 
     def fault(self, value: Any) -> str:
         """ "" when a parsed document matches, else the place in the schema that it breaks, "schema" where none is told.
@@ -64,6 +74,11 @@ class Schema:
             except jsonschema_rs.ValidationError as error:
                 return "schema" + _pointer(error.schema_path)
         return "schema"
+
+    def may_begin(self, char: str) -> bool:
+        """Whether JSON text that begins with a character can match, as far as the schema's own `type` tells."""
+        kinds = _BEGINNINGS.get(char, ("number", "integer"))
+        return self._kinds is None or not self._kinds.isdisjoint(kinds)
 
     def fault_of_text(self, text: str) -> str:
         """The same for JSON text; for what is none, the word of `BadJson`."""
@@ -132,6 +147,19 @@ def _resolved(document: Any, pointer: str) -> Any:
         else:
             return None
     return document
+
+
+def _kinds(document: Any) -> frozenset[str] | None:
+    """What a document may be at all by the `type` of its schema, references at the top followed; None where any."""
+    node = document
+    for _ in range(_MAX_HOPS):
+        if not isinstance(node, dict):
+            break
+        kinds, target = node.get("type"), node.get("$ref")
+        if isinstance(kinds, str | list):
+            return frozenset([kinds] if isinstance(kinds, str) else kinds)
+        node = _resolved(document, target) if isinstance(target, str) else None
+    return None
 
 
 def _pointer(path: list[str | int]) -> str:
