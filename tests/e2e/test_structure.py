@@ -38,6 +38,11 @@ endpoints:
     match: {hosts: ["*"], path: "/predict/**", methods: [GET]}
     unscannable: pass
     structure: {body: {schema: {type: object, required: [outputs]}}}
+  trimmed:
+    owner: acme
+    match: {hosts: ["*"], path: "/trimmed/**", methods: [GET]}
+    structure:
+      answer: {act: strip, schema: {type: object, properties: {city: {type: string}}, additionalProperties: false}}
   watched:
     owner: acme
     match: {hosts: ["*"], path: "/watched/**", methods: [GET]}
@@ -185,3 +190,22 @@ def test_a_streamed_call_of_a_tool_is_judged(held: Gate) -> None:
 
 def test_a_stream_where_one_document_is_demanded_is_a_502(held: Gate) -> None:
     assert held.get(chunked([delta("x"), *finish()])).status_code == 502
+
+
+def test_what_a_schema_forbids_is_taken_out_and_all_else_keeps_its_bytes(held: Gate) -> None:
+    raw = json.dumps(chat(BAD)).encode().replace(b'"created": 1', b'"created":1.00')
+    answer = held.get(json_answer(raw), path="/trimmed/x")
+    assert answer.status_code == 200
+    assert answer.content == raw.replace(json.dumps(BAD)[1:-1].encode(), b'{\\"city\\": \\"Oslo\\"}')
+    assert "findings=STRUCTURE:strip:1; structure=valid" in answer.headers["x-tidegate-coverage"]
+
+
+def test_a_stream_that_is_stripped_arrives_when_its_text_is_over(held: Gate) -> None:
+    pieces = [BAD[start : start + 7] for start in range(0, len(BAD), 7)]
+    answer = held.get(chunked([*map(delta, pieces), *finish()]), path="/trimmed/x")
+    assert streamed_text(answer.text) == '{"city": "Oslo"}'
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert "s3cr3t" not in answer.text
+    broken = held.get(chunked([delta('{"city": 7, "x": "s3cr3t"}'), *finish()]), path="/trimmed/x")
+    assert "response_structure" in broken.text
+    assert "s3cr3t" not in broken.text

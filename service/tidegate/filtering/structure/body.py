@@ -52,7 +52,7 @@ class StructuredJson:
         except UnicodeDecodeError:
             self._judge.broken("body", "json")
         else:
-            self._judge.document(text)
+            document = self._judge.document(text).encode()
         if not self._enforced:
             return out
         return b"" if self._judge.blocked is not None else document

@@ -2,7 +2,7 @@
 
 An event leaves when what it brings may still become valid; the one that completes a document is judged before it
 leaves. So no invalid answer leaves whole: its stream ends with an error in place of its last piece. Only a number or
-literal by itself, which may always go on, is held until its text is over.
+literal by itself, which may always go on, and what fields may be stripped of, are held until their text is over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.dialect import Channel, Reading, read
-from tidegate.filtering.formats.json_text import BLANK
+from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sse_error import DONE
 from tidegate.filtering.structure.answers import Part
 from tidegate.filtering.structure.channels import call_of, is_known, kind_of, named, whole_parts
@@ -22,6 +22,7 @@ from tidegate.filtering.structure.judge import Judge
 from tidegate.filtering.structure.partial_json import PartialJson
 from tidegate.filtering.structure.receipt import judged
 from tidegate.filtering.structure.schema import parse
+from tidegate.filtering.structure.strip import at, replaced
 from tidegate.filtering.structure.units import Unit, Units
 from tidegate.strict_json import BadJson
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tidegate.model import Finding
 
 
+_Held = tuple[Unit, list[tuple[Path, Channel]]]
+"""A unit that waits, and the pieces in it."""
 _OVERHEAD: Final = 256  # what a text costs besides itself, roughly
 
 
@@ -55,7 +58,8 @@ class StructuredStream:
         self._kept = 0
         self._texts: dict[Channel, tuple[Part, PartialJson]] = {}
         self._names: dict[Channel, str] = {}
-        self._held: list[str] = []
+        self._held: list[_Held] = []
+        self._left: dict[Channel, str] = {}  # what is left of texts whose fields are stripped
         self._answered = False  # an answer, a call or a refusal was seen
         self._over = False
         self._fault: MalformedBody | BodyTooLarge | None = None
@@ -114,15 +118,17 @@ class StructuredStream:
 
     def _go(self, units: Iterable[Unit], out: list[str]) -> None:
         for unit in units:
-            self._unit(unit)
+            held = self._unit(unit)
             if self._judge.blocked is not None:
                 self._over = True
                 return
             if self._enforced:
-                self._held.append(self._units.write(unit))
-            if not any(progress.state == "scalar" for _, progress in self._texts.values()):
-                out += self._held
-                self._held = []
+                self._held.append(held)
+                self._kept += _size(held)
+                if self._kept > self._max_bytes:
+                    raise BodyTooLarge(f"more than {self._max_bytes} characters of answers that are not over")
+            if not any(self._waits(part, progress) for part, progress in self._texts.values()):
+                self._release(out)
 
     def _end(self, out: list[str]) -> None:
         """Nothing follows."""
@@ -131,39 +137,57 @@ class StructuredStream:
             self._judge.broken("answer", "json")
         self._over = True
         if self._judge.blocked is None:
-            out += self._held
-            self._held = []
+            self._release(out)
 
-    def _unit(self, unit: Unit) -> None:
+    def _waits(self, part: Part, progress: PartialJson) -> bool:
+        """Whether a text is held until it is over: it may go on, or something may be taken out of it."""
+        shape, _ = self._judge.shape_of(part)
+        strips = shape is not None and shape.act == "strip"
+        return progress.state == "scalar" or (strips and progress.state == "open" and progress.first != "")
+
+    def _release(self, out: list[str]) -> None:
+        for unit, pieces in self._held:
+            texts = {path: self._left[channel] for path, channel in pieces if channel in self._left}
+            if texts and unit.payload is not None:
+                new = replaced(unit.payload, [(path, quote(text)) for path, text in texts.items()])
+                unit = unit._replace(payload=new)
+                # All of what is left stands in the first piece.
+                self._left |= dict.fromkeys([channel for _, channel in pieces if channel in self._left], "")
+            out.append(self._units.write(unit))
+            self._kept -= _size((unit, pieces))
+        self._held = []
+
+    def _unit(self, unit: Unit) -> _Held:
         if unit.payload is None or not self._judge.structure.inside:
-            return
+            return unit, []
         if unit.payload.strip(BLANK) == DONE:
             self._finish(lambda _: True)
-            return
+            return unit, []
         try:
             document = parse(unit.payload)
         except BadJson as bad:
             self._judge.broken("answer", bad.reason if unit.payload.lstrip(BLANK)[:1] in ("{", "[") else "unknown_api")
-            return
+            return unit, []
         self._units.speech.document(document)
         reading = read(document)
         if not reading.pieces and not reading.ends and not is_known(document):
             self._judge.broken("answer", "unknown_api")
-        else:
-            self._event(document, reading)
+            return unit, []
+        return unit._replace(payload=self._event(document, reading, unit.payload)), list(reading.pieces.items())
 
-    def _event(self, document: Any, reading: Reading) -> None:
+    def _event(self, document: Any, reading: Reading, payload: str) -> str:
         if isinstance(document, dict):
             for key, name in named(document):
                 if self._names.setdefault(key, name) != name:
                     self._judge.broken("tools", "two_names")
         for path, channel in reading.pieces.items():
-            self._piece(channel, _at(document, path))
+            self._piece(channel, at(document, path))
         if isinstance(document, dict):
             whole = list(whole_parts(document))
             self._answered = self._answered or bool(whole) or "error" in document
-            self._judge.parts(whole)
+            payload = self._judge.parts(whole, payload)
         self._finish(reading.ends_channel)
+        return payload
 
     def _piece(self, channel: Channel, text: Any) -> None:
         kind = kind_of(channel)
@@ -185,7 +209,7 @@ class StructuredStream:
         state = progress.feed(text)
         wrong = progress.first != "" and not shape.schema.may_begin(progress.first)
         if (state == "done" and was != "done") or state == "broken" or wrong:
-            self._judge.text(part, progress)
+            self._over_with(channel, part, progress)
             if wrong:
                 progress.state = "broken"
 
@@ -196,14 +220,19 @@ class StructuredStream:
         self._kept += _OVERHEAD
         shape, _ = self._judge.shape_of(part)
         if kind == "call" and shape is None:
-            self._judge.parts([part])  # no text of it is kept, and whether it may be is known now
+            self._judge.parts([part], "")  # no text of it is kept, and whether it may be is known now
 
     def _finish(self, ends: Callable[[Channel], bool]) -> None:
         """Texts are over: what is not done by now never will be."""
         for channel, (part, progress) in self._texts.items():
             if progress.state in ("open", "scalar") and ends(channel):
                 progress.finish()
-                self._judge.text(part, progress)
+                self._over_with(channel, part, progress)
+
+    def _over_with(self, channel: Channel, part: Part, progress: PartialJson) -> None:
+        left = self._judge.text(part, progress)
+        if left != progress.text:
+            self._left[channel] = left
 
     def _raise(self) -> bytes:
         """Raise what went wrong, once; b"" when nothing did."""
@@ -213,7 +242,6 @@ class StructuredStream:
         return b""
 
 
-def _at(document: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        document = document[step]
-    return document
+def _size(held: _Held) -> int:
+    unit, _ = held
+    return len(unit.payload or "") + _OVERHEAD
