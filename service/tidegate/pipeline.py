@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from tidegate.admission.charges import charges_for
@@ -16,10 +14,11 @@ from tidegate.admission.queue.fair_queue import Queue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.errors import StoreUnavailable
+from tidegate.inbound.asked import CHARGED, UNUSED, only_asked
 from tidegate.inbound.body import Content
 from tidegate.inbound.inspector import Inspector
+from tidegate.inbound.telling import told_upstream
 from tidegate.model import (
-    UNITS,
     Admission,
     Allow,
     Charge,
@@ -43,13 +42,6 @@ _MAX_CONVERSATION: Final = 256
 _UNAUDITED: Final = Deny(
     503, Reason.AUDIT_UNAVAILABLE, "The request cannot be put on record now.", (("retry-after", "1"),)
 )
-FINDINGS_HEADER: Final = "x-tidegate-prompt-findings"
-"""Of a request that goes to the model: what its prompts hold, where the policy wants it told."""
-INJECTION_HEADER: Final = "x-tidegate-prompt-injection"
-"""The same for the highest of its scores of injection, 0.000 to 1.000."""
-_CHARGED: Final = frozenset({Reason.PROMPT_REFUSED, Reason.PROMPT_INJECTION})
-_ASKED: Final = ("requests", "request_bytes")
-_UNUSED: Final[Mapping[str, int]] = MappingProxyType({unit: 0 for unit in UNITS if unit not in _ASKED})
 _GRACE: Final = 5.0
 """How much longer than the wait in a queue a reservation lives that is only there to be taken back, seconds."""
 
@@ -157,7 +149,7 @@ class Pipeline:
             # After the charge: who is over a limit has nothing read, and who probes for what passes pays for each try.
             inspection, verdict = await self._inspect(policy, endpoint, content, admission.reservation)
             if verdict is not None:
-                admission, charges = _only_asked(admission, charges, verdict)
+                admission, charges = only_asked(admission, charges, verdict)
         if verdict is None and capacity is not None:
             demand = _demand(policy, identity, capacity, costs)
             entered = await self._enter(endpoint.name, capacity, demand, admission.reservation)
@@ -183,7 +175,7 @@ class Pipeline:
                 place.ticket,
                 _conversation(request, endpoint.conversation),
                 endpoint.structure is not None,
-                _annotations(inspection) if endpoint.request is not None and endpoint.request.tells else (),
+                told_upstream(inspection) if endpoint.request is not None and endpoint.request.tells else (),
                 proof_of(identity) if policy.ends_streams else None,
             )
         return Decision(
@@ -197,7 +189,7 @@ class Pipeline:
             endpoint.errors,
             charges,
             inspection,
-            charged=isinstance(verdict, Deny) and verdict.reason in _CHARGED,
+            charged=isinstance(verdict, Deny) and verdict.reason in CHARGED,
         )
 
     async def _inspect(
@@ -209,7 +201,7 @@ class Pipeline:
         try:
             inspection, deny = await self._inspector.inspect(policy, endpoint, content)
             passed = deny is None
-            costs = _UNUSED if deny is not None and deny.reason in _CHARGED else NOTHING
+            costs = UNUSED if deny is not None and deny.reason in CHARGED else NOTHING
         finally:
             if reservation and not passed:
                 await self._give_back(reservation, costs)
@@ -275,27 +267,6 @@ def _costs(request: Request, access: Access, capacity: Capacity | None, price: P
         return Costs()
     costs = costs_of(request)
     return Costs(tokens=DEFAULT_COMPLETION) if isinstance(costs, Deny) else costs
-
-
-def _only_asked(admission: Admission, charges: tuple[Charge, ...], deny: Deny) -> tuple[Admission, tuple[Charge, ...]]:
-    """What stands of a charge when prompts are refused: that somebody asked. Nothing does where they went unread."""
-    kept = _ASKED if deny.reason in _CHARGED else ()
-    states = [one for one in admission.states if one.limit.cost in kept and one.limit.algorithm != "concurrency"]
-    charged = [one for one in charges if one.limit.cost in kept and one.limit.algorithm != "concurrency"]
-    return replace(admission, states=tuple(states), reservation=""), tuple(charged)
-
-
-def _annotations(inspection: Inspection | None) -> tuple[tuple[str, str], ...]:
-    """What the model's side learns of the prompts: kinds and counts, and the highest score."""
-    told: list[tuple[str, str]] = []
-    if inspection is not None and inspection.findings:
-        counts = Counter[str]()
-        for (entity, _), count in inspection.findings.items():
-            counts[entity] += count
-        told.append((FINDINGS_HEADER, ", ".join(f"{entity}:{count}" for entity, count in sorted(counts.items()))))
-    if inspection is not None and inspection.scores:
-        told.append((INJECTION_HEADER, f"{max(inspection.scores.values()):.3f}"))
-    return tuple(told)
 
 
 def refusal_of(admission: Admission) -> Deny | None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import Gate, running_gate, until_at
-from tests.e2e.upstream import Answer, Upstream, chat, json_answer
+from tests.e2e.test_framing import streamed_text
+from tests.e2e.upstream import Answer, Hold, Upstream, chat, chunked, delta, event, finish, json_answer
 
 POLICY = """
 version: 1
@@ -37,6 +38,11 @@ endpoints:
     match: {hosts: ["*"], path: "/predict/**", methods: [GET]}
     unscannable: pass
     structure: {body: {schema: {type: object, required: [outputs]}}}
+  trimmed:
+    owner: acme
+    match: {hosts: ["*"], path: "/trimmed/**", methods: [GET]}
+    structure:
+      answer: {act: strip, schema: {type: object, properties: {city: {type: string}}, additionalProperties: false}}
   watched:
     owner: acme
     match: {hosts: ["*"], path: "/watched/**", methods: [GET]}
@@ -126,3 +132,80 @@ def test_the_log_says_which_place_of_the_schema_was_broken_and_no_value(held: Ga
     log = held.workers[0].log
     until_at(lambda: int("structure=answer/schema/additionalProperties" in log.read_text()), 1)
     assert "s3cr3t" not in log.read_text()
+
+
+def test_a_stream_comes_while_the_model_still_talks(held: Gate) -> None:
+    hold = Hold()
+    rest = [delta('"Oslo"'), delta("}"), *finish()]
+    fields = [*held.fields(chunked([delta('{"city": '), hold, *rest])), ("content-type", "application/json")]
+    url = "/v1/chat/completions"
+    with held.client() as client, client.stream("POST", url, headers=fields, content=b"{}") as answer:
+        parts = answer.iter_raw()
+        first = next(parts)
+        assert streamed_text(first.decode()).startswith('{"city":')  # what a rule may still need is held
+        hold.open()
+        whole = first + b"".join(parts)
+    assert json.loads(streamed_text(whole.decode())) == {"city": "Oslo"}
+    assert whole.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "arrives"),
+    [
+        (["Sure, ", "here you are"], ""),
+        (['{"city": ', "7", "}"], '{"city": 7'),
+        (['{"city": "Oslo", ', '"secret": "s3cr3t', '-value"', "}"], '{"city": "Oslo", "secret": "s3cr3t-value"'),
+        (['{"city": "Os'], '{"city": "Os'),
+    ],
+)
+def test_an_invalid_stream_ends_with_an_error_in_place_of_its_last_piece(
+    held: Gate, pieces: list[str], arrives: str
+) -> None:
+    answer = held.chat(chunked([*map(delta, pieces), *finish()]))
+    assert answer.status_code == 200
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    said = "".join(one["choices"][0]["delta"].get("content", "") for one in events if "choices" in one)
+    assert arrives.startswith(said)
+    assert len(arrives) - len(said) <= 2  # what a rule may still need is held
+    assert [one["error"]["code"] for one in events if "error" in one] == ["response_structure"]
+    assert not [one for one in events if "choices" in one and one["choices"][0]["finish_reason"]]
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_streamed_call_of_a_tool_is_judged(held: Gate) -> None:
+    def piece(arguments: str, **more: str) -> bytes:
+        call = {"index": 0, "function": {"arguments": arguments, **more}}
+        return event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]})
+
+    good = held.chat(chunked([piece("", name="lookup"), piece('{"city":'), piece(' "Oslo"}'), *finish()]))
+    assert "response_structure" not in good.text
+    for bad in (
+        [piece("", name="lookup"), piece('{"town": "Oslo"}')],
+        [piece("{}", name="rm")],
+    ):
+        answer = held.chat(chunked([*bad, *finish()]))
+        assert "response_structure" in answer.text
+        assert "town" not in answer.text
+
+
+def test_a_stream_where_one_document_is_demanded_is_a_502(held: Gate) -> None:
+    assert held.get(chunked([delta("x"), *finish()])).status_code == 502
+
+
+def test_what_a_schema_forbids_is_taken_out_and_all_else_keeps_its_bytes(held: Gate) -> None:
+    raw = json.dumps(chat(BAD)).encode().replace(b'"created": 1', b'"created":1.00')
+    answer = held.get(json_answer(raw), path="/trimmed/x")
+    assert answer.status_code == 200
+    assert answer.content == raw.replace(json.dumps(BAD)[1:-1].encode(), b'{\\"city\\": \\"Oslo\\"}')
+    assert "findings=STRUCTURE:strip:1; structure=valid" in answer.headers["x-tidegate-coverage"]
+
+
+def test_a_stream_that_is_stripped_arrives_when_its_text_is_over(held: Gate) -> None:
+    pieces = [BAD[start : start + 7] for start in range(0, len(BAD), 7)]
+    answer = held.get(chunked([*map(delta, pieces), *finish()]), path="/trimmed/x")
+    assert streamed_text(answer.text) == '{"city": "Oslo"}'
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert "s3cr3t" not in answer.text
+    broken = held.get(chunked([delta('{"city": 7, "x": "s3cr3t"}'), *finish()]), path="/trimmed/x")
+    assert "response_structure" in broken.text
+    assert "s3cr3t" not in broken.text

@@ -15,7 +15,8 @@ from tidegate.envoy.plans import exchanges
 from tidegate.errors import UnsupportedBody
 from tidegate.filtering.formats import open_body
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.filtering.structure.demand import Structure
+from tidegate.filtering.structure.demand import Shape, Structure
+from tidegate.filtering.structure.schema import Schema
 from tidegate.model import Reason
 from tidegate.policy import Policy, parse_policy
 
@@ -113,6 +114,43 @@ def test_annotating_is_of_what_leaves_where_rules_rewrite_it() -> None:
     raw = json.dumps(chat('{"city": "Oslo", "mail": "bob@example.com"}')).encode()
     assert b"[EMAIL]" in body_of(answered(subject, raw))
     assert subject.coverage().structure == "answer/schema/properties/mail/format"
+
+
+def events(*pieces: str) -> bytes:
+    deltas = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+    return b"".join(b"data: " + json.dumps(delta).encode() + b"\n\n" for delta in deltas)
+
+
+@pytest.mark.parametrize("plan", [NOTHING, REDACT, SHADOW])
+def test_a_stream_leaves_as_it_comes_and_ends_with_an_error_in_place_of_what_breaks_it(plan: FilterPlan) -> None:
+    kind = "text/event-stream"
+    subject = exchange(plan)
+    (continued,) = subject.head(head(content_type=kind))
+    assert isinstance(continued, Continue)
+    assert "content-length" in continued.remove_headers
+    assert body_of(subject.body(events('{"city"', ": "), end=False))
+    out = body_of(subject.body(events("7}") + b"data: [DONE]\n\n", end=True))
+    assert b"7}" not in out
+    assert b'"code":"response_structure"' in out
+    assert out.endswith(b"data: [DONE]\n\n")
+    assert subject.outcome == "blocked"
+    assert subject.finished
+    good = exchange(plan)
+    whole = events('{"city"', ': "Oslo"}') + b"data: [DONE]\n\n"
+    assert (
+        "".join(
+            json.loads(line[6:])["choices"][0]["delta"]["content"]
+            for line in body_of(answered(good, whole, content_type=kind)).decode().splitlines()
+            if line.startswith("data: {")
+        )
+        == '{"city": "Oslo"}'
+    )
+    assert (good.outcome, good.coverage().structure) == ("rewritten", "valid")
+
+
+def test_a_stream_of_an_endpoint_that_wants_one_document_is_withheld() -> None:
+    subject = exchange(NOTHING, Structure(body=Shape(Schema({}))))
+    assert isinstance(subject.head(head(content_type="text/event-stream"))[0], Reply)
 
 
 POLICY = """

@@ -15,8 +15,9 @@ from tidegate.errors import DetectorUnavailable
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.spotting import Effort, Mark
 from tidegate.inbound.inspector import Inspector
+from tidegate.inbound.telling import FINDINGS_HEADER
 from tidegate.model import Allow, BodyState, Decision, Deny, Identity, Inspection, Reason, Request
-from tidegate.pipeline import FINDINGS_HEADER, Pipeline
+from tidegate.pipeline import Pipeline
 from tidegate.policy import parse_policy
 from tidegate.policy.compiled import Policy
 

@@ -47,9 +47,9 @@ from tidegate.filtering.formats import (
 from tidegate.filtering.grounding import grounded, known_of, needs_request
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
-from tidegate.filtering.structure.body import structured
 from tidegate.filtering.structure.demand import ENTITY as STRUCTURE
 from tidegate.filtering.structure.demand import Structure
+from tidegate.filtering.structure.opening import structured
 from tidegate.model import Deny, Finding, Reason
 from tidegate.usage.unasked import WholeEvents, WholeLines
 

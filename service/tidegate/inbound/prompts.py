@@ -46,33 +46,42 @@ _DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+-]*/?[A-Za-z0-9.+-]*)[^,]{0,20
 _TEXT_TYPES: Final = re.compile(r"text/|application/(?:json|xml|.*\+json)|$", re.IGNORECASE)
 
 
-class Prompt(NamedTuple):
-    """One text. `where` names the known fields that lead to it, `*` stands for any other."""
+Place = tuple["Place | None", "str | int"]
+"""A place in a document: that of what holds it, and the last step; so many texts in one deep place cost no more."""
 
-    where: str
+
+class Prompt(NamedTuple):
+    """One text, who speaks in it, and where it stands."""
+
+    place: Place | str
     role: Role
     text: str
+
+    @property
+    def where(self) -> str:
+        """The known fields that lead to it; `*` stands for any other, which a caller may have made up."""
+        return self.place if isinstance(self.place, str) else _label(self.place)
 
 
 def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
     """The texts of a parsed document, in their order; what is not read is counted in `unread`, by why."""
-    stack: list[tuple[Any, tuple[str | int, ...], Role]] = [(document, (), "user")]
+    stack: list[tuple[Any, Place | None, Role]] = [(document, None, "user")]
     while stack:
-        node, path, role = stack.pop()
+        node, place, role = stack.pop()
         if isinstance(node, str):
-            yield from _text(node, path, role, unread)
+            yield from _text(node, place, role, unread)
         elif isinstance(node, dict):
             role = _speaker(node, role)
             for name in node:
-                yield Prompt(_label(path), role, name)
+                yield Prompt(place or "body", role, name)
             for name, value in reversed(node.items()):
-                stack.append((value, (*path, name), _TOP.get(name, "other") if not path else role))
+                stack.append((value, (place, name), role if place else _TOP.get(name, "other")))
         elif isinstance(node, list):
             joined = [part["text"] for part in node if isinstance(part, dict) and isinstance(part.get("text"), str)]
             if len(joined) > 1:
-                yield Prompt(_label(path), role, "".join(joined))
+                yield Prompt(place or "body", role, "".join(joined))
                 node = [_without_text(part) for part in node]
-            stack += [(value, (*path, place), role) for place, value in reversed(list(enumerate(node)))]
+            stack += [(value, (place, number), role) for number, value in reversed(list(enumerate(node)))]
 
 
 def _speaker(node: dict[str, Any], role: Role) -> Role:
@@ -91,18 +100,18 @@ def _without_text(part: Any) -> Any:
     return part
 
 
-def _text(text: str, path: tuple[str | int, ...], role: Role, unread: Counter[str]) -> Iterator[Prompt]:
-    names = [step for step in path[-2:] if isinstance(step, str)]
+def _text(text: str, place: Place | None, role: Role, unread: Counter[str]) -> Iterator[Prompt]:
+    names = () if place is None else (place[1], place[0][1] if place[0] else "")
     if not _MEDIA.isdisjoint(names):
         url = _DATA_URL.match(text)
         raw = text[url.end() :] if url else text
         if url and _TEXT_TYPES.match(url[1]) and (inner := _decoded(raw)) is not None:
-            yield Prompt(_label(path), role, inner)
+            yield Prompt(place or "body", role, inner)
             return
         if _BASE64.fullmatch(raw):
             unread["media"] += 1
             return
-    yield Prompt(_label(path), role, text)
+    yield Prompt(place or "body", role, text)
 
 
 def _decoded(raw: str) -> str | None:
@@ -112,6 +121,10 @@ def _decoded(raw: str) -> str | None:
         return None
 
 
-def _label(path: tuple[str | int, ...]) -> str:
-    words = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in _NAMES else ".*" for step in path)
-    return "".join(words).removeprefix(".") or "body"
+def _label(place: Place) -> str:
+    words: list[str] = []
+    at: Place | None = place
+    while at is not None:
+        at, step = at
+        words.append(f"[{step}]" if isinstance(step, int) else f".{step}" if step in _NAMES else ".*")
+    return "".join(reversed(words)).removeprefix(".")

@@ -36,7 +36,9 @@ def read_schemas(document: Document, base: File, report: Report) -> Schemas:
     for path, source in schema_sources(document):
         key = "schema" if source.schema_file is None else "schema_file"
         try:
-            found[path] = _compiled(source, base)
+            found[path] = compiled = _compiled(source, base)
+            if getattr(source, "act", "") == "strip" and not compiled.explains:
+                report.at((*path, "act"), "strip needs a schema that does not refer to itself")
         except ValueError as error:
             report.at((*path, key), str(error))
     return found

@@ -39,9 +39,11 @@ class SchemaSource(Strict):
 class Shape(SchemaSource):
     """What a JSON document must look like, and what happens to one that does not."""
 
-    act: Literal["block", "annotate"] = Field(
+    act: Literal["block", "strip", "annotate"] = Field(
         default="block",
         description="block: the response is withheld, with 502, or ends with an error event where some of it has left. "
+        "strip: fields that the schema forbids (`additionalProperties: false`, `unevaluatedProperties: false`) are "
+        "taken out, and what does not match then is blocked; in a stream the text is held until it is over. "
         "annotate: change nothing, and say so in the receipt, log and metrics.",
     )
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.filtering.formats import BodyRewriter, open_body
 from tidegate.filtering.ruleset import Action, FilterPlan
-from tidegate.filtering.structure.body import structured
 from tidegate.filtering.structure.demand import Structure
+from tidegate.filtering.structure.opening import structured
 
 from tests.filtering.formats.bodies import cut, drive
 from tests.filtering.structure.bodies import (

@@ -98,7 +98,7 @@ def item_parts(item: dict[str, Any], path: Path) -> Iterator[Part]:
     match item.get("type"):
         case "message":
             yield from items(item["content"], (*path, "content")) if isinstance(item.get("content"), list) else ()
-        case "text" | "output_text" if isinstance(item.get("text"), str):
+        case "text" | "output_text" if isinstance(item.get("text"), str) and item["text"]:
             yield Part("answer", (*path, "text"), item["text"])
         case "function_call" | "mcp_call":
             yield Part("call", (*path, "arguments"), item.get("arguments"), str(item.get("name")))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidegate.errors import BodyTooLarge
 from tidegate.filtering.formats.coverage import Coverage, Progress
-from tidegate.filtering.formats.media_type import format_of
-from tidegate.filtering.formats.shadow import ShadowBody
-from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.structure.demand import Structure
 from tidegate.filtering.structure.judge import Judge
+from tidegate.filtering.structure.receipt import judged
 
 if TYPE_CHECKING:
     from tidegate.filtering.formats import BodyRewriter
@@ -56,7 +52,7 @@ class StructuredJson:
         except UnicodeDecodeError:
             self._judge.broken("body", "json")
         else:
-            self._judge.document(text)
+            document = self._judge.document(text).encode()
         if not self._enforced:
             return out
         return b"" if self._judge.blocked is not None else document
@@ -86,28 +82,3 @@ class StructuredJson:
                 self._failure = "too_large"
                 raise BodyTooLarge(f"a document of more than {self._max_bytes} bytes")
         return b"" if self._enforced else out
-
-
-def judged(receipt: Coverage, judge: Judge, *, failure: str = "") -> Coverage:
-    """A receipt with what was said of the structure."""
-    findings = dict(Counter(receipt.findings) + judge.findings)
-    verdict = judge.verdict or "unchecked"
-    return replace(receipt, findings=findings, structure=verdict, failure=receipt.failure or failure)
-
-
-def structured(body: BodyRewriter, content_type: str, structure: Structure, *, max_bytes: int) -> BodyRewriter | None:
-    """`body`, held to a structure; None where it is of a format that no structure is known of.
-
-    Under a structure that only annotates, a body that leaves byte for byte still does.
-    """
-    if format_of(content_type) != "json":
-        return None if structure.enforced else body
-
-    def held(inner: BodyRewriter) -> StructuredJson:
-        return StructuredJson(inner, structure, max_bytes=max_bytes)
-
-    if structure.enforced:
-        return held(body)
-    if isinstance(body, ShadowBody):
-        return body.beside(held)
-    return ShadowBody(held(body)) if isinstance(body, UnreadBody) else held(body)

@@ -12,7 +12,7 @@ from tidegate.filtering.structure.schema import Schema
 ENTITY: Final = "STRUCTURE"
 """What a broken demand is called in receipts, metrics and records."""
 
-Act = Literal["annotate", "block"]
+Act = Literal["annotate", "strip", "block"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,15 @@ MAX_DEPTH: Final = 100
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _MAX_SHOWN: Final = 200
+_BEGINNINGS: Final = {
+    "{": ("object",),
+    "[": ("array",),
+    '"': ("string",),
+    "t": ("boolean",),
+    "f": ("boolean",),
+    "n": ("null",),
+}
+_MAX_HOPS: Final = 8
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -50,6 +59,7 @@ class Schema:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise ValueError(f"is not a JSON Schema: {_shown(str(error))}") from None
         self._explains = not _refers_to_itself(document)
+        self._kinds = _kinds(document)
 
     def fault(self, value: Any) -> str:
         """ "" when a parsed document matches, else the place in the schema that it breaks, "schema" where none is told.
@@ -65,6 +75,23 @@ class Schema:
                 return "schema" + _pointer(error.schema_path)
         return "schema"
 
+    @property
+    def explains(self) -> bool:
+        """Whether it can say what is wrong with a document in time that its size bounds."""
+        return self._explains
+
+    def extras(self, value: Any) -> list[tuple[str | int, ...]]:
+        """The places of the fields that the schema forbids, where without them a document may match. No place twice."""
+        if not self._explains or self._validator.is_valid(value):
+            return []
+        found = [place for error in self._validator.iter_errors(value) for place in _curable(error, value) or ()]
+        return list(dict.fromkeys(found))
+
+    def may_begin(self, char: str) -> bool:
+        """Whether JSON text that begins with a character can match, as far as the schema's own `type` tells."""
+        kinds = _BEGINNINGS.get(char, ("number", "integer"))
+        return self._kinds is None or not self._kinds.isdisjoint(kinds)
+
     def fault_of_text(self, text: str) -> str:
         """The same for JSON text; for what is none, the word of `BadJson`."""
         try:
@@ -77,6 +104,29 @@ class Schema:
 def parse(text: str) -> Any:
     """The value of a document that is to be judged. Raises BadJson."""
     return parse_value(text.encode("utf-8", "surrogatepass"), max_depth=MAX_DEPTH)
+
+
+def _curable(error: jsonschema_rs.ValidationError, value: Any) -> list[tuple[str | int, ...]] | None:
+    """The fields without which an error would not be; None when no field is to blame."""
+    place, told = tuple(error.instance_path), error.kind.as_dict()
+    match error.kind.name:
+        case "additionalProperties" | "unevaluatedProperties":
+            return [(*place, name) for name in told.get("unexpected", ())]
+        case "falseSchema" if error.schema_path[-1:] == ["additionalProperties"]:  # which names no property at all
+            return [(*place, name) for name in _found(value, place)]
+        case "falseSchema" if place and isinstance(place[-1], str):
+            return [place]
+        case "anyOf" | "oneOf":
+            branches = [[_curable(one, value) for one in branch] for branch in told.get("context", ())]
+            cures = [[place for cure in branch if cure for place in cure] for branch in branches if None not in branch]
+            return min((cure for cure in cures if cure), key=len, default=None)
+    return None
+
+
+def _found(value: Any, place: tuple[str | int, ...]) -> Any:
+    for step in place:
+        value = value[step]
+    return value
 
 
 def _dialects(node: Any) -> Iterator[str]:
@@ -132,6 +182,19 @@ def _resolved(document: Any, pointer: str) -> Any:
         else:
             return None
     return document
+
+
+def _kinds(document: Any) -> frozenset[str] | None:
+    """What a document may be at all by the `type` of its schema, references at the top followed; None where any."""
+    node = document
+    for _ in range(_MAX_HOPS):
+        if not isinstance(node, dict):
+            break
+        kinds, target = node.get("type"), node.get("$ref")
+        if isinstance(kinds, str | list):
+            return frozenset([kinds] if isinstance(kinds, str) else kinds)
+        node = _resolved(document, target) if isinstance(target, str) else None
+    return None
 
 
 def _pointer(path: list[str | int]) -> str:

@@ -1,0 +1,247 @@
+"""An event stream, or a stream of lines, whose answers and tool calls are held to a structure while they come.
+
+An event leaves when what it brings may still become valid; the one that completes a document is judged before it
+leaves. So no invalid answer leaves whole: its stream ends with an error in place of its last piece. Only a number or
+literal by itself, which may always go on, and what fields may be stripped of, are held until their text is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.coverage import Coverage, Progress
+from tidegate.filtering.formats.dialect import Channel, Reading, read
+from tidegate.filtering.formats.json_text import BLANK, Path, quote
+from tidegate.filtering.formats.sse_error import DONE
+from tidegate.filtering.structure.answers import Part
+from tidegate.filtering.structure.channels import call_of, is_known, kind_of, named, whole_parts
+from tidegate.filtering.structure.demand import Structure
+from tidegate.filtering.structure.judge import Judge
+from tidegate.filtering.structure.partial_json import PartialJson
+from tidegate.filtering.structure.receipt import judged
+from tidegate.filtering.structure.schema import parse
+from tidegate.filtering.structure.strip import at, replaced
+from tidegate.filtering.structure.units import Unit, Units
+from tidegate.strict_json import BadJson
+
+if TYPE_CHECKING:
+    from tidegate.filtering.formats import BodyRewriter
+    from tidegate.model import Finding
+
+
+_Held = tuple[Unit, list[tuple[Path, Channel]]]
+"""A unit that waits, and the pieces in it."""
+_OVERHEAD: Final = 256  # what a text costs besides itself, roughly
+
+
+class StructuredStream:
+    """One stream. `max_bytes` caps what is kept of texts that are not over. What only annotates holds nothing."""
+
+    streaming = True
+
+    def __init__(
+        self,
+        body: BodyRewriter,
+        structure: Structure,
+        kind: Literal["sse", "ndjson"],
+        *,
+        max_bytes: int,
+        max_unit: int = 262144,
+    ) -> None:
+        self._body = body
+        self._judge = Judge(structure)
+        self._enforced = structure.enforced
+        self._units = Units(kind, max_unit=min(max_unit, max_bytes))
+        self._max_bytes = max_bytes
+        self._kept = 0
+        self._texts: dict[Channel, tuple[Part, PartialJson]] = {}
+        self._names: dict[Channel, str] = {}
+        self._held: list[_Held] = []
+        self._left: dict[Channel, str] = {}  # what is left of texts whose fields are stripped
+        self._answered = False  # an answer, a call or a refusal was seen
+        self._over = False
+        self._fault: MalformedBody | BodyTooLarge | None = None
+        self._failure = ""
+        if structure.body is not None:
+            self._judge.broken("body", "stream")
+
+    @property
+    def blocked(self) -> Finding | None:
+        """What ended the stream, if something did."""
+        return self._body.blocked or self._judge.blocked
+
+    def feed(self, data: bytes) -> bytes:
+        """What leaves of the units that `data` completes. Raises MalformedBody, BodyTooLarge."""
+        if self._over:
+            return self._raise() if self._enforced else self._body.feed(data)
+        return self._take(self._body.feed(data), end=False)
+
+    def finish(self) -> bytes:
+        """The last unit, and what is still held, if all that is not over may end here."""
+        if self._over:
+            return self._raise() if self._enforced else self._body.finish()
+        return self._take(self._body.finish(), end=True)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the texts have come that come in pieces."""
+        return self._body.progress
+
+    def coverage(self) -> Coverage:
+        """The receipt so far."""
+        return judged(self._body.coverage(), self._judge, failure=self._failure)
+
+    def abort(self, code: str, message: str) -> bytes:
+        """The dialect's own ending."""
+        self._over = True
+        self._fault = None
+        self._failure = self._failure or code
+        self._body.abort(code, message)
+        return self._units.error(code, message)
+
+    def _take(self, data: bytes, *, end: bool) -> bytes:
+        out: list[str] = []
+        try:
+            self._go(self._units.feed(data), out)
+            if end and not self._over and self._body.blocked is None:
+                self._go(self._units.finish(), out)
+                self._end(out)
+        except (MalformedBody, BodyTooLarge) as fault:
+            self._over = True
+            self._failure = "malformed" if isinstance(fault, MalformedBody) else "too_large"
+            self._fault = fault if self._enforced else None
+        if not self._enforced:
+            return data
+        return "".join(out).encode() or self._raise()
+
+    def _go(self, units: Iterable[Unit], out: list[str]) -> None:
+        for unit in units:
+            held = self._unit(unit)
+            if self._judge.blocked is not None:
+                self._over = True
+                return
+            if self._enforced:
+                self._held.append(held)
+                self._kept += _size(held)
+                if self._kept > self._max_bytes:
+                    raise BodyTooLarge(f"more than {self._max_bytes} characters of answers that are not over")
+            if not any(self._waits(part, progress) for part, progress in self._texts.values()):
+                self._release(out)
+
+    def _end(self, out: list[str]) -> None:
+        """Nothing follows."""
+        self._finish(lambda _: True)
+        if self._judge.structure.answer is not None and not self._answered and self._judge.blocked is None:
+            self._judge.broken("answer", "json")
+        self._over = True
+        if self._judge.blocked is None:
+            self._release(out)
+
+    def _waits(self, part: Part, progress: PartialJson) -> bool:
+        """Whether a text is held until it is over: it may go on, or something may be taken out of it."""
+        shape, _ = self._judge.shape_of(part)
+        strips = shape is not None and shape.act == "strip"
+        return progress.state == "scalar" or (strips and progress.state == "open" and progress.first != "")
+
+    def _release(self, out: list[str]) -> None:
+        for unit, pieces in self._held:
+            texts = {path: self._left[channel] for path, channel in pieces if channel in self._left}
+            if texts and unit.payload is not None:
+                new = replaced(unit.payload, [(path, quote(text)) for path, text in texts.items()])
+                unit = unit._replace(payload=new)
+                # All of what is left stands in the first piece.
+                self._left |= dict.fromkeys([channel for _, channel in pieces if channel in self._left], "")
+            out.append(self._units.write(unit))
+            self._kept -= _size((unit, pieces))
+        self._held = []
+
+    def _unit(self, unit: Unit) -> _Held:
+        if unit.payload is None or not self._judge.structure.inside:
+            return unit, []
+        if unit.payload.strip(BLANK) == DONE:
+            self._finish(lambda _: True)
+            return unit, []
+        try:
+            document = parse(unit.payload)
+        except BadJson as bad:
+            self._judge.broken("answer", bad.reason if unit.payload.lstrip(BLANK)[:1] in ("{", "[") else "unknown_api")
+            return unit, []
+        self._units.speech.document(document)
+        reading = read(document)
+        if not reading.pieces and not reading.ends and not is_known(document):
+            self._judge.broken("answer", "unknown_api")
+            return unit, []
+        return unit._replace(payload=self._event(document, reading, unit.payload)), list(reading.pieces.items())
+
+    def _event(self, document: Any, reading: Reading, payload: str) -> str:
+        if isinstance(document, dict):
+            for key, name in named(document):
+                if self._names.setdefault(key, name) != name:
+                    self._judge.broken("tools", "two_names")
+        for path, channel in reading.pieces.items():
+            self._piece(channel, at(document, path))
+        if isinstance(document, dict):
+            whole = list(whole_parts(document))
+            self._answered = self._answered or bool(whole) or "error" in document
+            payload = self._judge.parts(whole, payload)
+        self._finish(reading.ends_channel)
+        return payload
+
+    def _piece(self, channel: Channel, text: Any) -> None:
+        kind = kind_of(channel)
+        if not isinstance(text, str) or kind == "other" or not (text or channel in self._texts):
+            return
+        self._answered = True
+        if kind == "refusal":
+            return
+        if channel not in self._texts:
+            self._open(channel, kind)
+        part, progress = self._texts[channel]
+        shape, _ = self._judge.shape_of(part)
+        if shape is None or progress.state == "broken":
+            return
+        self._kept += len(text)
+        if self._kept > self._max_bytes:
+            raise BodyTooLarge(f"answers of more than {self._max_bytes} characters")
+        was = progress.state
+        state = progress.feed(text)
+        wrong = progress.first != "" and not shape.schema.may_begin(progress.first)
+        if (state == "done" and was != "done") or state == "broken" or wrong:
+            self._over_with(channel, part, progress)
+            if wrong:
+                progress.state = "broken"
+
+    def _open(self, channel: Channel, kind: Literal["answer", "call"]) -> None:
+        name = self._names.get(call_of(channel), "") if kind == "call" else ""
+        part = Part(kind, (), "", name)
+        self._texts[channel] = (part, PartialJson())
+        self._kept += _OVERHEAD
+        shape, _ = self._judge.shape_of(part)
+        if kind == "call" and shape is None:
+            self._judge.parts([part], "")  # no text of it is kept, and whether it may be is known now
+
+    def _finish(self, ends: Callable[[Channel], bool]) -> None:
+        """Texts are over: what is not done by now never will be."""
+        for channel, (part, progress) in self._texts.items():
+            if progress.state in ("open", "scalar") and ends(channel):
+                progress.finish()
+                self._over_with(channel, part, progress)
+
+    def _over_with(self, channel: Channel, part: Part, progress: PartialJson) -> None:
+        left = self._judge.text(part, progress)
+        if left != progress.text:
+            self._left[channel] = left
+
+    def _raise(self) -> bytes:
+        """Raise what went wrong, once; b"" when nothing did."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+        return b""
+
+
+def _size(held: _Held) -> int:
+    unit, _ = held
+    return len(unit.payload or "") + _OVERHEAD
