@@ -179,4 +179,4 @@ def test_a_megabyte_of_the_worst_is_quick(hostile: str, large: tuple[DenyList, l
     for terms in (nested, large[0]):
         spent = time.process_time()
         marks_of(terms, [text])
-        assert time.process_time() - spent < 2, hostile  # on a machine that is busy with other things, too
+        assert time.process_time() - spent < 3, hostile  # on a machine that is busy with other things, too

@@ -190,5 +190,5 @@ def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     marks_of(GroundingSpotter(), [text])
     between = time.process_time()
     known_of(text.encode())
-    assert between - spent < 2  # on a machine that is busy with other things, too
-    assert time.process_time() - between < 2
+    assert between - spent < 3  # on a machine that is busy with other things, too
+    assert time.process_time() - between < 3

@@ -307,7 +307,7 @@ def test_a_megabyte_of_the_worst_is_quick(name: str) -> None:
     text = "<a x='](" * (name == "long") + piece * (1_000_000 // len(piece))
     spent = time.process_time()
     marks_of(SPOTTER, [text])
-    assert time.process_time() - spent < 2  # on a machine that is busy with other things, too
+    assert time.process_time() - spent < 3  # on a machine that is busy with other things, too
 
 
 def test_a_quarter_of_a_megabyte_in_deltas_takes_less_than_two() -> None:

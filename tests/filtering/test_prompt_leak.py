@@ -135,7 +135,7 @@ def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     for spotter in (SHORT, SPOTTER):
         spent = time.process_time()
         marks_of(spotter, [text[at : at + 60_000] for at in range(0, len(text), 60_000)])
-        assert time.process_time() - spent < 2, piece  # on a machine that is busy with other things, too
+        assert time.process_time() - spent < 3, piece  # on a machine that is busy with other things, too
 
 
 CANARY = make_canary(b"made up for this test", "chat")

@@ -74,9 +74,9 @@ _CASED, _FOLDED = _Table(cased=True), _Table(cased=False)
 
 
 class Letters:
-    """A text and its `letters`, with the way back from a place in these."""
+    """A text and its `letters`, with the way back from a place in these: the same place where they are `straight`."""
 
-    __slots__ = ("_places", "_raw", "_table", "letters")
+    __slots__ = ("_places", "_raw", "_table", "letters", "straight")
 
     def __init__(self, text: str, *, cased: bool = False) -> None:
         self._raw = text
@@ -84,12 +84,13 @@ class Letters:
         self._places: list[int] | None = None
         letters = text.translate(self._table)
         self.letters = _SPACES.sub(_one, letters) if "  " in letters else letters
+        self.straight = text.isascii() and len(self.letters) == len(text)
 
     def place(self, at: int) -> int:
         """Where in the text the letter of that number stands; the length of the text for the number after the last."""
         if at >= len(self.letters):
             return len(self._raw)
-        return at if len(self.letters) == len(self._raw) and self._raw.isascii() else self._map()[at]
+        return at if self.straight else self._map()[at]
 
     def past(self, at: int) -> int:
         """Where in the text that which the letter before that number belongs to ends. Raises IndexError for 0."""

@@ -102,7 +102,10 @@ class PromptReading:
             while self._skip < first and view.place(first - self._skip - 1) == cut:
                 self._skip += 1
         self._words += [word[0] for word in found]
-        self._spans += [(base + view.place(word.start()), base + view.past(word.end())) for word in found]
+        if view.straight:
+            self._spans += [(base + word.start(), base + word.end()) for word in found]
+        else:
+            self._spans += [(base + view.place(word.start()), base + view.past(word.end())) for word in found]
         self._text = self._text[cut:]
         self._base += cut
 
