@@ -3,7 +3,8 @@
 With every detector of the table at work, a MiB of the worst text that is known costs at most `WHOLE` seconds of
 processor time as one text: a second on a core of its own, and a quarter more beside other work. In chunks of 16
 characters it costs at most `CUT`: that is 65,536 deltas, each of which looks again at what the one before it held and
-at the words before that, so that one may cost 46 microseconds. What the values of a row suggest is measured on a part
+at the words before that, so that one may cost 46 microseconds. Where all of it is base64 or base16 of text, which is
+decoded and read as it comes, it costs at most `CUT_ENCODED`. What the values of a row suggest is measured on a part
 of a MiB, and in full where that comes near the bound. The first look at a text makes states of the automata, which are
 kept; it is not counted. The bounds are for a core that counts to a million in `COUNTING` seconds: a slower one is
 allowed as much more as it takes to count.
@@ -11,6 +12,7 @@ allowed as much more as it takes to count.
 
 from __future__ import annotations
 
+import base64
 import tracemalloc
 from collections.abc import Callable
 from random import Random
@@ -32,6 +34,7 @@ SMALL_PART = 1 << 12
 CHUNK = 16
 WHOLE = 1.25
 CUT = 3.0
+CUT_ENCODED = 6.0
 COUNTING = 0.016
 NEAR = 0.8
 """The share of a bound from which on a part is not taken for the whole."""
@@ -71,12 +74,23 @@ HOSTILE = {
     "addresses in percent-encoding": _repeated("bob%40example.com "),
     "half references": _repeated("&#"),
     "references": _repeated("&#64;"),
+    "escapes in escapes": _repeated("%252540&amp;amp;#x40;"),
+    "backslashes": _repeated("\\" * 90 + "u0040"),
+    "names that are none": _repeated("&abcdefghijklmnopqrst"),
+    "addresses in base64": _repeated("Ym9iQGV4YW1wbGUuY29tLCA="),
+    "prose in base64": _repeated(base64.b64encode(b"the model answered that 2024 was fine. ").decode()),
+    "at signs in base64": _repeated(base64.b64encode(b"a@a.").decode()),
+    "prose in base16": _repeated(b"the model answered that 2024 was fine. ".hex()),
+    "beginnings in base64": _repeated("YUFhQWFB "),
     "addresses spelt out": _repeated("bob [at] "),
     "dots spelt out": _repeated("a dot b at c dot "),
     "invisible": _repeated("1\u200b"),
     "only invisible": _repeated("\u200b"),
     "ideographs": _repeated("\u7528"),
 }
+
+
+ENCODED = {name for name in HOSTILE if "in base" in name} | {"jwt beginnings"}
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -118,7 +132,7 @@ def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_eighth_of_a_megabyte_of_the_worst_is_quick_in_chunks(name: str) -> None:
-    assert _per_mib(_in_chunks, HOSTILE[name][: SIZE // 8]) < CUT
+    assert _per_mib(_in_chunks, HOSTILE[name][: SIZE // 8]) < (CUT_ENCODED if name in ENCODED else CUT)
 
 
 @pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])

@@ -38,7 +38,7 @@ def _plan(**acts: str) -> FilterPlan:
         (_plan(GENERIC_SECRET="mask", AWS_KEY="block"), f'password="{AWS}"', 'password="', True),
         (_plan(PRIVATE_KEY="mask", AWS_KEY="block"), f"{PEM}{AWS}\n", "[PRIVATE_KEY]", True),
         (_plan(PRIVATE_KEY="mask", AWS_KEY="drop"), f"{PEM}{AWS}\n{PEM[30:]}!", "[PRIVATE_KEY]!", False),
-        (_plan(PRIVATE_KEY="mask", AWS_KEY="hash"), f"{PEM}{AWS}\nA!", "[PRIVATE_KEY][AWS_KEY:abef5fa22d95]!", False),
+        (_plan(PRIVATE_KEY="mask", AWS_KEY="redact"), f"{PEM}{AWS}\nA!", "[PRIVATE_KEY][AWS_KEY]!", False),
     ],
 )
 def test_what_overlaps_is_one_value_under_the_strictest_action(

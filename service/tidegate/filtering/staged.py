@@ -13,7 +13,7 @@ from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotted import SpotRewriter
 from tidegate.filtering.spotting import Unread
-from tidegate.filtering.view import fold
+from tidegate.filtering.view import seen
 from tidegate.model import Finding
 
 
@@ -89,7 +89,7 @@ class StagedRewriter:
         if self.blocked is not None:
             return ""
         if self._unread:
-            folded = fold(text, self._invisible)
+            folded = seen(text, self._invisible)
             text, self._invisible = folded.text, folded.invisible
         out = self._second.feed(self._first.feed(text))
         return out + self._second.finish() if self._first.blocked is not None else out

@@ -46,14 +46,14 @@ class Folded(NamedTuple):
 
 def fold(text: str, invisible: int = 0, *, final: bool = True) -> Folded:
     """The view of a text that follows a run of `invisible` dropped characters. Lone surrogates are read as `OTHER`."""
-    folded = _seen(text, invisible)
+    folded = seen(text, invisible)
     if not escapes.may_stand_in(folded.view):
         return folded
     return _unescaped(folded, invisible, final=final)
 
 
-def _seen(text: str, invisible: int) -> Folded:
-    """The view without what cannot be seen."""
+def seen(text: str, invisible: int) -> Folded:
+    """The same with escapes as they are written: what cannot be seen is dropped, and long runs of it cut."""
     if text.isascii():
         return Folded(text, text.encode(), [], 0 if text else invisible)
     raw = text.translate(GLYPHS).encode("latin-1")
@@ -133,7 +133,7 @@ def _cut(text: str, gaps: list[Gap], run: int) -> tuple[str, list[Gap]]:
 
 def plain(text: str) -> str:
     """What a reader sees in a matched value, as text: disguises undone and letters kept."""
-    _, view, gaps, *_ = _seen(text, 0)
+    _, view, gaps, *_ = seen(text, 0)
     chars = [letter(char) for char in text if GLYPHS[ord(char)] != chr(DROPPED)]
     for _ in range(DEPTH if escapes.may_stand_in(view) else 0):
         found, _ = _escapes(view, gaps, final=True)
