@@ -179,13 +179,13 @@ async def test_rule_08_an_introspected_token_is_judged_again_and_cached_under_it
             assert refused.status == 401
         server.body = json.dumps(good).encode()
         before = server.requests
-        first = await asker.introspect("opaque", endpoint, policy_version="v")
+        first = await asker.introspect("never-in-a-cache", endpoint, policy_version="v")
         assert isinstance(first, Identity)
-        assert await asker.introspect("opaque", endpoint, policy_version="v") is first
+        assert await asker.introspect("never-in-a-cache", endpoint, policy_version="v") is first
         assert server.requests == before + 1
-        assert "opaque" not in repr(asker._answers.keys())
+        assert "never-in-a-cache" not in repr(asker._answers.keys())
         clock.advance(6)  # within the cache's ten seconds, and past `exp`
-        await asker.introspect("opaque", endpoint, policy_version="v")
+        await asker.introspect("never-in-a-cache", endpoint, policy_version="v")
         assert server.requests == before + 2
     finally:
         await asker.aclose()

@@ -26,7 +26,7 @@ from tidegate.model import Deny, Identity
 PREFIX: Final = "tg_"
 MIN_PEPPER: Final = 16  # bytes
 _SECRET_BYTES: Final = 32
-_LAST: Final = "~"  # after every id
+_LAST: Final = 16 * "~"  # after every id, and as long as one
 # 32 bytes are 43 characters of base64url; `_` is one of them, so only the first two underscores separate.
 _CREDENTIAL = re.compile(rf"tg_({ID_PATTERN})_([A-Za-z0-9_-]{{43}})")
 
