@@ -17,7 +17,7 @@ from tidegate.filtering.formats import open_body
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.structure.demand import Shape, Structure
 from tidegate.filtering.structure.schema import Schema
-from tidegate.model import Reason
+from tidegate.model import Hold, Reason
 from tidegate.policy import Policy, parse_policy
 
 from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, SHADOW, body_of, head
@@ -188,3 +188,25 @@ def test_an_unknown_ruleset_withholds_here_too() -> None:
 
     subject = Exchange(unknown, lambda *_: None, structure=lambda _: answer())
     assert isinstance(subject.head(head())[0], Reply)
+
+
+@pytest.mark.parametrize("plan", [NOTHING, REDACT])
+@pytest.mark.parametrize("text", [GOOD, BAD])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_what_was_used_is_settled_whether_it_matches_or_not(plan: FilterPlan, text: str, kind: str) -> None:
+    usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
+    document = json.dumps({**chat(text), **usage}).encode()
+    stream = events(text) + b"data: " + json.dumps({"choices": [], **usage}).encode() + b"\n\ndata: [DONE]\n\n"
+    subject = exchange(plan)
+    held = HANDOFF._replace(reservation="res-1", prompt_tokens=100, hold=Hold(600.0, (("tokens", 10**6),), ("tpm",)))
+    subject.head(head(handoff=held, content_type=kind))
+    subject.body(document if kind == "application/json" else stream, end=True)
+    subject.lost()
+    settlement = subject.settlement()
+    assert settlement is not None
+    told = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
+    if kind == "application/json" or text == GOOD:
+        assert settlement.costs == told
+    else:  # the stream ended before its usage came: what was seen of it is counted
+        assert settlement.costs["prompt_tokens"] == 100
+        assert 0 < settlement.costs["completion_tokens"] < 10
