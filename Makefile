@@ -33,6 +33,9 @@ bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is
 fuzz: $(VENV)/.dev  ## what strangers send, for MINUTES each (a release takes 10); what is found lies in .fuzz
 	$(BIN)/python -m tests.fuzz --seconds $$(($(MINUTES) * 60))
 
+docs: $(VENV)/.dev  ## write every page that is made from the code, or measured on it
+	for page in $(notdir $(basename $(wildcard tests/*_reference.py))); do $(BIN)/python -m tests.$$page --write || exit 1; done
+
 proto: $(VENV)/.dev  ## regenerate the Python code of our own API
 	$(BIN)/python -m tests.check_proto --write
 
