@@ -24,7 +24,7 @@ from jose import jwt
 from tidegate.clock import SystemClock
 from tidegate.identity import BearerVerifier, KeySets
 from tidegate.model import Identity
-from tidegate.policy.compiled import ClaimMap, Issuer
+from tidegate.policy.compiled_identity import ClaimMap, Issuer
 
 from tests.bench import world as bench
 

@@ -24,7 +24,7 @@ from tidegate.identity.dpop import check_proof
 from tidegate.identity.token import TokenRejected, parse
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy import parse_policy
-from tidegate.policy.compiled import Dpop
+from tidegate.policy.compiled_identity import Dpop
 from tidegate.strict_json import BadJson, parse_value
 
 from tests.identity import forge, proofs

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from tidegate.policy.compiled import ClaimMap, Issuer
+from tidegate.policy.compiled_identity import ClaimMap, Issuer
 
 NOW = 1_700_000_000.0
 ISSUER = "https://id.example.com/"

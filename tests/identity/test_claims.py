@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tidegate.identity import BearerVerifier
 from tidegate.model import Deny, Identity
-from tidegate.policy.compiled import ClaimMap
+from tidegate.policy.compiled_identity import ClaimMap
 
 from tests.identity import forge
 

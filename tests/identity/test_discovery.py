@@ -11,7 +11,7 @@ import pytest
 from tidegate.identity import BearerVerifier, KeySets, discovery
 from tidegate.identity.provider import Provider, Unusable
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled_identity import Issuer
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock

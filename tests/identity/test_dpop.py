@@ -23,7 +23,8 @@ from tidegate.identity.nonces import LIFETIME, nonces_under
 from tidegate.identity.redis_replays import RedisReplays
 from tidegate.identity.replays import MemoryReplays, Replays
 from tidegate.model import Deny, Identity, Reason, Request
-from tidegate.policy.compiled import ClaimMap, Dpop, Introspection, Policy
+from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled_identity import ClaimMap, Dpop, Introspection
 from tidegate.policy.load import load_policy
 from tidegate.settings import Settings
 from tidegate.startup import check_proofs, remembers_proofs

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyStore, mint_key, refusals
 from tidegate.model import Deny, Identity, Reason, Request
-from tidegate.policy.compiled import ApiKeys, Endpoint, Introspection, Issuer, Policy
+from tidegate.policy.compiled import Endpoint, Policy
+from tidegate.policy.compiled_identity import ApiKeys, Introspection, Issuer
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock

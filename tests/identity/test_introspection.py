@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tidegate.identity import Introspector
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import ClaimMap, Introspection
+from tidegate.policy.compiled_identity import ClaimMap, Introspection
 
 from tests.identity.forge import NOW, FakeClock
 from tests.identity.key_server import KeyServer

@@ -10,7 +10,7 @@ import pytest
 from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity import BearerVerifier, KeySets
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled_identity import Issuer
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock

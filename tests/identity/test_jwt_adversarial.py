@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tidegate.edge import canonical
 from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled_identity import Issuer
 
 from tests.identity import forge
 from tests.identity.mutations import forged

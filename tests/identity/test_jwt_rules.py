@@ -15,7 +15,7 @@ from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity import BearerVerifier, Introspector, KeySets, signature
 from tidegate.identity.keyset import KeySet
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import ClaimMap, Introspection, Issuer
+from tidegate.policy.compiled_identity import ClaimMap, Introspection, Issuer
 
 from tests.identity import forge
 from tests.identity.forge import NOW, FakeClock

@@ -13,7 +13,8 @@ from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets,
 from tidegate.identity.opaque import introspection_for
 from tidegate.model import Deny, Identity, Request
 from tidegate.policy import parse_policy
-from tidegate.policy.compiled import Introspection, Policy
+from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled_identity import Introspection
 
 from tests.identity.test_real_provider import SteppedClock, endpoint_of
 from tests.idp.provider import IdentityProvider, running_provider

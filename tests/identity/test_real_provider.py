@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tidegate.identity import BearerVerifier, Introspector, KeySets
 from tidegate.model import Deny, Identity, Reason
-from tidegate.policy.compiled import ClaimMap, Introspection, Issuer
+from tidegate.policy.compiled_identity import ClaimMap, Introspection, Issuer
 
 from tests.idp.__main__ import CLIENT, SECRET
 from tests.idp.provider import IdentityProvider, running_provider

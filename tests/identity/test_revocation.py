@@ -23,7 +23,7 @@ from tidegate.identity.revocation_feed import RevocationFeed
 from tidegate.identity.revocation_store import Listed, RedisRevocations, RevocationsFull
 from tidegate.identity.standing import Standing
 from tidegate.model import Deny, Identity, Proof, Reason, Request, proof_of
-from tidegate.policy import compiled
+from tidegate.policy import compiled_identity
 from typer.testing import CliRunner
 
 from tests.identity import forge
@@ -109,7 +109,10 @@ async def test_a_revoked_token_is_refused_also_when_it_is_remembered(
 ) -> None:
     store = KeyStore.load(write(tmp_path / "keys.yaml", record(KEY_ID, DIGEST)), pepper=PEPPER)
     identifier = Identifier(keys=store, verifier=verifier, introspector=Introspector(clock=clock), clock=clock)
-    under, token = replace(BOTH, revocation=compiled.Revocation()), forge.token(forge.good_claims() | {"jti": "t1"})
+    under, token = (
+        replace(BOTH, revocation=compiled_identity.Revocation()),
+        forge.token(forge.good_claims() | {"jti": "t1"}),
+    )
     request = Request("id", "GET", "h", "/", headers={"authorization": f"Bearer {token}"})
     known = await identifier.identify(under, request)
     assert isinstance(known, Identity)
@@ -130,7 +133,7 @@ async def test_a_revoked_token_is_refused_also_when_it_is_remembered(
 async def test_what_runs_ends_for_the_reasons_that_the_policy_gives(
     ends: str, tmp_path: Path, verifier: BearerVerifier, clock: FakeClock
 ) -> None:
-    given = compiled.Revocation(ends_revoked=ends == "revoked", ends_expired=ends == "expired")
+    given = compiled_identity.Revocation(ends_revoked=ends == "revoked", ends_expired=ends == "expired")
     policy = [replace(BOTH, revocation=given)]
     expiring = {**record(KEY_ID, DIGEST), "expires": at(NOW + 60)}
     identifier = Identifier(

@@ -15,7 +15,7 @@ from flask import Flask
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 from tidegate.identity import BearerVerifier
 from tidegate.model import Deny, Identity
-from tidegate.policy.compiled import ClaimMap, Issuer, SharedSecret
+from tidegate.policy.compiled_identity import ClaimMap, Issuer, SharedSecret
 
 from tests.identity import forge
 from tests.identity.forge import NOW, FakeClock

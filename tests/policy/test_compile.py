@@ -14,19 +14,8 @@ from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.selection import Pointer, Selection
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
-from tidegate.policy.compiled import (
-    ApiKeys,
-    ClaimMap,
-    Dpop,
-    Endpoint,
-    Grant,
-    Issuer,
-    ModelRule,
-    Reveal,
-    StorePolicy,
-    Tenant,
-    Tier,
-)
+from tidegate.policy.compiled import Endpoint, Grant, ModelRule, Reveal, StorePolicy, Tenant, Tier
+from tidegate.policy.compiled_identity import ApiKeys, ClaimMap, Dpop, Issuer
 from tidegate.policy.conditions import condition
 from tidegate.policy.words import ALGORITHMS
 from tidegate.policy.workloads import Workload, Workloads

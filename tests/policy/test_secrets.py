@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tidegate.errors import PolicyError
 from tidegate.policy import Policy, PolicySource, load_policy
-from tidegate.policy.compiled import ClaimMap, Introspection
+from tidegate.policy.compiled_identity import ClaimMap, Introspection
 from tidegate.policy.secrets import read_secret
 
 SECRET = "a-shared-secret-of-the-tests-that-is-64-bytes-long-0123456789-abc"

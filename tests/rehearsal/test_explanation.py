@@ -16,7 +16,8 @@ from tidegate.demo.materials import Materials, make_materials
 from tidegate.model import Allow, BodyState, Deny, Identity, Limit, Request
 from tidegate.pipeline import Identifies
 from tidegate.policy import load_policy, parse_policy
-from tidegate.policy.compiled import Grant, Policy, Revocation, Tenant
+from tidegate.policy.compiled import Grant, Policy, Tenant
+from tidegate.policy.compiled_identity import Revocation
 from tidegate.rehearsal.explanation import Explanation, explain
 from tidegate.rehearsal.files import Question, read_request
 from tidegate.rehearsal.identifier import identifying

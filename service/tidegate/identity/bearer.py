@@ -18,7 +18,7 @@ from tidegate.identity.keyset import ALGORITHMS, KeySet, PublicKey
 from tidegate.identity.signature import check_signature
 from tidegate.identity.token import MAX_LENGTH, Token, TokenRejected, parse
 from tidegate.model import Deny, Identity
-from tidegate.policy.compiled import Issuer, SharedSecret
+from tidegate.policy.compiled_identity import Issuer, SharedSecret
 
 _MACS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeGuard
 
 from tidegate.identity.token import Token, TokenRejected
 from tidegate.model import Identity
-from tidegate.policy.compiled import ClaimMap, Introspection, Issuer, SharedSecret
+from tidegate.policy.compiled_identity import ClaimMap, Introspection, Issuer, SharedSecret
 
 _MAX_LEEWAY: Final = 60.0
 _MAX_NAME: Final = 255  # characters: RFC 9068 and OpenID Connect Core section 2 bound `sub` so

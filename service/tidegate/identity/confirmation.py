@@ -20,7 +20,7 @@ from tidegate.identity.nonces import Nonces
 from tidegate.identity.replays import Replays
 from tidegate.identity.token import TokenRejected
 from tidegate.model import Deny, Identity, Request
-from tidegate.policy.compiled import Dpop
+from tidegate.policy.compiled_identity import Dpop
 
 HEADER: Final = "dpop"
 _CERTIFICATE: Final = "x5t#S256"

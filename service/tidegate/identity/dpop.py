@@ -17,7 +17,7 @@ from tidegate.identity.keyset import public_key
 from tidegate.identity.signature import check_signature
 from tidegate.identity.token import Token, TokenRejected, parse
 from tidegate.model import Request
-from tidegate.policy.compiled import Dpop
+from tidegate.policy.compiled_identity import Dpop
 
 TYPE: Final = "dpop+jwt"
 _MAX_ID: Final = 256

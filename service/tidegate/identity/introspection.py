@@ -20,7 +20,7 @@ from tidegate.identity import claims, refusals
 from tidegate.identity.provider import FAILURES, Provider
 from tidegate.identity.token import TokenRejected
 from tidegate.model import Deny, Identity
-from tidegate.policy.compiled import Introspection
+from tidegate.policy.compiled_identity import Introspection
 
 _MAX_LENGTH: Final = 4096
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1

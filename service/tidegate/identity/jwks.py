@@ -19,7 +19,7 @@ from tidegate.errors import IdentityProviderUnavailable
 from tidegate.identity import discovery
 from tidegate.identity.keyset import MAX_KEYS, KeySet, key_set
 from tidegate.identity.provider import FAILURES, Provider, Unusable
-from tidegate.policy.compiled import Issuer
+from tidegate.policy.compiled_identity import Issuer
 
 _MAX_STATIC: Final = 256  # compiled policies whose static keys are remembered, times their issuers
 _JWK_SET: Final = "application/jwk-set+json, application/json"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tidegate.authorization import find_endpoint
 from tidegate.model import Request
-from tidegate.policy.compiled import Introspection, Policy
+from tidegate.policy.compiled import Policy
+from tidegate.policy.compiled_identity import Introspection
 
 
 def introspection_for(policy: Policy, request: Request, token: str) -> Introspection | None:

@@ -27,24 +27,30 @@ from tidegate.model import Limit, Price
 from tidegate.policy import (
     capacity,
     compiled,
-    context_token,
-    credentials,
     limits,
     prices,
     requests,
-    revocation,
     schema,
     structures,
 )
+from tidegate.policy.compile_identity import (
+    context_token_of,
+    dpop_of,
+    introspection_of,
+    issuer_of,
+    revocation_of,
+    routed_introspection_of,
+    shared_secret_of,
+    workload_of,
+)
+from tidegate.policy.compiled_identity import ApiKeys
 from tidegate.policy.compiled_lists import PLATFORM, Listed
 from tidegate.policy.conditions import condition
-from tidegate.policy.keysets import KeySet
 from tidegate.policy.materials import Materials
 from tidegate.policy.safety_spotters import found_by
 from tidegate.policy.schemas import Schemas
-from tidegate.policy.signing_keys import ContextToken, SigningKey
 from tidegate.policy.words import chosen
-from tidegate.policy.workloads import Workload, Workloads
+from tidegate.policy.workloads import Workloads
 
 VERSION_LENGTH = 12
 
@@ -67,8 +73,8 @@ def compile_policy(
     rulesets = {name: _ruleset(name, rules, document) for name, rules in document.rulesets.items()}
     return compiled.Policy(
         version=_version(data, materials.contents()),
-        api_keys=None if keys is None else compiled.ApiKeys(keys.header, base / keys.file if keys.file else None),
-        issuers=tuple(_issuer(issuer, materials.keysets) for issuer in platform.identity.issuers),
+        api_keys=None if keys is None else ApiKeys(keys.header, base / keys.file if keys.file else None),
+        issuers=tuple(issuer_of(issuer, materials.keysets) for issuer in platform.identity.issuers),
         floor_rulesets=floor,
         floor_limits=_limits("platform", platform.floor.limits, currency),
         tiers=MappingProxyType(
@@ -88,21 +94,25 @@ def compile_policy(
         prices=compiled.Prices() if document.prices is None else _prices(document.prices),
         tier_rulesets=MappingProxyType({name: tuple(tier.rulesets) for name, tier in document.tiers.items()}),
         classifications=MappingProxyType(classifications),
-        shared_secrets=tuple(_shared(issuer, materials.secrets) for issuer in platform.identity.shared_secrets),
-        introspection=None if opaque is None else _introspection(opaque, materials.secrets),
-        introspections=tuple(_routed(one, materials.secrets) for one in platform.identity.introspections),
-        workloads=Workloads(tuple(_workload(workload) for workload in platform.identity.workloads)),
+        shared_secrets=tuple(
+            shared_secret_of(issuer, materials.secrets) for issuer in platform.identity.shared_secrets
+        ),
+        introspection=None if opaque is None else introspection_of(opaque, materials.secrets),
+        introspections=tuple(
+            routed_introspection_of(one, materials.secrets) for one in platform.identity.introspections
+        ),
+        workloads=Workloads(tuple(workload_of(workload) for workload in platform.identity.workloads)),
         xfcc_from=frozenset(platform.identity.xfcc_from),
         audit_required=platform.audit.required,
         spotters=(*materials.listed.deny.get(PLATFORM, ()), *materials.spotters),
         loose_spotters=(GroundingSpotter(), _markup(document.links)),
         allowed=_allowed(PLATFORM, floor, document, materials.listed),
-        dpop=_dpop(platform.identity.dpop),
+        dpop=dpop_of(platform.identity.dpop),
         heartbeat=platform.heartbeat,
         context_token=None
         if platform.context_token is None
-        else _context(platform.context_token, materials.signing_keys),
-        revocation=None if platform.revocation is None else _revocation(platform.revocation, base),
+        else context_token_of(platform.context_token, materials.signing_keys),
+        revocation=None if platform.revocation is None else revocation_of(platform.revocation, base),
     )
 
 
@@ -144,100 +154,6 @@ def _prices(listed: prices.Prices) -> compiled.Prices:
 def _price(price: prices.ModelPrice) -> Price:
     read, write = (price.prompt if own is None else own for own in (price.cache_read, price.cache_write))
     return Price(price.prompt, price.completion, read, write, price.request)
-
-
-def _issuer(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> compiled.Issuer:
-    return compiled.Issuer(
-        name=issuer.name,
-        issuer=issuer.issuer,
-        audiences=tuple(issuer.audiences),
-        algorithms=tuple(issuer.algorithms),
-        jwks_uri=issuer.jwks_uri or "",
-        jwks=keysets[issuer.jwks_file].keys if issuer.jwks_file is not None else (),
-        discover=issuer.discover,
-        leeway=issuer.leeway,
-        max_lifetime=issuer.max_lifetime,
-        types=frozenset(issuer.types),
-        claims=_claims(issuer.claims),
-        dpop=issuer.dpop,
-    )
-
-
-def _shared(issuer: credentials.SharedSecret, secrets: Mapping[str, bytes]) -> compiled.SharedSecret:
-    return compiled.SharedSecret(
-        name=issuer.name,
-        secret=secrets[issuer.name],
-        issuer=issuer.issuer or "",
-        audiences=tuple(issuer.audiences),
-        algorithm=issuer.algorithm,
-        leeway=issuer.leeway,
-        max_lifetime=issuer.max_lifetime,
-        claims=_claims(issuer.claims),
-        dpop=issuer.dpop,
-    )
-
-
-def _introspection(endpoint: credentials.Introspection, secrets: Mapping[str, bytes]) -> compiled.Introspection:
-    return compiled.Introspection(
-        name=endpoint.name,
-        url=endpoint.url,
-        client_id=endpoint.client_id,
-        client_secret=secrets[endpoint.name].decode("ascii"),
-        client_auth=endpoint.client_auth,
-        issuer=endpoint.issuer or "",
-        audiences=tuple(endpoint.audiences),
-        cache=endpoint.cache,
-        leeway=endpoint.leeway,
-        claims=_claims(endpoint.claims),
-        dpop=endpoint.dpop,
-    )
-
-
-def _routed(endpoint: credentials.RoutedIntrospection, secrets: Mapping[str, bytes]) -> compiled.Introspection:
-    made = _introspection(endpoint, secrets)
-    return replace(made, prefixes=tuple(endpoint.prefixes), endpoints=frozenset(endpoint.endpoints))
-
-
-def _dpop(terms: credentials.Dpop) -> compiled.Dpop:
-    return compiled.Dpop(tuple(terms.algorithms), terms.window, terms.nonce, terms.scheme or "")
-
-
-def _revocation(given: revocation.Revocation, base: Path) -> compiled.Revocation:
-    file = None if given.file is None else base / given.file
-    return compiled.Revocation(file, given.on_revocation == "end_streams", given.on_expiry == "end_streams")
-
-
-def _context(token: context_token.ContextToken | None, keys: tuple[SigningKey, ...]) -> ContextToken | None:
-    if token is None:
-        return None
-    reuse = token.lifetime / 2 if token.reuse is None else token.reuse
-    return ContextToken(token.issuer, keys, token.lifetime, reuse)
-
-
-def _workload(workload: credentials.Workload) -> Workload:
-    return Workload(
-        id=workload.id,
-        tenant=workload.tenant,
-        tier=workload.tier,
-        subject=workload.subject or "",
-        roles=frozenset(workload.roles),
-        scopes=frozenset(workload.scopes),
-        endpoints=None if workload.endpoints is None else frozenset(workload.endpoints),
-    )
-
-
-def _claims(claims: credentials.Claims) -> compiled.ClaimMap:
-    return compiled.ClaimMap(
-        subject=claims.subject,
-        client=claims.client or (),
-        tenant=claims.tenant or (),
-        tier=claims.tier or (),
-        roles=claims.roles or (),
-        scopes=claims.scopes,
-        default_tenant=claims.defaults.tenant or "",
-        default_tier=claims.defaults.tier or "",
-        default_roles=frozenset(claims.defaults.roles),
-    )
 
 
 def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
