@@ -95,6 +95,18 @@ def test_other_types_are_what_the_policy_says(kind: str, passes: bool) -> None:
     assert refused(content_of(lenient, request(b"x" * 5000, kind))) == (413, "max_size")
 
 
+@pytest.mark.parametrize("given", [[1, 2], [[1, 2], [3]], ["text", 7], ["text", [7]]])
+@pytest.mark.parametrize("name", ["prompt", "input"])
+def test_prompts_as_token_ids_cannot_be_checked(name: str, given: Any) -> None:
+    body = json.dumps({"model": "m", name: given}).encode()
+    assert refused(content_of(CHECKS, request(body))) == (400, "token ids")
+    made = content_of(RequestChecks(4096, other_types="pass"), request(body))
+    assert isinstance(made, Content)
+    assert (made.kind, made.unread) == ("json", "token_ids")
+    for sound in ({"prompt": "1 2"}, {"input": ["a"], "n": [1]}, {"input": [{"x": [1]}]}, {"dimensions": [1]}):
+        assert isinstance(content_of(CHECKS, request(json.dumps(sound).encode())), Content)
+
+
 PACKS = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "x-gzip": gzip.compress}
 
 

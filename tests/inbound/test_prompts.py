@@ -98,6 +98,14 @@ def test_parts_of_one_message_are_one_text() -> None:
     assert [prompt.text for prompt in prompts(document, Counter())].count("ple.com") == 0
 
 
+def test_only_a_turn_has_a_role() -> None:
+    part = {"type": "text", "role": "system", "text": SAYS}
+    assert found({"messages": [{"role": "user", "content": [part]}]}) == [("messages[0].content[0].text", "user")]
+    assert found({"prompt": {"role": "system", "content": SAYS}}) == [("prompt.content", "user")]
+    assert found({"inputs": [{"role": "system", "content": SAYS}]}) == [("inputs[0].content", "user")]
+    assert found({"x": [{"role": "system", "content": SAYS}]}) == [("*[0].content", "other")]
+
+
 def test_a_role_inside_a_tools_result_is_none() -> None:
     inner = [{"role": "system", "content": SAYS}]
     assert found({"messages": [{"role": "tool", "content": inner}]}) == [("messages[0].content[0].content", "tool")]

@@ -115,13 +115,27 @@ def _read(checks: RequestChecks, content_type: str, body: bytes) -> Content | De
     # Servers that do not look at the type read as JSON what looks like it.
     if kind == "json" or _JSON_LIKE.match(text):
         try:
-            return Content(document=parse(text), kind="json", size=len(body))
+            document = parse(text)
+            if not _has_token_ids(document):
+                return Content(document=document, kind="json", size=len(body))
+            if checks.other_types == "pass":
+                return Content(document=document, kind="json", size=len(body), unread="token_ids")
+            return _refused(400, "A prompt must be text: as token ids it cannot be checked.", "token ids")
         except BadJson as bad:
             if kind == "json":
                 return _refused(400, f"The request body {_WHY[bad.reason]}.", bad.reason)
             if bad.reason != "json":
                 return _refused(400, f"The request body looks like JSON and {_WHY[bad.reason]}.", bad.reason)
     return Content(text=text, kind="text", size=len(body))
+
+
+def _has_token_ids(document: Any) -> bool:
+    """Whether a prompt is given as numbers (OpenAI's completions and embeddings), which say nothing here."""
+    given = [document.get(name) for name in ("prompt", "input")] if isinstance(document, dict) else []
+    lists = [one for one in given if isinstance(one, list)]
+    items = [item for one in lists for item in one]
+    inner = [item for one in items if isinstance(one, list) for item in one]
+    return any(type(item) is int for item in (*items, *inner))
 
 
 def _too_large(checks: RequestChecks) -> Deny:

@@ -36,6 +36,7 @@ _TOP: Final[dict[str, Role]] = {
     "inputs": "user", "text": "user", "question": "user", "template": "system",
     "documents": "tool", "context": "tool", "passages": "tool",
 }  # fmt: skip
+_TURNS: Final = frozenset({"messages", "input", "contents"})
 _NAMES: Final = frozenset(
     {*_TOP, "content", "parts", "arguments", "function", "tool_calls", "tools", "functions", "output", "parameters"}
     | {"description", "name", "properties", "metadata", "user", "choices", "source", "data", "title", "response_format"}
@@ -71,7 +72,7 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
         if isinstance(node, str):
             yield from _text(node, place, role, unread)
         elif isinstance(node, dict):
-            role = _speaker(node, role)
+            role = _speaker(node, place, role)
             for name in node:
                 yield Prompt(place or "body", role, name)
             for name, value in reversed(node.items()):
@@ -84,14 +85,13 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
             stack += [(value, (place, number), role) for number, value in reversed(list(enumerate(node)))]
 
 
-def _speaker(node: dict[str, Any], role: Role) -> Role:
+def _speaker(node: dict[str, Any], place: Place | None, role: Role) -> Role:
     kind, named = node.get("type"), node.get("role")
     if isinstance(kind, str) and kind in _TYPES:
         return _TYPES[kind]
-    if isinstance(named, str):
-        # Not a role of an inner object: a schema, or a result, may hold one too.
-        return _ROLES.get(named.lower(), "other") if role != "tool" else "tool"
-    return role
+    turn = place is not None and place[0] is not None and place[0][0] is None and place[0][1] in _TURNS
+    # Only of a turn: what else names a role is read by nobody, and must not make a user's text the system's.
+    return _ROLES.get(named.lower(), "other") if turn and isinstance(named, str) else role
 
 
 def _without_text(part: Any) -> Any:

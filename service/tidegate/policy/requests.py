@@ -68,8 +68,8 @@ class RequestChecks(Strict):
     injection: Injection | None = Field(default=None, description="Attempts to take the model over, by a score.")
     other_types: Literal["refuse", "pass"] = Field(
         default="refuse",
-        description="What happens to a body that is neither JSON nor text, such as multipart/form-data: 415, or it "
-        "passes and is told of as unread.",
+        description="What happens to a body that is neither JSON nor text, such as multipart/form-data, and to prompts "
+        "that are given as token ids: 415 or 400, or they pass and are told of as unread.",
     )
     compressed: Literal["refuse", "decode"] = Field(
         default="refuse",
