@@ -6,7 +6,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 STORE  ?= memory
 MINUTES ?= 10
 
-.PHONY: demo up test lint bench fuzz proto lock clean
+.PHONY: demo up test lint bench fuzz docs proto lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## start Envoy, tidegate and a model app, drive them as a client, print a table
