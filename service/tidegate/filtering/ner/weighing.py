@@ -12,13 +12,15 @@ from typing import Final
 
 from tidegate.filtering.ner.candidates import windows
 from tidegate.filtering.ner.features import STEPS, Shares, features
-from tidegate.filtering.ner.model import NAMES, ORGANIZATION, Name
+from tidegate.filtering.ner.lists import marks
+from tidegate.filtering.ner.model import LOCATION, NAMES, ORGANIZATION, Name
 from tidegate.filtering.ner.pipeline import SpacyModel, entity_of
 from tidegate.filtering.ner.rampart import ENTITIES as SECOND
 from tidegate.filtering.ner.rampart import Part, RampartModel
 from tidegate.filtering.ner.weights import Weights
 from tidegate.filtering.ner.words import Span, Word, Words, asked, labels, words_of
 
+_PLACE: Final = frozenset("CcN")
 _MARKED: Final = bisect_right(STEPS, 0.3)
 _AGREED: Final = 0.5
 _EAGER: Final = (0.0, 0.5, 1.0, 1.0)  # to miss a person is worse than to take a word for one
@@ -68,10 +70,21 @@ def weigh(
     names = weights.names(words, told, _CAREFUL if agreed else _EAGER)
     if agreed and parts is not None:
         names = [name for name in names if name.entity not in SECOND or _both(name, spans, parts)]
-    # What an organisation is the corpora do not agree on, so the pipeline's word for one is taken, too.
     free = [span for span in spans if not any(span.start < name.end and name.start < span.end for name in names)]
-    named = [Name(ORGANIZATION, span.start, span.end) for span in free if entity_of(span.label) == ORGANIZATION]
+    named = [Name(entity, span.start, span.end) for span in free if (entity := _taken(span, sentence, agreed=agreed))]
     return sorted([*names, *named], key=lambda name: name.start)
+
+
+def _taken(span: Span, sentence: str, *, agreed: bool) -> str | None:
+    """What the pipeline's word is taken for: places that the lists know, and organisations.
+
+    What is one of these the corpora do not agree on, and many leave it out.
+    """
+    entity = entity_of(span.label)
+    if entity == ORGANIZATION:
+        return entity
+    listed = marks().get(sentence[span.start : span.end].lower(), "")
+    return entity if entity == LOCATION and not agreed and not _PLACE.isdisjoint(listed) else None
 
 
 def look(sentence: str, spans: Sequence[Span], parts: Sequence[Part] | None) -> tuple[Words, dict[int, list[int]]]:
