@@ -93,7 +93,7 @@ class Process:
         """Whether it has not ended yet."""
         return self._popen.poll() is None
 
-    def wait_until(self, ready: Callable[[], bool], timeout: float = 20.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], timeout: float = 60.0) -> None:
         """Poll `ready`; raises StackError when the process ends first or the time is up."""
         deadline = time.monotonic() + timeout
         while not ready():
@@ -112,7 +112,7 @@ class Process:
         """Send a signal and return at once."""
         self._popen.send_signal(number)
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for the end; the exit status."""
         return self._popen.wait(timeout)
 
@@ -138,7 +138,7 @@ def running(
     *,
     ready: Callable[[], bool],
     env: Mapping[str, str] | None = None,
-    timeout: float = 20.0,
+    timeout: float = 60.0,
     stop_timeout: float = 5.0,
 ) -> Iterator[Process]:
     """A process that is ready inside the block and stopped after it."""
