@@ -34,6 +34,7 @@ class Overlaps:
         self._view = view
         self._final = final
         self._looks: dict[Action, Look | None] = {}
+        self._holds: dict[Action, int] = {}
 
     def value(self, hit: Hit) -> Value | None:
         """The value that begins with `hit`, of which positions never decrease; None while it is not certain."""
@@ -53,10 +54,16 @@ class Overlaps:
 
     def inside(self, row: Detector, at: int, end: int) -> tuple[int, Value | None]:
         """The first stricter value from `at` on and before `end`, and how far it is certain that none comes before."""
-        look = self._look(self._plan.actions[row.entity])
+        action = self._plan.actions[row.entity]
+        look = self._look(action)
         if look is None:
             return end, None
-        known = end if self._final else min(end, look.hold(at))
+        known = end
+        if not self._final:
+            # The leftmost place that waits is the same from everywhere before it.
+            if self._holds.get(action, -1) < at:
+                self._holds[action] = look.hold(at)
+            known = min(end, self._holds[action])
         hit = look.find(at, known)
         if hit is None:
             return known, None
