@@ -26,6 +26,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m tests.check_proto
 	$(BIN)/python -m tests.policy_reference
 	$(BIN)/python -m tests.detector_reference
+	$(BIN)/python -m tests.metrics_reference
 
 bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
 	$(BIN)/python -m tests.bench

@@ -36,6 +36,14 @@ def test_good_files(tls: Tls) -> None:
     assert Certificates(replace(tls, client_ca=None)).credentials() is not None
 
 
+def test_when_they_begin_to_expire_is_known(tls: Tls, made: Made) -> None:
+    def end(file: Path) -> float:
+        return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
+
+    assert Certificates(tls).ends == (("server", end(made.cert)), ("client_ca", end(made.ca)))
+    assert Certificates(replace(tls, client_ca=None)).ends == (("server", end(made.cert)),)
+
+
 def test_a_key_of_another_certificate(tls: Tls, tmp_path: Path) -> None:
     other = make_certificates(tmp_path)
     with pytest.raises(

@@ -436,3 +436,16 @@ async def test_an_endpoint_without_capacity_asks_nobody_and_holds_nothing() -> N
     decision = await pipeline(ledger=ledger, queue=room).decide(ASKED)
     assert isinstance(decision.verdict, Allow)
     assert (room.asked, ledger.held, decision.verdict.ticket) == ([], [None], "")
+
+
+async def test_a_decision_tells_how_long_each_phase_took_and_ends_in_the_one_that_refused() -> None:
+    allowed = await pipeline().decide(REQUEST)
+    assert [lap.phase for lap in allowed.laps] == ["identify", "authorize", "admit"]
+    assert all(lap.seconds >= 0 for lap in allowed.laps)
+    stranger = Deny(401, Reason.CREDENTIAL_MISSING, "No.")
+    assert [lap.phase for lap in (await pipeline(stranger).decide(REQUEST)).laps] == ["identify"]
+    elsewhere = dataclasses.replace(REQUEST, path="/nowhere")
+    assert [lap.phase for lap in (await pipeline().decide(elsewhere)).laps] == ["identify", "authorize"]
+    broken = await pipeline(RuntimeError("boom"), errors=[]).decide(REQUEST)
+    assert isinstance(broken.verdict, Deny)
+    assert [lap.phase for lap in broken.laps] == ["identify"]

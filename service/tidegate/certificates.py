@@ -12,17 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import grpc
+from cryptography import x509
 
 from tidegate.settings import SettingsError, Tls
 
 _Stamp = tuple[tuple[int, int, int], ...]
+_Ends = tuple[tuple[str, float], ...]
 
 
 class Certificates:
     """What a server shows its clients. `on_change` is called after files were taken, `on_error` when they cannot be.
 
     Raises `SettingsError` for what cannot be read, or is no certificate or key, at the start. Both callbacks come from
-    gRPC's threads.
+    gRPC's threads. `ends` says when the certificates that are shown and trusted begin to expire, seconds since the Unix
+    epoch: of the "server" and of the "client_ca".
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Certificates:
         self._on_change = on_change
         self._on_error = on_error
         self._stamp = _stamp(tls)
-        self._first = _read(tls)
+        self._first, self.ends = _read(tls)
         self._told = ""
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -51,7 +54,7 @@ class Certificates:
             if stamp == self._stamp:
                 return None
             self._stamp = stamp
-            taken = _read(self._tls)
+            taken, ends = _read(self._tls)
         except SettingsError as error:
             if str(error) != self._told:  # once, and not at every handshake
                 self._told = str(error)
@@ -61,6 +64,7 @@ class Certificates:
             self._stamp = ()
             return None
         self._told = ""
+        self.ends = ends
         self._on_change()
         return taken
 
@@ -77,7 +81,7 @@ def _stamp(tls: Tls) -> _Stamp:
     return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
-def _read(tls: Tls) -> grpc.ServerCertificateConfiguration:
+def _read(tls: Tls) -> tuple[grpc.ServerCertificateConfiguration, _Ends]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # gRPC does not say what is wrong with a file; this does
     try:
         key, cert = tls.key.read_bytes(), tls.cert.read_bytes()
@@ -95,7 +99,13 @@ def _read(tls: Tls) -> grpc.ServerCertificateConfiguration:
             context.load_verify_locations(tls.client_ca)
     except ssl.SSLError as error:
         raise SettingsError(f"TLS: {tls.client_ca} holds no CA certificate in PEM ({_words(error)})") from None
-    return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=client_ca)
+    ends = ("server", _first_end(cert)), *((("client_ca", _first_end(client_ca)),) if client_ca else ())
+    return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=client_ca), ends
+
+
+def _first_end(data: bytes) -> float:
+    """When a file's certificates begin to expire: a chain is no longer than its first end."""
+    return min(one.not_valid_after_utc.timestamp() for one in x509.load_pem_x509_certificates(data))
 
 
 def _unreadable(error: OSError) -> SettingsError:

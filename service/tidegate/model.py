@@ -9,6 +9,8 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
+from tidegate.laps import Lap
+
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -331,6 +333,7 @@ class Decision:
 
     `charges` are what was asked of the limits; none of it was taken where the request was refused, but where `charged`:
     a request whose prompts were refused was one. `inspection` is what was found in it, None where nobody looked.
+    `laps` are the phases that it went through, the last of which refused what was refused; none where none began.
     """
 
     request: Request
@@ -344,6 +347,7 @@ class Decision:
     charges: tuple[Charge, ...] = ()
     inspection: Inspection | None = None
     charged: bool = False
+    laps: tuple[Lap, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ from tidegate.admission.ledger import NOTHING
 from tidegate.admission.queue.fair_queue import Queue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
+from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.inbound.asked import CHARGED, UNUSED, only_asked
 from tidegate.inbound.body import Content
 from tidegate.inbound.inspector import Inspector
 from tidegate.inbound.telling import told_upstream
+from tidegate.laps import Watch
 from tidegate.model import (
     Admission,
     Allow,
@@ -70,7 +72,8 @@ class Pipeline:
     """Decides one request under the policy in force. The verdict is deny unless every phase says otherwise.
 
     `on_error` is told of each unexpected exception; the caller learns only that the answer is no. Without a `queue` the
-    capacity of endpoints is not enforced. `audited` says whether a decision taken now will be kept on record.
+    capacity of endpoints is not enforced. `audited` says whether a decision taken now will be kept on record. `clock`
+    times the phases.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Pipeline:
         queue: Queue | None = None,
         audited: Callable[[], bool] = lambda: True,
         inspector: Inspector | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._policy = policy
         self._identifier = identifier
@@ -91,6 +95,7 @@ class Pipeline:
         self._queue = queue
         self._audited = audited
         self._inspector = inspector or Inspector()
+        self._now = (clock or SystemClock()).monotonic
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def decide(self, request: Request) -> Decision:
@@ -98,8 +103,10 @@ class Pipeline:
         policy = self._policy()
         if policy.audit_required and not self._audited():
             return Decision(request, _UNAUDITED, policy.version, dialect=_dialect(policy, request))
+        watch = Watch(self._now)
         try:
-            return await self._decide(policy, request)
+            decision = await self._decide(policy, request, watch)
+            return replace(decision, laps=watch.stop())
         except StoreUnavailable as failure:
             detail = type(failure).__name__
             deny = Deny(503, Reason.STORE_UNAVAILABLE, "Limits cannot be checked now.", (("retry-after", "1"),), detail)
@@ -107,25 +114,37 @@ class Pipeline:
             if self._on_error is not None:
                 self._on_error(failure)
             deny = Deny(500, Reason.INTERNAL, "The request could not be decided.", detail=type(failure).__name__)
-        return Decision(request, deny, policy.version, dialect=_dialect(policy, request))
+        return Decision(request, deny, policy.version, dialect=_dialect(policy, request), laps=watch.stop())
 
-    async def _decide(self, policy: Policy, request: Request) -> Decision:
+    async def _decide(self, policy: Policy, request: Request, watch: Watch) -> Decision:
+        watch.begin("identify")
         identity = await self._identifier.identify(policy, request)
         if isinstance(identity, Deny):
             return Decision(request, identity, policy.version, dialect=_dialect(policy, request))
+        watch.begin("authorize")
         access = authorize(policy, identity, request)
         if isinstance(access, Deny):
             return Decision(request, access, policy.version, identity, dialect=_dialect(policy, request))
         endpoint = access.endpoint
-        content = None if endpoint.request is None else await self._inspector.accept(endpoint.request, request)
+        content: Content | Deny | None = None
+        if endpoint.request is not None:
+            watch.begin("accept")
+            content = await self._inspector.accept(endpoint.request, request)
         if isinstance(content, Deny):
             return Decision(
                 request, content, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
             )
-        return await self._admit(policy, request, identity, access, content)
+        watch.begin("admit")
+        return await self._admit(policy, request, identity, access, content, watch)
 
     async def _admit(
-        self, policy: Policy, request: Request, identity: Identity, access: Access, content: Content | None
+        self,
+        policy: Policy,
+        request: Request,
+        identity: Identity,
+        access: Access,
+        content: Content | None,
+        watch: Watch,
     ) -> Decision:
         endpoint = access.endpoint
         capacity = endpoint.capacity if self._queue is not None else None
@@ -147,10 +166,12 @@ class Pipeline:
         inspection = None
         if verdict is None and content is not None:
             # After the charge: who is over a limit has nothing read, and who probes for what passes pays for each try.
+            watch.begin("inspect")
             inspection, verdict = await self._inspect(policy, endpoint, content, admission.reservation)
             if verdict is not None:
                 admission, charges = only_asked(admission, charges, verdict)
         if verdict is None and capacity is not None:
+            watch.begin("queue")
             demand = _demand(policy, identity, capacity, costs)
             entered = await self._enter(endpoint.name, capacity, demand, admission.reservation)
             if isinstance(entered, Overload):

@@ -206,13 +206,16 @@ class Worker:
                 on_state=self.telemetry.store,
                 on_silence=self.telemetry.store_silent,
                 on_spared=self.telemetry.store_spared,
+                on_batch=self.telemetry.store_batch,
             )
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         tls, told = self._settings.tls, self.telemetry
         if tls is None:
             return None
-        return Certificates(tls, on_change=told.certificates, on_error=told.certificates_refused).credentials()
+        certificates = Certificates(tls, on_change=told.certificates, on_error=told.certificates_refused)
+        told.certificate_ends = lambda: certificates.ends
+        return certificates.credentials()
 
     def _open_queue(self, ledger: Ledger) -> Queue:
         return open_queue(
@@ -222,11 +225,13 @@ class Worker:
             timeout=self._settings.store_timeout,
             on_outage=lambda: self.source.current.store.on_outage,
             observer=self.telemetry,
+            on_batch=self.telemetry.store_batch,
         )
 
     async def _serve(self, ledger: Ledger, queue: Queue) -> None:
         settings = self._settings
-        settlements = Settlements(ledger.settle, record=self.telemetry.settlement, on_error=self.telemetry.error)
+        told = self.telemetry
+        settlements = Settlements(ledger.settle, record=told.settlement, on_error=told.error, over=told.overshoot)
         holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
         seals = SealKeys(settings.pseudonym_keys)
@@ -278,7 +283,7 @@ class Worker:
         )
 
     def _waits(self) -> HoldBack:
-        return HoldBack(self._clock, self.telemetry.held)
+        return HoldBack(self._clock, self.telemetry.held, self.telemetry.once)
 
     def _conductor(
         self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places, terms: Terms
@@ -306,6 +311,7 @@ class Worker:
             queue=queue,
             audited=self._audited,
             inspector=Inspector(shadow=self._settings.shadow),
+            clock=self._clock,
         )
         tokens = ContextTokens(clock=self._clock)
         checker = check.CheckServicer(

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, get_args
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.registry import Collector
 
 from tidegate.admission.outage import State
 from tidegate.admission.queue.fair_queue import Outcome
@@ -22,7 +21,9 @@ from tidegate.audit.chain import Head
 from tidegate.clock import Clock
 from tidegate.errors import PolicyError
 from tidegate.filtering.formats import Coverage
-from tidegate.filtering.safety.meter import ModerationMeter
+from tidegate.filtering.safety.meter import MODERATION, ModerationMeter
+from tidegate.laps import Lap
+from tidegate.metrics import Metrics
 from tidegate.model import Allow, Decision, Identity, Inspection, Limit, exceeded
 from tidegate.policy.compiled import Policy
 from tidegate.settings import SettingsError
@@ -31,7 +32,9 @@ _SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 _HELD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SCORES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 _FLUSH = 0.05  # seconds
-_Line = tuple[str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float, Inspection | None]
+_Line = tuple[
+    str, str, str, Identity | None, str, str, tuple[Limit, ...], float, float, Inspection | None, tuple[Lap, ...]
+]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -52,86 +55,129 @@ class Telemetry:
     """Metrics and logs of one process."""
 
     def __init__(self, *, clock: Clock, level: str = "info", stream: BinaryIO | None = None) -> None:
-        self.registry = CollectorRegistry()
+        self.metrics = Metrics()
+        self.registry = self.metrics.registry
+        self.certificate_ends: Callable[[], Iterable[tuple[str, float]]] = tuple
+        self._in_force: float | None = None
         self._clock = clock
         self._stream = stream or sys.stderr.buffer
         self._verbose = _LEVELS[level] <= _LEVELS["info"]
         self._exact = True
         self._waiting: list[tuple[tuple[str, ...], _Line]] = []
         self.log = logger(level, self._stream)
-        self._decisions = self._new(
-            Counter, "decisions", "Check decisions", ("outcome", "reason", "endpoint", "tier", "enforcement", "method")
-        )
-        self._exceeded = self._new(
-            Counter, "limits_exceeded", "Requests that a limit had no room for", ("scope", "limit", "shadow")
-        )
-        self._decision_seconds = self._new(Histogram, "decision_seconds", "Time to decide, seconds", (), _SECONDS)
-        self._responses = self._new(Counter, "responses", "Responses processed", ("outcome", "format", "failure"))
-        self._scanned = self._new(Counter, "scanned_bytes", "Response bytes read by detectors", ("format",))
-        self._skipped = self._new(Counter, "skipped_bytes", "Response bytes not read by detectors", ("format",))
-        self._findings = self._new(Counter, "findings", "Values found in responses", ("entity", "action"))
-        self._prompt_findings = self._new(Counter, "prompt_findings", "Values found in requests", ("entity", "action"))
-        self._scores = self._new(
-            Histogram, "prompt_injection_score", "Scores of injection, 0 to 1", ("endpoint", "role"), _SCORES
-        )
-        self._streams = self._new(Gauge, "streams", "Process streams open now", ())
-        self._reload_failures = self._new(Counter, "policy_reload_failures", "Policy reloads refused", ())
-        self._certificates = self._new(Counter, "certificate_reloads", "TLS files that had changed", ("outcome",))
-        self._policy_info = self._new(Gauge, "policy_info", "1 for the policy version in force", ("version",))
-        self._anonymous = self._new(Gauge, "anonymous_endpoints", "Endpoints that need no credential", ())
-        self._errors = self._new(Counter, "errors", "Unexpected exceptions, all answered by deny", ("type",))
-        self._store = self._new(Gauge, "store_exact", "1 while the limit store counts, 0 while it is out", ())
-        self._store.set(1)
-        self._spared = self._new(Counter, "store_calls_spared", "Refusals repeated without asking the store", ())
-        self._keys = self._new(Gauge, "keys_current", "0 while the store of the API keys is out", ())
-        self._keys.set(1)
-        self._revoked = self._new(Gauge, "revocations_current", "0 while the list of revoked tokens is out", ())
-        self._revoked.set(1)
-        self._settlements = self._new(Counter, "settlements", "Reservations settled after the response", ("outcome",))
-        self._extensions = self._new(Counter, "extensions", "Reservations extended while they ran", ("why", "outcome"))
-        self._reveals = self._new(Counter, "reveals", "Calls to turn a pseudonym back", ("outcome",))
-        self._held = self._new(
-            Histogram, "hold_back_seconds", "Time from a piece of streamed text to its release, seconds", (), _HELD
-        )
-        self._heartbeats = self._new(Counter, "heartbeats", "Comments put into event streams that were silent", ())
-        line = ("endpoint", "priority")
-        self._depth = self._new(Gauge, "queue_waiting", "Exchanges that wait here for a place in an endpoint", line)
-        self._wait = self._new(
-            Histogram, "queue_wait_seconds", "Wait of those who got a place, seconds", line, _SECONDS
-        )
-        self._overloads = self._new(
-            Counter, "queue_refusals", "Exchanges that got no place in their endpoint", (*line, "outcome")
-        )
-        self._places = self._new(Counter, "place_steps", "Places renewed and given back", ("step", "answered"))
-        self._audited = self._new(Counter, "audit_records", "Audit records that were kept", ())
-        self._unaudited = self._new(Counter, "audit_lost", "Audit records that could not be kept", ())
-        self._audit = self._new(Gauge, "audit_available", "0 while the audit log cannot be written", ())
-        self._moderation = ModerationMeter()
-        self.registry.register(self._moderation)
-        self._lies = self._new(Counter, "usage_refused", "Figures of a response's usage that were not believed", ())
+        self._declare_decisions()
+        self._declare_responses()
+        self._declare_limits()
+        self._declare_process()
 
-    def _new(self, kind: Any, name: str, text: str, labels: tuple[str, ...], buckets: Any = None) -> Any:
-        extra = {"buckets": buckets} if buckets else {}
-        metric: Collector = kind(f"tidegate_{name}", text, labels, registry=self.registry, **extra)
-        return metric
+    def _declare_decisions(self) -> None:
+        new = self.metrics
+        self._decisions = new.counter(
+            "decisions",
+            "Decisions; `phase` is the one that refused, `edge` before any began",
+            ("outcome", "phase", "reason", "endpoint", "tier", "enforcement", "method"),
+        )
+        self._decision_seconds = new.histogram("decision_seconds", "Time to decide", _SECONDS)
+        self._phase_seconds = new.histogram(
+            "phase_seconds", "Time in each phase of a decision, and in filtering a response", _SECONDS, ("phase",)
+        )
+        self._prompt_findings = new.counter("prompt_findings", "Values found in requests", ("entity", "action"))
+        self._scores = new.histogram(
+            "prompt_injection_score", "Scores of injection, 0 to 1", _SCORES, ("endpoint", "role")
+        )
+        self._reveals = new.counter("reveals", "Calls to turn a pseudonym back", ("outcome",))
+        self._errors = new.counter("errors", "Unexpected exceptions, all answered by deny", ("type",))
+
+    def _declare_responses(self) -> None:
+        new = self.metrics
+        self._responses = new.counter("responses", "Responses processed", ("outcome", "format", "failure"))
+        self._scanned = new.counter("scanned_bytes", "Response bytes read by detectors", ("format",))
+        self._skipped = new.counter("skipped_bytes", "Response bytes not read by detectors", ("format",))
+        self._findings = new.counter("findings", "Values found in responses", ("entity", "action"))
+        self._streams = new.gauge("streams", "Process streams open now")
+        self._held = new.histogram(
+            "hold_back_seconds", "Time from when a piece of streamed text came to when the last of it left", _HELD
+        )
+        self._first = new.histogram(
+            "first_text_added_seconds", "How much later the first text of a stream left than it came", _HELD
+        )
+        self._heartbeats = new.counter("heartbeats", "Comments put into event streams that were silent")
+        self._moderation = ModerationMeter()
+        new.collector(self._moderation, *MODERATION)
+
+    def _declare_limits(self) -> None:
+        new = self.metrics
+        self._exceeded = new.counter(
+            "limits_exceeded", "Requests that a limit had no room for", ("scope", "limit", "shadow")
+        )
+        self._settlements = new.counter("settlements", "Reservations settled after the response", ("outcome",))
+        self._overshoot = new.counter(
+            "overshoot", "What responses cost beyond what was held for them; money in millionths", ("unit",)
+        )
+        self._extensions = new.counter("extensions", "Reservations extended while they ran", ("why", "outcome"))
+        self._lies = new.counter("usage_refused", "Figures of a response's usage that were not believed")
+        self._store = new.gauge("store_exact", "1 while the limit store counts, 0 while it is out")
+        self._breaker = new.gauge("store_breaker", "1 for the state of the breaker before the limit store", ("state",))
+        self._store_seconds = new.histogram(
+            "store_seconds",
+            "Time from when a batch of calls went to the limit store to its answer",
+            _SECONDS,
+            ("outcome",),
+        )
+        self._spared = new.counter("store_calls_spared", "Refusals repeated without asking the store")
+        line = ("endpoint", "priority")
+        self._depth = new.gauge("queue_waiting", "Exchanges that wait here for a place in an endpoint", line)
+        self._wait = new.histogram("queue_wait_seconds", "Wait of those who got a place", _SECONDS, line)
+        self._overloads = new.counter(
+            "queue_refusals", "Exchanges that got no place in their endpoint", (*line, "outcome")
+        )
+        self._places = new.counter("place_steps", "Places renewed and given back", ("step", "answered"))
+        self._store.set(1)
+        self._show_breaker("closed")
+
+    def _declare_process(self) -> None:
+        new = self.metrics
+        self._policy_info = new.gauge("policy_info", "1 for the policy version in force", ("version",))
+        self._loaded = new.gauge("policy_loaded_timestamp_seconds", "When the policy in force was loaded, Unix time")
+        new.read("policy_age_seconds", "For how long the policy has been in force", self._policy_age)
+        self._reload_failures = new.counter("policy_reload_failures", "Policy reloads refused")
+        self._anonymous = new.gauge("anonymous_endpoints", "Endpoints that need no credential")
+        self._keys = new.gauge("keys_current", "0 while the store of the API keys is out")
+        self._revoked = new.gauge("revocations_current", "0 while the list of revoked tokens is out")
+        self._certificates = new.counter("certificate_reloads", "TLS files that had changed", ("outcome",))
+        new.read(
+            "certificate_not_after_timestamp_seconds",
+            "When the first certificate of a TLS file expires, Unix time",
+            lambda: self.certificate_ends(),
+            "file",
+        )
+        self._audited = new.counter("audit_records", "Audit records that were kept")
+        self._unaudited = new.counter("audit_lost", "Audit records that could not be kept")
+        self._audit = new.gauge("audit_available", "0 while the audit log cannot be written")
+        self._keys.set(1)
+        self._revoked.set(1)
+
+    def _policy_age(self) -> Iterable[tuple[str, float]]:
+        return () if self._in_force is None else (("", self._clock.monotonic() - self._in_force),)
 
     def decision(self, decision: Decision, seconds: float) -> None:
         """Count and log one decision, within 50 ms: together with others it costs half (measured)."""
         verdict, identity, admission = decision.verdict, decision.identity, decision.admission
         if isinstance(verdict, Allow):
-            outcome, reason, detail, rule = "allow", "", "", ""
+            outcome, phase, reason, detail, rule = "allow", "", "", "", ""
         else:
+            phase = decision.laps[-1].phase if decision.laps else "edge"
             outcome, reason, detail, rule = "deny", str(verdict.reason), verdict.detail, verdict.rule
         endpoint = decision.endpoint
         tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
-        labels = (outcome, reason, endpoint, tier, enforcement, identity.method if identity else "")
+        labels = (outcome, phase, reason, endpoint, tier, enforcement, identity.method if identity else "")
         limits: tuple[Limit, ...] = ()
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
         now = self._clock.now()
         what = (decision.request.id, detail, rule, identity, decision.model, decision.policy)
-        line = (*what, limits, seconds, now, decision.inspection)
+        line = (*what, limits, seconds, now, decision.inspection, decision.laps)
         self._waiting.append((labels, line))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH, self.flush)
@@ -140,22 +186,25 @@ class Telemetry:
         """Count and write the decisions that wait; called while there are any, and at the end of the process."""
         waiting, self._waiting = self._waiting, []
         lines = []
-        for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at, found) in waiting:
+        for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at, found, laps) in waiting:
             self._decisions.labels(*labels).inc()
             self._decision_seconds.observe(seconds)
+            for lap in laps:
+                self._phase_seconds.labels(lap.phase).observe(lap.seconds)
             for limit in limits:
                 self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
             if found is not None:
                 for (entity, action), count in found.findings.items():
                     self._prompt_findings.labels(entity, action).inc(count)
                 for role, score in found.scores.items():
-                    self._scores.labels(labels[2], role).observe(score)
+                    self._scores.labels(labels[3], role).observe(score)
             if self._verbose:
-                outcome, reason, endpoint, _, _, method = labels
+                outcome, phase, reason, endpoint, _, _, method = labels
                 line = {
                     "event": "decision",
                     "request_id": request_id,
                     "outcome": outcome,
+                    "phase": phase,
                     "reason": reason,
                     "detail": detail,
                     "rule": rule,
@@ -195,6 +244,10 @@ class Telemetry:
         if lies or outcome != "settled":
             self.log.warning("settlement", outcome=outcome, usage_refused=lies)
 
+    def overshoot(self, unit: str, amount: int) -> None:
+        """A response had cost so much more than was held for it."""
+        self._overshoot.labels(unit).inc(amount)
+
     def extension(self, why: str, outcome: str) -> None:
         """A stream asked for more than its reservation held ("growth"), or for more time ("renewal")."""
         self._extensions.labels(why, outcome).inc()
@@ -226,12 +279,17 @@ class Telemetry:
         """A piece of a streamed text has left, so long after it came."""
         self._held.observe(seconds)
 
+    def once(self, what: Literal["first", "work"], seconds: float) -> None:
+        """How much later a stream's "first" text left than it came, or how long we were at "work" on a response."""
+        (self._first if what == "first" else self._phase_seconds.labels("filter")).observe(seconds)
+
     def heartbeat(self) -> None:
         """A comment was put into an event stream that was silent."""
         self._heartbeats.inc()
 
     def store(self, state: State) -> None:
         """The limit store is out, or counts again. What a probe finds in between is not told."""
+        self._show_breaker(state)
         exact = state == "closed"
         if state == "half_open" or exact is self._exact:
             return
@@ -241,6 +299,14 @@ class Telemetry:
             self.log.info("the limit store counts again")
         else:
             self.log.warning("the limit store is out, the policy's on_outage holds")
+
+    def _show_breaker(self, state: State) -> None:
+        for each in get_args(State):
+            self._breaker.labels(each).set(each == state)
+
+    def store_batch(self, outcome: str, seconds: float) -> None:
+        """A batch of calls to the limit store was "answered", was "late", or "failed"."""
+        self._store_seconds.labels(outcome).observe(seconds)
 
     def keys(self, state: str) -> None:
         """What is known of the API keys in the store: "current", "old" while it is out, or "none"."""
@@ -298,6 +364,8 @@ class Telemetry:
     def policy(self, policy: Policy) -> None:
         """A policy came into force."""
         self._moderation.follow([*policy.spotters, *(one for each in policy.endpoints for one in each.spotters)])
+        self._in_force = self._clock.monotonic()
+        self._loaded.set(self._clock.now())
         self._policy_info.clear()
         self._policy_info.labels(policy.version).set(1)
         anonymous = [endpoint.name for endpoint in policy.endpoints if endpoint.anonymous]

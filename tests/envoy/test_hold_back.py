@@ -19,7 +19,10 @@ class Waits:
     def __init__(self) -> None:
         self.clock = Hands()
         self.told: list[float] = []
-        self.subject = HoldBack(cast(Clock, self.clock), self.told.append)
+        self.once: list[tuple[str, float]] = []
+        self.subject = HoldBack(
+            cast(Clock, self.clock), self.told.append, lambda what, seconds: self.once.append((what, seconds))
+        )
 
     def step(self, at: float, progress: Progress, took: float = 0.0) -> None:
         self.clock.now = at
@@ -42,6 +45,25 @@ def test_what_it_takes_to_read_counts() -> None:
     waits = Waits()
     waits.step(1.0, Progress(5, 0), took=0.25)
     assert waits.told == [0.25]
+
+
+def test_the_first_text_is_told_of_once_from_when_it_came_to_when_any_of_it_left() -> None:
+    waits = Waits()
+    waits.step(1.0, Progress(0, 0))  # headers
+    waits.step(2.0, Progress(3, 3))
+    waits.step(3.0, Progress(6, 6))
+    assert waits.once == []
+    waits.step(3.5, Progress(9, 7), took=0.25)
+    waits.step(4.0, Progress(12, 0))
+    assert waits.once == [("first", 1.75)]
+
+
+def test_work_is_what_we_took_and_not_what_the_model_took() -> None:
+    waits = Waits()
+    for at in (1.0, 5.0, 9.0):
+        waits.step(at, Progress(int(at), 0), took=0.25)
+    waits.subject.over()
+    assert waits.once == [("first", 0.25), ("work", 0.75)]
 
 
 def test_a_body_that_is_read_whole_is_not_measured() -> None:

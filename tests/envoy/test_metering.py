@@ -412,3 +412,27 @@ async def test_a_stream_that_is_aborted_settles(body: bytes) -> None:
     await subject.drained()
     assert desk.outcomes == [("unavailable", 0)]
     assert desk.seen == [("res-1", counted(10))]
+
+
+def test_a_settlement_tells_by_how_much_it_is_more_than_was_held() -> None:
+    for held, over in ((9, (("tokens", 1),)), (10, ()), (11, ())):
+        small = HELD._replace(hold=Hold(600.0, (("tokens", held),), ("tpm",)))
+        settlement = settled(chat("hello", **USAGE), handoff=small)
+        assert settlement is not None
+        assert (settlement.costs["tokens"], settlement.over) == (10, over)
+
+
+async def test_what_was_too_much_is_counted_once_it_is_settled() -> None:
+    told: list[tuple[str, int]] = []
+    for answer, counted_as in ((True, [("tokens", 3)]), (False, [])):
+        told.clear()
+
+        async def settle(_reservation: str, _costs: Mapping[str, int], answer: bool = answer) -> bool:
+            return answer
+
+        settlements = Settlements(
+            settle, record=lambda *_: None, on_error=lambda _: None, over=lambda *what: told.append(what)
+        )
+        settlements.start(Settlement("res-1", TOLD, 0, (("tokens", 3),)))
+        await settlements.drained()
+        assert told == counted_as

@@ -410,3 +410,13 @@ async def test_a_compressed_body_is_read_aside_however_short(coding: str) -> Non
     await subject.process(messages(), line)
     assert line.out() == stream
     assert threads[0].startswith("filter") is bool(coding)
+
+
+@pytest.mark.parametrize(("left", "over"), [(0, 10), (35, 8), (64, 6)])
+def test_what_a_stopped_stream_cost_beyond_all_that_was_held_is_told(left: int, over: int) -> None:
+    """The event that passed the allowance was written, and is settled; what was extended before (32, 64) was held."""
+    subject = exchange()
+    play(subject, [b"".join(texts(20)), DONE], Room(left), handoff=handoff(0))
+    settlement = subject.settlement()
+    assert settlement is not None
+    assert settlement.over == (("tokens", over),)

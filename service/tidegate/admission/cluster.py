@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError
 
-from tidegate.admission.scripts import Redirected, Script, ScriptFailed, ScriptRunner, SlotMoving
+from tidegate.admission.scripts import Record, Redirected, Script, ScriptFailed, ScriptRunner, SlotMoving
 from tidegate.admission.slots import ClusterUrl, Slots, node_address
 from tidegate.errors import StoreUnavailable
 
@@ -43,14 +43,22 @@ class ClusterRunner:
     """Runs scripts on the masters of the cluster at `url`; keys of a call must be of one slot.
 
     A call is answered or fails within `timeout` seconds, or twice that when it was redirected at the end of it.
-    `max_batch` calls at most go out together.
+    `max_batch` calls at most go out together. `record` is `ScriptRunner`'s.
     """
 
-    def __init__(self, url: ClusterUrl, *, timeout: float, max_batch: int = 128) -> None:
+    def __init__(
+        self,
+        url: ClusterUrl,
+        *,
+        timeout: float,
+        max_batch: int = 128,
+        record: Record = lambda _how, _seconds: None,
+    ) -> None:
         self.slots = Slots(url)
         self._url = url
         self._timeout = timeout
         self._max_batch = max_batch
+        self._record = record
         self._nodes: dict[str, ScriptRunner] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._alone = count(REDIS_CLUSTER_HASH_SLOTS)
@@ -131,7 +139,9 @@ class ClusterRunner:
             if self._closed:
                 raise StoreUnavailable("closed")
             self._forget()
-            node = ScriptRunner(self._url.node(address), timeout=self._timeout, max_batch=self._max_batch)
+            node = ScriptRunner(
+                self._url.node(address), timeout=self._timeout, max_batch=self._max_batch, record=self._record
+            )
             self._nodes[address] = node
         return node
 

@@ -19,7 +19,7 @@ from tidegate.admission.queue.outage import OutageQueue
 from tidegate.admission.queue.places import MemoryPlaces
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.scripts import ScriptRunner
+from tidegate.admission.scripts import Record, ScriptRunner
 from tidegate.admission.shards import Shards
 from tidegate.admission.slots import ClusterUrl
 from tidegate.admission.spanning import SpanningLedger
@@ -61,6 +61,7 @@ async def open_ledger(
     on_state: Callable[[State], None] = lambda _: None,
     on_silence: Callable[[str], None] = lambda _: None,
     on_spared: Callable[[], None] = lambda: None,
+    on_batch: Record = lambda _how, _seconds: None,
 ) -> Ledger:
     """The ledger at `url`: "memory://", a Redis ("redis://", "rediss://", "unix://"), or a Redis Cluster. ValueError.
 
@@ -70,13 +71,13 @@ async def open_ledger(
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
     ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that
-    is repeated without asking the store.
+    is repeated without asking the store. `on_batch` is told how each batch of calls went, and its seconds.
     """
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
-    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if url.startswith(CLUSTER) else None
-    store = RedisLedger(runner or url, timeout=timeout, clock=clock)
+    runner = ClusterRunner(ClusterUrl(url), timeout=timeout, record=on_batch) if url.startswith(CLUSTER) else None
+    store = RedisLedger(runner or _runner(url, timeout, on_batch), timeout=timeout, clock=clock)
     heartbeats = Heartbeats(store, assumed=replicas)
     if not await heartbeats.beat():
         on_silence(heartbeats.failure)
@@ -112,6 +113,7 @@ def open_queue(
     timeout: float = 0.05,
     on_outage: Callable[[], OnOutage] = lambda: "share",
     observer: Observer | None = None,
+    on_batch: Record = lambda _how, _seconds: None,
 ) -> Queue:
     """The capacity of endpoints, at the same `url` as `ledger`, whose breaker and count of replicas hold here too."""
     here = f"m{secrets.token_urlsafe(6)}"
@@ -119,7 +121,11 @@ def open_queue(
     if not isinstance(ledger, OutageLedger | SpanningLedger):  # memory://
         return local
     clustered = url.startswith(CLUSTER)
-    runner = ClusterRunner(ClusterUrl(url), timeout=timeout) if clustered else _runner(url, timeout)
+    runner = (
+        ClusterRunner(ClusterUrl(url), timeout=timeout, record=on_batch)
+        if clustered
+        else _runner(url, timeout, on_batch)
+    )
     return OutageQueue(
         FairQueue(RedisPlaces(runner), clock, where="r", observer=observer),
         local,
@@ -130,5 +136,5 @@ def open_queue(
     )
 
 
-def _runner(url: str, timeout: float) -> ScriptRunner:
-    return ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH)
+def _runner(url: str, timeout: float, record: Record) -> ScriptRunner:
+    return ScriptRunner(url, timeout=timeout, max_batch=_MAX_BATCH, record=record)

@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -50,6 +50,7 @@ _FRESH = 10.0
 # some 20 us, and a busy one nothing: a batch of six costs a decision a third less here, and Redis half (measured).
 _QUIET = 8  # turns without a new call, after which a batch goes out
 _TURNS = 32  # and at the most
+Record = Callable[[Literal["answered", "late", "failed"], float], None]
 _READ_ONLY = b"-READONLY "  # in what a script reports that failed by it
 
 
@@ -119,9 +120,14 @@ class _Call:
 
 
 class ScriptRunner:
-    """Runs scripts on the Redis at `url`. `timeout` in seconds; `max_batch` calls at most go out together."""
+    """Runs scripts on the Redis at `url`. `timeout` in seconds; `max_batch` calls at most go out together.
 
-    def __init__(self, url: str, *, timeout: float, max_batch: int) -> None:
+    `record` is told of each batch how it went ("answered", "late", "failed") and after how many seconds.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float, max_batch: int, record: Record = lambda _how, _seconds: None
+    ) -> None:
         pool = ConnectionPool.from_url(
             url,
             protocol=2,
@@ -133,6 +139,7 @@ class ScriptRunner:
         self._new_connection: Callable[[], AbstractConnection] = pool.make_connection
         self._timeout = timeout
         self._max_batch = max_batch
+        self._record = record
         self._waiting: deque[_Call] = deque()
         self._connection: AbstractConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -209,17 +216,22 @@ class ScriptRunner:
             yield self._waiting.popleft()
 
     async def _exchange(self, batch: list[_Call]) -> None:
-        until = max(batch[0].at + self._timeout, asyncio.get_running_loop().time() + self._timeout / 2)
+        loop = asyncio.get_running_loop()
+        sent = loop.time()
+        until = max(batch[0].at + self._timeout, sent + self._timeout / 2)
         try:
             async with self._deadline(until):
                 await self._converse(batch, until)
+            self._record("answered", loop.time() - sent)
         except TimeoutError:
+            self._record("late", loop.time() - sent)
             # Nobody who waits behind a store that does not answer should wait the full time for the same news.
             late = StoreTimedOut(f"the limit store did not answer within {self._timeout * 1000:g} ms")
             self._fail(batch, late)
             self._fail(self._waiting, late)
             await self._drop()
         except (RedisError, OSError, StoreUnavailable) as error:
+            self._record("failed", loop.time() - sent)
             self._fail(batch, StoreUnavailable(f"the limit store failed: {error}"))
             await self._drop()
 

@@ -101,6 +101,7 @@ class Conductor:
             self._settle(exchange)
             tenure.follow(exchange)
             self._count(-1)
+            waits.over()
             self._record(exchange, exchange.handoff.request_id if exchange.handoff else "")
 
     async def drained(self, timeout: float = 1.0) -> None:

@@ -29,6 +29,11 @@ class Allowance:
         self._asked: dict[str, int] = {}
         self._ends = bool(hold.amounts)
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """What it holds now, by unit."""
+        return self._held
+
     def demand(self, costs: Mapping[str, int]) -> Mapping[str, int] | None:
         """What must be held on top (by unit) for a response that has cost `costs`, None when nothing must."""
         if not self._ends:

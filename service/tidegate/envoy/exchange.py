@@ -153,7 +153,8 @@ class Exchange:
         if self._metering is None or not self.finished:
             return None
         metering, self._metering = self._metering, None
-        settlement = metering.settlement()
+        held = dict(metering.hold.amounts) if self._pacing is None else self._pacing.held
+        settlement = metering.settlement(held)
         self.settled = settlement.costs
         return settlement
 

@@ -28,11 +28,15 @@ _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Actual costs by unit for one reservation; `lies` figures of the response's usage were not believed."""
+    """Actual costs by unit for one reservation; `lies` figures of the response's usage were not believed.
+
+    `over` is by how much they are more than was held, by unit.
+    """
 
     reservation: str
     costs: Mapping[str, int]
     lies: int = 0
+    over: tuple[tuple[str, int], ...] = ()
 
 
 class Metering:
@@ -100,10 +104,11 @@ class Metering:
         """How an event stream that passes says that it ends early, b"" for any other body."""
         return b"" if self._listening is None else self._listening.abort(code, message)
 
-    def settlement(self) -> Settlement:
-        """What it cost."""
+    def settlement(self, held: Mapping[str, int]) -> Settlement:
+        """What it cost, where so much was held in the end."""
         costs = self._settled
         if costs is None and self._status >= 400 and not self.meter.told:
             costs = _NO_TOKENS
         costs = self.costs() if costs is None else costs
-        return Settlement(self.reservation, costs, self.meter.lies + self._too_dear)
+        over = tuple([(unit, costs[unit] - held[unit]) for unit in held if costs.get(unit, 0) > held[unit]])
+        return Settlement(self.reservation, costs, self.meter.lies + self._too_dear, over)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tidegate.envoy.allowance import Allowance, Answer
@@ -46,6 +46,11 @@ class Pacing:
         self._waiting.extend(filter(None, (data[: len(data) - len(rest)], *self._after.split(rest))))
         self._end = end
         return self._go_on([])
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """What the reservation holds now, by unit."""
+        return self._allowance.held
 
     @property
     def waiting(self) -> int:

@@ -126,6 +126,7 @@ class ProcessServicer:
             self._settle(exchange)
             tenure.follow(exchange)
             self._end()
+            waits.over()
             self._record(exchange, stream.id_of(exchange))
 
     async def drained(self, timeout: float = 1.0) -> None:

@@ -16,7 +16,8 @@ class Settlements:
     """Settles each reservation in a task of its own, so that nothing that ends a stream can end its settlement.
 
     `record` is told how each went: "late" when the reservation had expired (what was reserved stands), "unavailable"
-    when the store did not answer (the same), "failed" when something broke, which `on_error` is told too.
+    when the store did not answer (the same), "failed" when something broke, which `on_error` is told too. `over` is
+    told by how much a settled cost was more than had been held.
     """
 
     def __init__(
@@ -25,10 +26,12 @@ class Settlements:
         *,
         record: Callable[[Outcome, int], None],
         on_error: Callable[[Exception], None],
+        over: Callable[[str, int], None] = lambda _unit, _amount: None,
     ) -> None:
         self._settle = settle
         self._record = record
         self._on_error = on_error
+        self._over = over
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, settlement: Settlement) -> None:
@@ -47,6 +50,8 @@ class Settlements:
         try:
             settled = await self._settle(settlement.reservation, settlement.costs)
             outcome = "settled" if settled else "late"
+            for unit, amount in settlement.over if settled else ():
+                self._over(unit, amount)
         except StoreUnavailable:
             outcome = "unavailable"
         except Exception as failure:  # noqa: BLE001 - nobody awaits this task but `drained`

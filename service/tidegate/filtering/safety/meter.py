@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -11,7 +12,25 @@ from prometheus_client.registry import Collector
 
 from tidegate.filtering.safety.usage import Usage
 from tidegate.filtering.spotting import Spotter
+from tidegate.metrics import Described
 
+MODERATION: Final = (
+    Described(
+        "tidegate_moderation_calls_total",
+        "counter",
+        ("service", "outcome"),
+        "Calls to moderation services, made or not",
+    ),
+    Described(
+        "tidegate_moderation_characters_total", "counter", ("service",), "Characters sent to moderation services"
+    ),
+    Described(
+        "tidegate_moderation_passages_total",
+        "counter",
+        ("service", "judged_by"),
+        "Passages that a moderation service was to judge",
+    ),
+)
 _Counts = Counter[tuple[str, str]]  # by service, and outcome or judge
 
 
@@ -34,12 +53,8 @@ class ModerationMeter(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics, for Prometheus."""
         calls, characters, passages = self._counts()
-        for name, text, labels, counts in (
-            ("calls", "Calls to moderation services, made or not", ("service", "outcome"), calls),
-            ("characters", "Characters sent to moderation services", ("service",), characters),
-            ("passages", "Passages that a moderation service was to judge", ("service", "judged_by"), passages),
-        ):
-            metric = CounterMetricFamily(f"tidegate_moderation_{name}", text, labels=labels)
+        for (name, _, labels, text), counts in zip(MODERATION, (calls, characters, passages), strict=True):
+            metric = CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
             for label, count in sorted(counts.items()):
                 metric.add_metric(label[: len(labels)], count)
             yield metric

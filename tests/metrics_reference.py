@@ -1,0 +1,60 @@
+"""docs/metrics.md, every metric of a worker: made from its registry, checked against it, or written anew."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from tidegate.clock import SystemClock
+from tidegate.metrics import Described
+from tidegate.telemetry import Telemetry
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
+INTRODUCTION = """\
+# Metrics
+
+Made by `python -m tests.metrics_reference --write`; a test holds the page to that.
+
+Each worker publishes its own at `--metrics`, path `/metrics`. Labels take only values from the policy or from closed
+lists, so nobody who calls can make a series. Times are seconds. A histogram also has `_bucket`, `_sum` and `_count`,
+and a counter the time of its birth, `_created`.
+
+| name | type | labels | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def described() -> list[Described]:
+    """What the registry of a worker holds, by name."""
+    return sorted(Telemetry(clock=SystemClock(), stream=io.BytesIO()).metrics.described)
+
+
+def reference() -> str:
+    """The whole page."""
+    rows = []
+    for name, kind, labels, meaning in described():
+        shown = ", ".join(f"`{label}`" for label in labels)
+        rows.append(f"| `{name}` | {kind} | {shown} | {meaning} |\n")
+    return INTRODUCTION + "".join(rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 when the page is what the registry says (or was written), 1 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
+    page = reference()
+    if parser.parse_args(arguments).write:
+        FILE.write_text(page, encoding="utf-8")
+    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
+        print(
+            f"docs/{FILE.name} is not what a worker publishes: python -m tests.metrics_reference --write",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
