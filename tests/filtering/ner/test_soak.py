@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.filtering.ner.pipeline import DEFAULT, load
+from tidegate.filtering.ner.pipeline import DEFAULT, SpacyModel, load
 
 from tests.bench.soak import growth, responses, soak
 
@@ -23,3 +23,13 @@ def test_no_word_of_a_call_is_remembered() -> None:
     with model._language.memory_zone():  # what it would come to without one
         list(model._language.pipe(texts[2]))
         assert len(strings) > known + len(texts[2])
+
+
+def test_a_pipeline_is_loaded_anew_after_so_many_words_and_says_the_same() -> None:
+    kept = load(DEFAULT)
+    model = SpacyModel(DEFAULT, kept._make, renewed_after=50)
+    texts = [response.decode() for response in responses(20)]
+    first = model._language
+    answers = [model.read([text]) for text in texts]
+    assert model._language is not first
+    assert answers == [kept.read([text]) for text in texts]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,14 +32,20 @@ _NO_NAMES: Final = (
 _SHARED: Final = ("tok2vec", "transformer")  # read every text, though it may be that nobody listens
 _BATCH: Final = 64
 
+RENEWED_AFTER: Final = 200_000
+"""Words that a pipeline makes and forgets before it is loaded anew: the table they stood in does not shrink."""
+
 
 class SpacyModel:
     """A loaded pipeline. One thread at a time reads with it: a memory zone is the whole vocabulary's."""
 
-    def __init__(self, name: str, language: Language) -> None:
+    def __init__(self, name: str, make: Callable[[], Language], *, renewed_after: int = RENEWED_AFTER) -> None:
         self.name = name
-        self.entities = frozenset(_known(language))
-        self._language = language
+        self._make = make
+        self._renewed_after = renewed_after
+        self._language = make()
+        self._known = len(self._language.vocab)
+        self.entities = frozenset(_known(self._language))
         self._lock = Lock()
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
@@ -51,11 +57,14 @@ class SpacyModel:
 
     def spans(self, sentences: Sequence[str]) -> list[list[Span]]:
         """All that is marked in each. What spaCy remembers of the words of a call is gone when it is over."""
-        with self._lock, self._language.memory_zone():
-            return [
-                [Span(each.label_, each.start_char, each.end_char) for each in doc.ents]
-                for doc in self._docs(sentences)
-            ]
+        with self._lock:
+            if len(self._language.vocab) - self._known > self._renewed_after:
+                self._language = self._make()
+            with self._language.memory_zone():
+                return [
+                    [Span(each.label_, each.start_char, each.end_char) for each in doc.ents]
+                    for doc in self._docs(sentences)
+                ]
 
     def _docs(self, sentences: Sequence[str]) -> Iterable[Doc]:
         """As `Language.pipe` makes them, without what it does for more components and processes."""
@@ -92,15 +101,19 @@ def load(name: str) -> SpacyModel:
     if not name.isidentifier() or importlib.util.find_spec(name) is None:
         raise ValueError(f"the pipeline {name!r} is not installed; it is the name of a package, such as {DEFAULT}")
     try:
-        language = spacy.load(name, exclude=_NO_NAMES)
+        model = SpacyModel(name, partial(_load, spacy.load, name))
     except (OSError, ValueError, AttributeError):  # E050 and others: no config, of another version of spaCy
         raise ValueError(f"the package {name!r} has no pipeline that this spaCy can load") from None
+    if not model.entities:
+        raise ValueError(f"the pipeline {name!r} finds no people, places or organisations")
+    return model
+
+
+def _load(load: Callable[..., Language], name: str) -> Language:
+    language = load(name, exclude=_NO_NAMES)
     for shared, pipe in language.pipeline:
         if shared in _SHARED and "ner" not in getattr(pipe, "listening_components", ()):
             language.remove_pipe(shared)
     for word in common():  # known for good, and not made anew in each memory zone
         language.make_doc(word)
-    model = SpacyModel(name, language)
-    if not model.entities:
-        raise ValueError(f"the pipeline {name!r} finds no people, places or organisations")
-    return model
+    return language
