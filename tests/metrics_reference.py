@@ -19,7 +19,8 @@ Made by `python -m tests.metrics_reference --write`; a test holds the page to th
 
 Each worker publishes its own at `--metrics`, path `/metrics`. Labels take only values from the policy or from closed
 lists, so nobody who calls can make a series. Times are seconds. A histogram also has `_bucket`, `_sum` and `_count`,
-and a counter the time of its birth, `_created`.
+and a counter the time of its birth, `_created`. A dashboard for Grafana and alert rules for Prometheus, whose every
+metric is one of these, are in [service/deploy/observability](../service/deploy/observability).
 
 | name | type | labels | meaning |
 | --- | --- | --- | --- |
