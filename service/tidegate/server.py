@@ -8,6 +8,7 @@ import gc
 import signal
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
@@ -60,7 +61,7 @@ from tidegate.policy.compiled import Policy
 from tidegate.published import publish
 from tidegate.revealing import Revealer
 from tidegate.seal_keys import SealKeys
-from tidegate.settings import Settings
+from tidegate.settings import Settings, SettingsError
 from tidegate.startup import (
     check_audit,
     check_keys,
@@ -69,6 +70,9 @@ from tidegate.startup import (
     remembers_proofs,
 )
 from tidegate.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from tidegate.tracing import Traces
 
 # Envoy balances over addresses; SO_REUSEPORT would give one worker all its connections. Its keepalive pings must not
 # end a stream that is silent because the model is.
@@ -109,6 +113,7 @@ class Worker:
         )
         self._health = health.aio.HealthServicer()
         self._audit = self._open_audit()
+        self._traces = self._open_traces()
         self._stopping = asyncio.Event()
         self.telemetry.policy(self.source.current)
 
@@ -147,6 +152,18 @@ class Worker:
             observer=self.telemetry,
             on_error=self.telemetry.error,
         )
+
+    def _open_traces(self) -> Traces | None:
+        """Only where they are wanted is OpenTelemetry loaded at all."""
+        if not self._settings.otlp:
+            return None
+        if not self._settings.otlp.startswith(("http://", "https://")):
+            raise SettingsError(f"--otlp: '{self._settings.otlp}' does not begin with http:// or https://")
+        try:
+            from tidegate.tracing import Traces
+        except ImportError as error:
+            raise SettingsError(f"--otlp needs the extra 'otel' (pip install 'tidegate[otel]'): {error}") from None
+        return Traces.to(self._settings.otlp, clock=self._clock)
 
     def _record(self, exchange: Exchange, request_id: str) -> None:
         coverage = exchange.coverage()
@@ -191,6 +208,8 @@ class Worker:
                 await self._replays.close()
             await self._key_sets.aclose()
             await self._introspector.aclose()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         self.telemetry.flush()
         self.telemetry.log.info("stopped")
 
@@ -280,6 +299,7 @@ class Worker:
             ),
             terms=terms,
             hold_back=self._waits,
+            traces=self._traces,
         )
 
     def _waits(self) -> HoldBack:
@@ -321,6 +341,7 @@ class Worker:
             clock=self._clock,
             record=self._record_decision(),
             context_tokens=tokens,
+            traces=self._traces,
         )
         revealer = Revealer(
             policy=self._policy,

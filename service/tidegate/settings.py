@@ -32,6 +32,7 @@ class Settings:
     `store_timeout` are seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. With
     `shadow` responses are read by every rule, and changed by none. `audit` is the URL of the place for audit records,
     "" for none. `pseudonym_keys` are the secrets of pseudonyms that lead back, the one that seals first.
+    `otlp` is the collector that traces go to, "" for none.
     """
 
     policy: Path
@@ -49,6 +50,7 @@ class Settings:
     log_level: str = "info"
     shadow: bool = False
     audit: str = ""
+    otlp: str = ""
     max_message: int = 64 * 1024 * 1024
 
     def for_worker(self, index: int) -> Settings:

@@ -1,4 +1,4 @@
-"""No secret that goes through the gate is in anything that it writes: logs, metrics, audit, Envoy's access log.
+"""No secret that goes through the gate is in anything that it writes: logs, metrics, audit, traces, Envoy's access log.
 
 Every secret is made for this run, so whatever finds it finds it. The search itself is tried on planted ones first.
 """
@@ -25,6 +25,7 @@ import yaml
 from tidegate.audit.reading import lines_of
 from tidegate.demo.redis_server import running_redis
 
+from tests.e2e.collector import collecting
 from tests.e2e.keys import PEPPER, POLICY
 from tests.e2e.stack import Gate, running_gate, until
 from tests.e2e.upstream import Upstream, chat, chunked, delta, finish, json_answer
@@ -235,8 +236,13 @@ def told(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Told:
     known["a key of a cloud"] = AWS_KEY
     audit = directory / "audit"
     places: dict[str, bytes] = {}
-    with running_redis(directory=directory / "redis") as url, introspecting(known["an opaque token"]) as introspection:
+    with (
+        running_redis(directory=directory / "redis") as url,
+        introspecting(known["an opaque token"]) as introspection,
+        collecting() as collector,
+    ):
         flags = {"store": url, "store-timeout": 5.0, "replicas": 2, "audit": f"file://{audit}", "log-level": "debug"}
+        flags["otlp"] = f"http://127.0.0.1:{collector.port}"
         document = policy(directory, introspection)
         with running_gate(directory, upstream, policy=document, workers=2, flags=flags) as gate:
             drive(gate, known["an opaque token"], known)
@@ -255,6 +261,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Told:
             gate.envoy.stop()
             for process in (gate.envoy, *gate.workers):
                 places[process.log.name] = process.log.read_bytes()
+            places["traces"] = collector.raw
     places["audit"] = b"\n".join(line.data for line in lines_of(f"file://{audit}"))
     return Told(places, known)
 
@@ -273,6 +280,7 @@ def test_every_place_that_was_searched_has_something_to_tell(told: Told) -> None
     assert b'"subject":"opaque-caller"' in told.places["worker-0.log"] + told.places["worker-1.log"]
     assert b" 401 " in told.places["envoy.log"]
     assert b'"CREDIT_CARD"' in told.places["audit"]
+    assert b"tidegate.process" in told.places["traces"]
     assert all(b"tidegate_decisions_total" in told.places[f"metrics of worker {worker}"] for worker in range(2))
     planted = {**told.places, "worker-1.log": told.places["worker-1.log"] + told.secrets["a prompt"].encode()}
     assert found(planted, told.secrets) == [

@@ -53,14 +53,14 @@ PAID = Price(1, 2, 3, 4)
 GOOD = Handoff(
     "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, PAID, HELD, TICKET, "c", False, PROVED
 )
-END = ',false,["api_key","k","","",null,9.0]]'
+END = ',false,["api_key","k","","",null,9.0],""]'
 
 
-@pytest.mark.parametrize("version", ["0", "5", "7", "true", '"6"', "6.0"])
+@pytest.mark.parametrize("version", ["0", "6", "8", "true", '"7"', "7.0"])
 def test_another_version_is_refused(version: str) -> None:
     assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().replace("[6,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[7,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
@@ -113,4 +113,12 @@ def test_a_structure_of_another_shape_is_refused(structured: str) -> None:
 )
 def test_a_proof_of_another_shape_is_refused(proof: str) -> None:
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().removesuffix(END) + f",false,{proof}]")
+        Handoff.decode(GOOD.encode().removesuffix(END) + f',false,{proof},""]')
+
+
+@pytest.mark.parametrize("trace", ["7", "null", "[]"])
+def test_a_trace_of_another_shape_is_refused(trace: str) -> None:
+    traced = GOOD._replace(trace=f"00-{'a' * 32}-{'b' * 16}-01")
+    assert Handoff.decode(traced.encode()) == traced
+    with pytest.raises(ProtocolViolation):
+        Handoff.decode(GOOD.encode().removesuffix('""]') + f"{trace}]")

@@ -85,6 +85,13 @@ def serve(
             help="Where audit records are kept: file:///directory, redis://, rediss:// or unix://; docs/audit.md.",
         ),
     ] = "",
+    otlp: Annotated[
+        str,
+        typer.Option(
+            envvar="TIDEGATE_OTLP",
+            help="Where traces go: http://host:4317 or https://, OTLP over gRPC; extra 'otel', docs/traces.md.",
+        ),
+    ] = "",
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
@@ -118,6 +125,7 @@ def serve(
             log_level=log_level,
             shadow=shadow,
             audit=audit,
+            otlp=otlp,
         )
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2
@@ -17,6 +17,9 @@ from tidegate.model import Decision, Deny, Request
 from tidegate.outward import dialect_of
 from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
+
+if TYPE_CHECKING:
+    from tidegate.tracing import Traces
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 
@@ -33,12 +36,14 @@ class CheckServicer:
         clock: Clock,
         record: Callable[[Decision, float], None],
         context_tokens: ContextTokens | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._policy = policy
         self._credential_headers = credential_headers
         self._clock = clock
         self._record = record
+        self._traces = traces
         self._context_tokens = context_tokens or ContextTokens(clock=clock)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -50,9 +55,7 @@ class CheckServicer:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Check": method})
 
-    async def check(
-        self, call: external_auth_pb2.CheckRequest, _context: Any = None
-    ) -> external_auth_pb2.CheckResponse:
+    async def check(self, call: external_auth_pb2.CheckRequest, context: Any = None) -> external_auth_pb2.CheckResponse:
         """Decide one request."""
         started = self._clock.monotonic()
         policy = self._policy()
@@ -63,8 +66,13 @@ class CheckServicer:
         else:
             decision = await self._pipeline.decide(request)
         self._record(decision, self._clock.monotonic() - started)
+        trace = ""
+        if self._traces is not None:
+            trace = self._traces.checked(decision, dict(context.invocation_metadata() or ()), started)
         if isinstance(decision.verdict, Deny):
             return translate.deny_response(decision, decision.verdict)
         handoff = Handoff.of(decision, decision.verdict)
+        if trace:
+            handoff = handoff._replace(trace=trace)
         token = self._context_tokens.token_for(policy, decision.verdict, decision.request.id)
         return translate.allow_response(decision, decision.verdict, handoff, self._credential_headers(policy), token)

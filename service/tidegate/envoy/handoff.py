@@ -15,7 +15,7 @@ from tidegate.model import Allow, Decision, Hold, Price, Proof
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 6
+_VERSION = 7
 
 
 class Handoff(NamedTuple):
@@ -26,7 +26,7 @@ class Handoff(NamedTuple):
     what the reservation holds. `ticket` is the place that the exchange takes in its endpoint's capacity, "" when none.
     `conversation` is what the caller says that the exchange is part of, "" when nothing. `structured` tells that a
     structure is demanded of the response. `proof` is what the response hangs on while it runs, None when it ends by
-    itself.
+    itself. `trace` is Check's span as a traceparent (W3C Trace Context), "" where nothing is traced.
     """
 
     request_id: str
@@ -48,12 +48,14 @@ class Handoff(NamedTuple):
     conversation: str = ""
     structured: bool = False
     proof: Proof | None = None
+    trace: str = ""
 
     def encode(self) -> str:
         """One JSON array in field order: small, and the same on both sides of a rolling restart of one version."""
-        *others, price, hold, ticket, conversation, structured, proof = self
+        *others, price, hold, ticket, conversation, structured, proof, trace = self
         paid, proved = [] if price is None else [*price], [] if proof is None else [*proof]
-        return orjson.dumps([_VERSION, *others, paid, [*hold], ticket, conversation, structured, proved]).decode()
+        rest = [ticket, conversation, structured, proved, trace]
+        return orjson.dumps([_VERSION, *others, paid, [*hold], *rest]).decode()
 
     @classmethod
     def of(cls, decision: Decision, allow: Allow) -> Handoff:
@@ -85,7 +87,9 @@ class Handoff(NamedTuple):
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
         try:
-            *first, reservation, prompt, price, hold, ticket, conversation, structured, proof = orjson.loads(text)
+            *first, reservation, prompt, price, hold, ticket, conversation, structured, proof, trace = orjson.loads(
+                text
+            )
             version, *strings, rulesets, dialect, unscannable, cap = first
             seconds, amounts, limits, lease = hold
         except (ValueError, TypeError) as error:
@@ -119,6 +123,7 @@ class Handoff(NamedTuple):
             and type(structured) is bool
             and isinstance(proof, list)
             and (not proof or _is_proof(proof))
+            and type(trace) is str
         )
         if not sound:
             raise ProtocolViolation("the decision handed over by Check has another shape")
@@ -128,7 +133,7 @@ class Handoff(NamedTuple):
         held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
         how = (tuple(rulesets), dialect, unscannable, cap)
         proved = Proof(*proof) if proof else None
-        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured, proved)
+        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured, proved, trace)
 
 
 def _is_ticket(text: str) -> bool:

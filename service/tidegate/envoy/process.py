@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
@@ -23,6 +23,9 @@ from tidegate.envoy.settle import Settlements
 from tidegate.envoy.terms import Term, Terms
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.spotting import Effort
+
+if TYPE_CHECKING:
+    from tidegate.tracing import Traces
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
@@ -48,6 +51,7 @@ class ProcessServicer:
         heartbeats: Heartbeats,
         terms: Terms | None = None,
         hold_back: Callable[[], HoldBack] = unmeasured,
+        traces: Traces | None = None,
     ) -> None:
         self._exchange = exchange
         self._record = record
@@ -60,6 +64,7 @@ class ProcessServicer:
         self._terms = terms or Terms(lambda *_: "", on_error=on_error)
         self._endings: set[asyncio.Task[None]] = set()
         self._hold_back = hold_back
+        self._traces = traces
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,6 +88,7 @@ class ProcessServicer:
         tenure = self._places.open()
         term = self._terms.open(partial(self._interrupt, exchange, stream))
         waits = self._hold_back()
+        started = 0.0 if self._traces is None else self._traces.now()
         renewal: asyncio.Task[None] | None = None
         self._begin()
         try:
@@ -128,6 +134,8 @@ class ProcessServicer:
             self._end()
             waits.over()
             self._record(exchange, stream.id_of(exchange))
+            if self._traces is not None:
+                self._traces.processed(exchange, started)
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all that they left to do."""
