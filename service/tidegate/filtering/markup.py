@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
+from tidegate.filtering.open_tag import QUOTES, TAG, OpenTag, past_space
 from tidegate.filtering.spotting import Effort, Mark
 from tidegate.filtering.urls import Hosts, Leads
 
@@ -46,12 +47,9 @@ _INSIDE: Final = re.compile(rf"{_TEXT}|(?<![^\s\"'/])(?:{_NAMES})(?![^\s=/>\"'<]
 _SCHEME_BEFORE: Final = re.compile(r"(?:https?|wss?|ftps?)\Z", _FLAGS)
 _ADDRESSED: Final = re.compile(r"(?:https?|wss?|ftps?):[/\\]{2}", _FLAGS)
 _AUTOLINK: Final = re.compile(r"<(?:https?|wss?|ftps?|javascript|vbscript|data|file|blob):", _FLAGS)
-_TAG: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,31})(?![^\s/>])", _FLAGS)
 _RISKY: Final = re.compile(_TAGS, _FLAGS)
 _UNQUOTED: Final = re.compile(r"(?:[^\"'>]++|\"[^\">]*+\"|'[^'>]*+')*+")
 _ANGLE: Final = re.compile(r"[<>]")
-_EVENTS: Final = re.compile(r"<(?=[A-Za-z])|[>\"'=]")
-_SPACE: Final = re.compile(r"\s*", re.ASCII)
 _LEADING: Final = re.compile(r"[A-Za-z/\\&\x00-\x20]")
 """What a target begins with that is not surely relative."""
 
@@ -74,7 +72,6 @@ _NESTED: Final = 4  # targets in targets
 _TAG_LONGEST: Final = 400
 _PARTS: Final = 64  # of a srcset
 _LINKS: Final = frozenset({"action", "formaction", "cite", "longdesc"})
-_QUOTES: Final = "\"'"
 
 
 class _Kind(Enum):
@@ -101,7 +98,7 @@ _INLINE: Final = re.compile(r"[\s\x00-\x1f)]", re.ASCII)
 _ANGLED: Final = re.compile(r"[<>\n]")
 _SPACED: Final = re.compile(r"\s", re.ASCII)
 _PLAIN: Final = re.compile(r"[\s>]", re.ASCII)
-_QUOTED: Final = {quote: re.compile(quote) for quote in _QUOTES}
+_QUOTED: Final = {quote: re.compile(quote) for quote in QUOTES}
 _BARE: Final = _Target(_Kind.LINK, "url", re.compile(r"[\s<>\"`\[\]\u3000-\u303f\uff00-\uffef]"))
 
 
@@ -138,7 +135,7 @@ class MarkupReading:
         self._marks: list[Mark] = []
         self._brackets: list[bool] = []  # those that are open in Markdown: whether of an image
         self._image = False  # whether one may have been taken for closed: that bracket was code, say
-        self._tag = _OpenTag()
+        self._tag = OpenTag()
         self._named: _Target | None = None  # an attribute, until its = comes
         self._expected: _Target | None = None  # a target, until it begins
         self._running: tuple[str, _Target] | None = None  # one that is too long, and what it is
@@ -181,7 +178,7 @@ class MarkupReading:
         if self._running is not None:
             return self._go_on(*self._running, final)
         if self._named is not None or self._expected is not None:
-            self._at = at = _past_space(text, at)
+            self._at = at = past_space(text, at)
             if at == len(text):
                 return False
             if self._expected is not None:
@@ -229,7 +226,7 @@ class MarkupReading:
         elif sign[-1] == ".":
             return self._meet_url(at, found.end(), final)
         elif "" in self._tag.open:
-            at = _past_space(text, self._at)
+            at = past_space(text, self._at)
             if text[at : at + 1] in ("", "="):
                 self._named = self._attribute(sign.lower())
         return True
@@ -259,7 +256,7 @@ class MarkupReading:
         if _AUTOLINK.match(text, at):
             self._expected = _Target(_Kind.LINK, "autolink", _PLAIN, markdown=True)
             return True
-        tag = _TAG.match(text, at)
+        tag = TAG.match(text, at)
         if tag is None:
             return True
         end = tag.end()
@@ -289,7 +286,7 @@ class MarkupReading:
         text, start = self._text, at
         if target.markdown and text[at] == "<":
             target, start = target._replace(ends=_ANGLED), at + 1
-        elif not target.markdown and text[at] in _QUOTES:
+        elif not target.markdown and text[at] in QUOTES:
             target, start = target._replace(ends=_QUOTED[text[at]]), at + 1
         if target.kind in (_Kind.IMAGE, _Kind.LINK) and start < len(text):
             ends_at_space = target.ends in (_INLINE, _SPACED)
@@ -407,65 +404,3 @@ class MarkupReading:
 
     def _mark(self, entity: str, name: str, start: int, end: int) -> None:
         self._marks.append(Mark(entity, name, self._base + start, self._base + end))
-
-
-class _OpenTag:
-    """Which ways there are to read the text as within a tag, up to `walked`.
-
-    `open` has "" for between attributes, a quote for in one that has it, "=" for behind that sign. `links` tells
-    whether all tags that may be open are such that their reader follows them.
-    """
-
-    def __init__(self) -> None:
-        self.open: set[str] = set()
-        self.walked = 0
-        self.links = False
-
-    def walk(self, text: str, end: int) -> None:
-        """Read on to `end`. What stands behind it is looked at where a sign needs it."""
-        at = self.walked
-        if "=" in self.open:
-            at = self._behind(text, at)
-        while at < end:
-            event = _EVENTS.search(text, at) if self.open else None
-            if event is None or event.start() >= end:
-                break
-            at = event.end()
-            match event[0]:
-                case ">":
-                    self.open.discard("")
-                case "=":
-                    if "" in self.open:
-                        self.open.discard("")
-                        self.open.add("=")
-                        at = self._behind(text, at)
-                case "<":
-                    self.links = False
-                    self.open.add("")
-                case quote if quote in self.open:
-                    self.open.discard(quote)
-                    self.open.add("")
-        self.walked = max(at, end)
-
-    def begin(self, text: str, at: int) -> None:
-        """A tag begins here, the name of which is known to its end."""
-        tag = _TAG.match(text, at)
-        links = tag is not None and tag[1].lower() in ("a", "area")
-        self.links = links and (self.links or not self.open)
-        self.open.add("")
-        self.walked = at + 1
-
-    def _behind(self, text: str, at: int) -> int:
-        """What follows a =: a quote, or a value without."""
-        at = _past_space(text, at)
-        if at < len(text):
-            self.open.discard("=")
-            quoted = text[at] in _QUOTES
-            self.open.add(text[at] if quoted else "")
-            at += quoted
-        return at
-
-
-def _past_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return at if found is None else found.end()
