@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from tidegate.filtering.staged import rewriting
 from tidegate.filtering.witness import Found
 
 from tests.filtering.corpus import SCOPES
-from tests.filtering.spots import Sentences, Words
+from tests.filtering.spots import Sentences, WordReading, Words
 
 NAMES = Words("PERSON", ("Ada", "Bob", "bob@example.com"))
 RUDE = Sentences("HATE", "rude")
@@ -88,6 +89,45 @@ def test_a_value_is_held_until_every_spotter_has_decided_and_no_longer() -> None
     assert rewriter.finish() == ""
     with pytest.raises(ProtocolViolation):
         rewriter.feed("x")
+
+
+class Late(Words):
+    def open(self) -> WordReading:
+        return LateReading(self)
+
+
+class LateReading(WordReading):
+    """Tells of everything at the end."""
+
+    def feed(self, text: str) -> list[Mark]:
+        self._text += text
+        return []
+
+
+@pytest.mark.parametrize(("late", "soon"), [("ANGRY", "RUDE"), ("RUDE", "ANGRY")])
+def test_which_of_two_spotters_tells_first_of_a_value_does_not_matter(late: str, soon: str) -> None:
+    acts = {"ANGRY": Action.REDACT, "RUDE": Action.REDACT}
+    asked = FilterPlan(acts, spotters=(Late(late, ("Ada",)), Words(soon, ("Ada",))))
+    text = "fine Ada fine"
+    assert run(asked, [text]) == run(asked, list(text))
+    assert run(asked, list(text))[0] == "fine [ANGRY] fine"
+
+
+def test_what_nobody_sees_is_cut_where_the_patterns_only_look() -> None:
+    text = "You are " + "\u200b" * 5000 + "rude."
+    looking = plan(HATE=Action.REDACT, EMAIL=Action.ANNOTATE)
+    assert run(looking, [text])[0] == run(looking, list(text))[0] == "[HATE]"
+    rewriter = rewriting(looking)
+    rewriter.feed(text)
+    assert rewriter.held < 40
+
+
+def test_many_values_of_the_first_stage_take_no_longer_each() -> None:
+    started = process_time()
+    out, found, _ = run(plan(EMAIL=Action.REDACT, PERSON=Action.REDACT), ["a@b.example Ada " * 20_000])
+    assert process_time() - started < 20
+    assert out == "[EMAIL] [PERSON] " * 20_000
+    assert found == {("EMAIL", "redact"): 20_000, ("PERSON", "redact"): 20_000}
 
 
 class Watching:

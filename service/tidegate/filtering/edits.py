@@ -33,21 +33,21 @@ class Edits:
         self._witness = witness
         self._edits: list[Edit] = []  # by `out`
         self._shown = 0  # how many of them `witness` knows
-        self._shift = 0  # by how much edits that are no longer kept have moved the text
+        self._starts: list[int] = []  # where values stood that were longer or shorter than what stands for them
+        self._outs: list[int] = []  # and where that stands
+        self._shifts = [0]  # by how much the text has moved: before each of them, and behind the last
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def found(self, found: Found) -> str:
         """Note a value of the first stage."""
-        shift = self._shift
-        for edit in self._edits:
-            if edit.found.start >= found.start:
-                break
-            shift += _moved(edit)
         new = found.instead or ""
-        at = found.start + shift
-        self._edits.insert(
-            bisect_left(self._edits, at, lo=self._shown, key=lambda edit: edit.out), Edit(at, len(new), found)
-        )
+        at = found.start + self._shifts[bisect_left(self._starts, found.start)]
+        edit = Edit(at, len(new), found)
+        self._edits.insert(bisect_left(self._edits, at, lo=self._shown, key=_out_of), edit)
+        if moved := _moved(edit):
+            self._starts.append(found.start)
+            self._outs.append(at)
+            self._shifts.append(self._shifts[-1] + moved)
         return new
 
     def placed(self, path: tuple[str | int, ...], where: str) -> None:
@@ -55,8 +55,7 @@ class Edits:
 
     def origin(self, out: int) -> int:
         """Where in the old text a place of the new one was."""
-        shift = self._shift + sum(_moved(edit) for edit in self._edits if edit.out < out)
-        return out - shift
+        return out - self._shifts[bisect_left(self._outs, out)]
 
     def findings(self, end: int | None) -> Mapping[tuple[str, str], int]:
         """How often each entity was found before the place `end` of the new text, by entity and action."""
@@ -89,11 +88,19 @@ class Edits:
 
     def forget(self, end: int) -> None:
         """The text before `end` has been let out."""
-        while self._edits and self._edits[0].out < end - _LAG and (self._witness is None or self._shown):
-            edit = self._edits.pop(0)
-            self._shown -= self._shown > 0
-            self._shift += _moved(edit)
-            self._counts[edit.found.entity, edit.found.act] += 1
+        end -= _LAG
+        if self._outs and self._outs[0] < end:
+            known = bisect_left(self._outs, end)
+            del self._starts[:known], self._outs[:known], self._shifts[:known]
+        if self._edits and self._edits[0].out < end:
+            passed = bisect_left(self._edits, end, hi=None if self._witness is None else self._shown, key=_out_of)
+            self._counts.update((edit.found.entity, edit.found.act) for edit in self._edits[:passed])
+            del self._edits[:passed]
+            self._shown = max(0, self._shown - passed)
+
+
+def _out_of(edit: Edit) -> int:
+    return edit.out
 
 
 def _moved(edit: Edit) -> int:

@@ -96,7 +96,8 @@ class SpotRewriter:
             act = self._actions.get(mark.entity)
             if act is not None and not self._is_allowed(mark):
                 (self._standing if act is Action.ANNOTATE else self._marks).append(mark)
-        self._marks.sort(key=lambda mark: (mark.start, -mark.end))
+        # Not in the order in which they were told, which depends on the cutting.
+        self._marks.sort(key=lambda mark: (mark.start, -mark.end, mark.entity, mark.name))
 
     def _release(self, decided: int) -> str:
         """Let out what stands before `decided`, or before the value that reaches beyond it."""

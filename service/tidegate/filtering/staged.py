@@ -55,7 +55,7 @@ class StagedRewriter:
         self._edits = Edits(plan.witness)
         self._first = TextRewriter(replace(first, witness=self._edits), key=key, where=where)
         self._second = SpotRewriter(second, self._edits, key=key, where=where)
-        self._unread = not first.actions  # then the first stage does not cut what nobody sees
+        self._unread = first.shadow  # then the first stage does not cut what nobody sees
         self._invisible = 0
 
     @property
