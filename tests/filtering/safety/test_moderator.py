@@ -313,6 +313,20 @@ def test_the_receipt_never_claims_what_nobody_judged(service: Service, kind: str
     assert "moderation_unavailable" not in judged.coverage().skipped
 
 
+def test_the_receipt_of_a_stream_that_is_cut_off_tells_what_nobody_judged(service: Service) -> None:
+    service.always = Reply(503)
+    rewriter = open_body("text/event-stream", plan(openai(service, on_failure="annotate")), max_bytes=1 << 20)
+    assert rewriter is not None
+    event = {"choices": [{"index": 0, "delta": {"content": HATE + RUDE + "Half a"}}]}
+    body = b"data: " + json.dumps(event).encode() + b"\n\n"
+    assert RUDE.strip().encode() in rewriter.feed(body)
+    rewriter.abort("credential_revoked", "Over.")
+    coverage = rewriter.coverage()
+    assert coverage.skipped["moderation_unavailable"] >= 2
+    assert coverage.scanned_bytes + coverage.skipped_bytes == len(body)
+    assert coverage.scanned_bytes < len(body) - len(RUDE + HATE)
+
+
 def test_the_same_short_text_is_judged_when_the_service_is_back(service: Service) -> None:
     moderator = openai(service, on_failure="annotate")
     service.script = [Reply(401)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -111,16 +111,20 @@ class Tally:
         self.notes.update(unread.pieces)
         self.unread_bytes += unread.size
 
-    def receipt(self, running: Mapping[tuple[str, str], int]) -> Coverage:
-        """The receipt so far, with the findings of rewriters that still run."""
-        scanned = max(0, self.scanned_bytes - self.unread_bytes)
+    def receipt(self, running: Mapping[tuple[str, str], int], unread: Iterable[Unread] = ()) -> Coverage:
+        """The receipt so far, with what rewriters that still run have found, and what is `unread` of their texts."""
+        notes, unread_bytes = Counter(self.notes), self.unread_bytes
+        for pieces, missed in unread:
+            notes.update(pieces)
+            unread_bytes += missed
+        scanned = max(0, self.scanned_bytes - unread_bytes)
         return Coverage(
             self.format,
             scanned,
             self.total_bytes - scanned,
             self.scanned_fields,
             self.skipped_fields,
-            dict(self.notes),
+            dict(notes),
             dict(self.findings + Counter(running)),
             self.failure,
         )

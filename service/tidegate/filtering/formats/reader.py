@@ -140,7 +140,7 @@ class Reader:
         running: Counter[tuple[str, str]] = Counter()
         for rewriter in self._running.values():
             running.update(rewriter.findings)
-        return self.tally.receipt(running)
+        return self.tally.receipt(running, [rewriter.unread for rewriter in self._running.values()])
 
     @property
     def progress(self) -> Progress:
