@@ -78,6 +78,30 @@ def test_what_is_allowed_stays_and_is_no_finding() -> None:
     assert dict(rewriter.findings) == {("EMAIL", "redact"): 1}
 
 
+WRAPPED = ["x+4111111111111111", "m.212-555-0199", "bob+078-05-1120", "k+ghp_" + "a1B2" * 9, "u%2B4111111111111111"]
+
+
+@pytest.mark.parametrize("action", [Action.MASK, Action.REDACT, Action.BLOCK])
+@pytest.mark.parametrize("local", WRAPPED)
+def test_an_address_of_an_allowed_domain_hides_no_value_of_another_kind(local: str, action: Action) -> None:
+    floor = dict.fromkeys(("CREDIT_CARD", "PHONE", "US_SSN", "GITHUB_TOKEN"), action)
+    allowed = Allowed(own=(OWN,), floor=frozenset(floor))
+    text = f"to {local}@help.example.com or ada@help.example.com"
+    strict = FilterPlan({"EMAIL": Action.REDACT, **floor}, allowed=allowed)
+    for chunks in ([text], list(text)):
+        rewriter = TextRewriter(strict)
+        out = "".join(map(rewriter.feed, chunks)) + rewriter.finish()
+        assert local not in out
+        assert out.endswith(" or ada@help.example.com") or rewriter.blocked
+    assert rewrite(FilterPlan({"EMAIL": Action.REDACT}, allowed=allowed), text) == text
+
+
+def test_a_listed_address_stays_whatever_it_holds() -> None:
+    allowed = Allowed(platform=(AllowList(["desk+4111111111111111@example.com"]),))
+    both = FilterPlan({"EMAIL": Action.REDACT, "CREDIT_CARD": Action.REDACT}, allowed=allowed)
+    assert rewrite(both, "desk+4111111111111111@example.com") == "desk+4111111111111111@example.com"
+
+
 @given(text=st.lists(st.sampled_from(PIECES), max_size=10).map("".join), places=cuts)
 @settings(max_examples=300, deadline=None)
 def test_any_cutting_allows_the_same(text: str, places: list[int]) -> None:

@@ -32,16 +32,21 @@ class AllowList:
             entity: _all_of(entity, numbers) for entity in WAYS if numbers and (entities is None or entity in entities)
         }
 
-    def covers(self, entity: str, value: str) -> bool:
+    def lists(self, entity: str, value: str) -> bool:
         """Whether a value that was found as this entity is one of the list's: all of it, not a part."""
         if self._entities is not None and entity not in self._entities:
             return False
         if letters_of(value) in self._values:
             return True
         numbers = self._numbers.get(entity)
-        if numbers and not numbers.isdisjoint(_all_of(entity, [value])):
-            return True
-        return bool(self._domains) and self._has_domain(_domain(entity, value))
+        return numbers is not None and not numbers.isdisjoint(_all_of(entity, [value]))
+
+    def covers(self, entity: str, value: str) -> bool:
+        """Whether such a value is listed, or of a domain that is."""
+        return self.lists(entity, value) or (self._is_for(entity) and self._has_domain(_domain(entity, value)))
+
+    def _is_for(self, entity: str) -> bool:
+        return bool(self._domains) and (self._entities is None or entity in self._entities)
 
     def _has_domain(self, host: str) -> bool:
         labels = host.split(".")
@@ -58,9 +63,14 @@ class Allowed:
 
     def covers(self, entity: str, value: str) -> bool:
         """Whether a value that was found as this entity stays as it is."""
-        if any(one.covers(entity, value) for one in self.platform):
-            return True
-        return entity not in self.floor and any(one.covers(entity, value) for one in self.own)
+        return any(one.covers(entity, value) for one in self._for(entity))
+
+    def lists(self, entity: str, value: str) -> bool:
+        """Whether that is because the value itself is known, and not its domain alone."""
+        return any(one.lists(entity, value) for one in self._for(entity))
+
+    def _for(self, entity: str) -> tuple[AllowList, ...]:
+        return self.platform if entity in self.floor else self.platform + self.own
 
 
 def _domain(entity: str, value: str) -> str:

@@ -9,6 +9,7 @@ of its run is swallowed as it comes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
@@ -46,6 +47,7 @@ class TextRewriter:
         self._actions = plan.actions
         self._stand_in = plan.stand_in
         self._allowed = plan.allowed
+        self._others: dict[str, FilterPlan] = {}  # the plan without an entity, where that was asked for
         self._witness = plan.witness
         self._gone = 0  # how much of the text is no longer in `_text`
         self._key = key
@@ -202,9 +204,25 @@ class TextRewriter:
         return True
 
     def _stays(self, allowed: Allowed, hit: Hit, start: int, end: int) -> bool:
-        """Whether the text from `start` to `end` is one value, and is to be left as it is."""
+        """Whether the text from `start` to `end` is one value, and is to be left as it is.
+
+        An address of a domain that is allowed may have been made up around another value, which must not leave in it.
+        """
+        entity, value = hit.detector.entity, self._text[start:end]
         whole = (self._start(hit.start), self._end(hit.end)) == (start, end)
-        return whole and allowed.covers(hit.detector.entity, self._text[start:end])
+        if not whole or not allowed.covers(entity, value):
+            return False
+        return allowed.lists(entity, value) or not self._holds_another(entity, value)
+
+    def _holds_another(self, entity: str, value: str) -> bool:
+        """Whether a value of one entity holds a value of another that does not stay."""
+        if entity not in self._others:
+            actions = {other: action for other, action in self._enforced.actions.items() if other != entity}
+            self._others[entity] = replace(self._enforced, actions=actions, witness=None)
+        inner = TextRewriter(self._others[entity])
+        inner.feed(value)
+        inner.finish()
+        return bool(inner.findings)
 
     def _start(self, at: int) -> int:
         """Where in `_text` the character begins that a byte of the view stands for."""

@@ -39,7 +39,9 @@ class AllowList(Strict):
     terms: words.Set[words.Text] = Field(default=[], description="The values.")
     file: words.FileName | None = Field(default=None, description=_FILE)
     domains: words.Set[words.Domain] = Field(
-        default=[], description="Domains whose e-mail addresses are allowed, and those of the domains below them."
+        default=[],
+        description="Domains whose e-mail addresses are allowed, and those of the domains below them; but none that "
+        "holds a value of another kind, such as a card number.",
     )
     only: words.Set[words.Entity] = Field(
         default=[], description="The kinds of value that it is for, or groups of them; every kind where it is empty."
