@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +24,7 @@ from tidegate.api.faults import InvalidCall, fault_of
 from tidegate.api.servicer import SERVICE
 from tidegate.clock import SystemClock
 from tidegate.errors import BodyTooLarge, MalformedBody, PolicyError, ProtocolViolation, StoreUnavailable, TidegateError
+from tidegate.filtering.formats.json_body import JsonBody
 from tidegate.model import Decision, Deny, Limit, Reason
 from tidegate.policy.signing_keys import ContextToken, signing_key
 
@@ -303,3 +306,19 @@ async def test_a_place_can_be_given_back_for_as_long_as_it_lasts_however_short_t
     assert not (await servicer.consume(brief)).admitted
     assert (await servicer.settle(pb.SettleRequest(reservation=taken.reservation, cost=1))).settled
     assert (await servicer.consume(brief)).admitted
+
+
+async def test_a_large_document_is_read_beside_the_event_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[int] = set()
+    finish = JsonBody.finish
+
+    def spy(body: JsonBody) -> bytes:
+        threads.add(threading.get_ident())
+        return finish(body)
+
+    monkeypatch.setattr(JsonBody, "finish", spy)
+    document = json.dumps(["ada@example.com " * 10_000])
+    message = pb.FilterTextRequest(text=document, selection=PII, content_type="application/json")
+    answer = await make_servicer(world).filter_text(message)
+    assert "ada@" not in answer.text
+    assert threads.isdisjoint({threading.get_ident()})

@@ -187,7 +187,7 @@ class ApiServicer:
                 break
             await asyncio.sleep(0)
         if rewriter.blocked is None:
-            out += await self._aside.run(rewriter.finish, plan.effort)
+            out += await self._aside.run(rewriter.finish, effort_of(plan.effort, len(data)))  # JSON is read now
         coverage = rewriter.coverage()
         return pb.FilterTextResponse(
             text="" if rewriter.blocked is not None else out.decode(),

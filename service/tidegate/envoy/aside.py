@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from tidegate.filtering.spotting import Effort
@@ -34,7 +35,9 @@ class Aside:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait((running,))
+            while not running.done():
+                with suppress(asyncio.CancelledError):  # once more
+                    await asyncio.wait((running,))
             raise
 
 
