@@ -21,6 +21,7 @@ from tidegate.usage.parts import has_too_many_parts
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _JSON_LIKE: Final = re.compile(r"[ \t\r\n]*[\[{\"]")
+_JSON_BYTES: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"]")
 _MARK: Final = "\ufeff"
 _PROMPTS: Final = ("prompt", "input", "prompt_token_ids", "input_ids")
 _WHY: Final = {
@@ -105,9 +106,11 @@ def _decoded(checks: RequestChecks, request: Request) -> bytes | Deny:
 def _read(checks: RequestChecks, content_type: str, body: bytes) -> Content | Deny:
     kind = format_of(content_type) if content_type else "json"
     if kind not in ("json", "text", "csv", "ndjson"):
-        if checks.other_types == "pass":
-            return Content(unread="type")
-        return _refused(415, "The request body must be JSON or text, in UTF-8.", "content type")
+        if checks.other_types == "refuse":
+            return _refused(415, "The request body must be JSON or text, in UTF-8.", "content type")
+        as_json = _read(checks, "text/plain", body) if _JSON_BYTES.match(body) else None
+        # Any other type would do to get JSON past the checks.
+        return Content(unread="type") if as_json is None or _is_other(as_json) else as_json
     if has_too_many_parts(body):
         return _refused(413, "The request body holds too many objects, lists and strings.", "too many parts")
     try:
@@ -132,6 +135,11 @@ def _read(checks: RequestChecks, content_type: str, body: bytes) -> Content | De
             if bad.reason != "json":
                 return _refused(400, f"The request body looks like JSON and {_WHY[bad.reason]}.", bad.reason)
     return Content(text=text, kind="text", size=len(body))
+
+
+def _is_other(read: Content | Deny) -> bool:
+    """Whether what looked like JSON is none after all, and neither is anything else that is read."""
+    return read.detail == "utf-8" if isinstance(read, Deny) else read.kind != "json"
 
 
 def _has_token_ids(document: Any) -> bool:

@@ -12,11 +12,12 @@ from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.inbound.body import Content
 from tidegate.inbound.checks import Injection
-from tidegate.inbound.prompts import Prompt, prompts
+from tidegate.inbound.prompts import How, Prompt, prompts
 from tidegate.model import Deny, Inspection, Reason
 
 _BATCH: Final = 1024  # texts that are sifted together
 _MOST_TOLD: Final = 8
+_TWICE: Final[tuple[How, How]] = ("joined", "apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +75,32 @@ def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, fl
 
 def _read(plan: FilterPlan, texts: Iterable[Prompt]) -> tuple[Counter[str], dict[str, str]]:
     """How often each kind of value was found, and where first."""
-    reader = Reader("request", plan)
+    text = Reader("request", plan)
+    readers: dict[How, Reader] = {"text": text, "number": text}
     places: dict[str, str] = {}
-    known = 0
     waiting = iter(texts)
     while batch := list(islice(waiting, _BATCH)):
-        reader.sift(prompt.text for prompt in batch)
+        text.sift(prompt.text for prompt in batch if prompt.how == "text")
         for prompt in batch:
-            reader.whole(prompt.text)
-            total = reader.tally.findings.total()
-            if total > known:
-                known = total
+            reader = readers.get(prompt.how) or readers.setdefault(prompt.how, Reader("request", plan))
+            known = reader.tally.findings.total()
+            if prompt.how == "number":
+                reader.number(prompt.text)
+            else:
+                reader.whole(prompt.text)
+            if reader.tally.findings.total() > known:
                 for entity, _ in reader.tally.findings:
                     places.setdefault(entity, prompt.where)
+    # What stands in parts is read twice, and is what was found more often.
+    twice = [_counts(readers[how]) if how in readers else Counter[str]() for how in _TWICE]
+    return _counts(text) + (twice[0] | twice[1]), places
+
+
+def _counts(reader: Reader) -> Counter[str]:
     counts: Counter[str] = Counter()
     for (entity, _), count in reader.tally.findings.items():
         counts[entity] += count
-    return counts, places
+    return counts
 
 
 def _refusal(refused: Mapping[str, str]) -> Deny:
