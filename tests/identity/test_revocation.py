@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -180,6 +181,16 @@ def test_what_is_written_to_a_file_is_read_from_it(listed: list[Revocation]) -> 
         if listed:
             assert set(revocation_file.read(path)) == set(listed)
             assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_stays_readable_to_the_service(tmp_path: Path) -> None:
+    path = tmp_path / "revoked.yaml"
+    revocation_file.add(path, Revocation(token="t1"), now=NOW)
+    os.chown(path, 10001, 10002)
+    revocation_file.add(path, Revocation(token="t2"), now=NOW)
+    known = path.stat()
+    assert (known.st_uid, known.st_gid, known.st_mode & 0o777) == (10001, 10002, 0o600)
 
 
 def test_what_is_over_goes_with_the_next_that_comes(tmp_path: Path) -> None:
