@@ -105,6 +105,14 @@ def test_parts_are_read_joined_and_apart() -> None:
     assert read == [("joined", f"key{SAYS}ok"), ("apart", f"key\n{SAYS}\nok")]
 
 
+def test_parts_that_are_strings_are_parts() -> None:
+    content: list[Any] = ["bob@exam", {"type": "text", "text": "ple."}, "com"]
+    assert found({"messages": [{"role": "user", "content": content}]}, "bob@example.com") == [
+        ("messages[0].content", "user")
+    ]
+    assert found({"prompt": ["bob@exam", "ple.com"]}, "bob@example.com") == []  # two prompts
+
+
 def test_a_number_as_long_as_a_cards_is_read() -> None:
     given = {"card": 4111111111111111, "same": 4111111111111111.0, "short": 41111111111, "long": 10**19, "yes": True}
     made = [(prompt.text, prompt.how) for prompt in prompts(given, Counter()) if prompt.how == "number"]

@@ -97,11 +97,12 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
             for name, value in reversed(node.items()):
                 stack.append((value, (place, name), role if place else _TOP.get(name, "other")))
         elif isinstance(node, list):
-            joined = [part["text"] for part in node if isinstance(part, dict) and isinstance(part.get("text"), str)]
+            bare = place is not None and place[1] == "content"  # of vLLM's parts some are strings
+            joined = [text for part in node if (text := _text_of(part, bare=bare)) is not None]
             if len(joined) > 1:
                 yield Prompt(place or "body", role, "".join(joined), "joined")
                 yield Prompt(place or "body", role, "\n".join(joined), "apart")
-                node = [_without_text(part) for part in node]
+                node = [_without_text(part, bare=bare) for part in node]
             stack += [(value, (place, number), role) for number, value in reversed(list(enumerate(node)))]
         elif isinstance(node, int | float) and _LEAST <= abs(node) < _MOST and node == int(node):
             yield Prompt(place or "body", role, str(int(node)), "number")
@@ -117,10 +118,15 @@ def _speaker(node: dict[str, Any], place: Place | None, role: Role) -> Role:
     return _TYPES[kind] if isinstance(kind, str) and kind in _TYPES and not own else speaker
 
 
-def _without_text(part: Any) -> Any:
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return {name: value for name, value in part.items() if name != "text"}
-    return part
+def _text_of(part: Any, *, bare: bool) -> str | None:
+    text = part.get("text") if isinstance(part, dict) else part if bare else None
+    return text if isinstance(text, str) else None
+
+
+def _without_text(part: Any, *, bare: bool) -> Any:
+    if _text_of(part, bare=bare) is None:
+        return part
+    return {name: value for name, value in part.items() if name != "text"} if isinstance(part, dict) else None
 
 
 def _text(text: str, place: Place | None, role: Role, unread: Counter[str]) -> Iterator[Prompt]:
