@@ -61,7 +61,7 @@ def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, fl
     """The scores by who speaks, and the refusal where one is too high. What the score is, the caller is not told."""
     from tidegate.inbound.injection.scorer import scores  # where it is used: its patterns take a while to compile
 
-    found = scores(texts, injection.roles)
+    found = scores((text for text in texts if text.how != "number"), injection.roles)
     values: dict[str, float] = {role: round(score.value, 3) for role, score in sorted(found.items())}
     worst = max(found.items(), key=lambda one: one[1].value, default=None)
     if worst is None or worst[1].value < injection.threshold or injection.act == "annotate":
