@@ -40,8 +40,8 @@ class _Answer(NamedTuple):
 class Introspector:
     """Asks about opaque tokens. Never raises for anything that a token or an answer can hold.
 
-    `timeout`, for a turn and again for an answer, and `retry_interval` are seconds; `cache_size` bounds the answers that
-    are remembered.
+    `timeout`, for a turn and again for an answer, and `retry_interval` are seconds; `cache_size` bounds the answers
+    that are remembered.
     """
 
     def __init__(

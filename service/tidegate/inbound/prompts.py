@@ -68,8 +68,8 @@ How = Literal["text", "joined", "apart", "number"]
 class Prompt(NamedTuple):
     """One text, who speaks in it, and where it stands.
 
-    Parts of one message come twice, "joined" and then "apart": what is found in both is one. A "number" is the digits of
-    one that is as long as a card's.
+    Parts of one message come twice, "joined" and then "apart": what is found in both is one. A "number" is the digits
+    of one that is as long as a card's.
     """
 
     place: Place | str
