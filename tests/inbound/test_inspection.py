@@ -306,6 +306,30 @@ async def test_a_detector_that_is_out_refuses_and_costs_nothing_and_is_asked_off
 
 
 @dataclasses.dataclass(frozen=True)
+class Lenient(Words):
+    """Lets pass what it could not read, and says so."""
+
+    def open(self) -> Any:
+        reading = super().open()
+        reading.unread, reading.unread_bytes = {"safety_unavailable": 1}, 5  # type: ignore[attr-defined]
+        return reading
+
+
+async def test_what_a_detector_let_pass_unread_is_told() -> None:
+    policy = parse_policy(POLICY)
+    chat, lenient = policy.endpoints[0], Lenient("DENIED_TERM", ("falcon",))
+    assert chat.request is not None
+    checks = dataclasses.replace(chat.request, rules=(Ruleset("r", (Rule(lenient.entities, Action.BLOCK),)),))
+    endpoints = (dataclasses.replace(chat, request=checks),)
+    world = World(dataclasses.replace(policy, endpoints=endpoints, spotters=(lenient,)))
+    once = (await world.allowed({"messages": []})).unread["safety_unavailable"]
+    assert once
+    parts = [{"type": "text", "text": text} for text in ("one", "two")]
+    more = (await world.allowed({"messages": [], "content": parts})).unread
+    assert more["safety_unavailable"] > once
+
+
+@dataclasses.dataclass(frozen=True)
 class Watched(Words):
     """Remembers where it is used."""
 

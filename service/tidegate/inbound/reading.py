@@ -48,7 +48,7 @@ def inspect(rules: Rules | None, injection: Injection | None, content: Content) 
     places: dict[str, str] = {}
     texts = list(texts_of(content, unread))
     if rules is not None:
-        found, places = _read(rules.reading, texts)
+        found, places = _read(rules.reading, texts, unread)
     scores, attempt = ({}, None) if injection is None else _scored(injection, texts)
     acts: Mapping[str, Action] = rules.plan.actions if rules is not None else {}
     refused = {entity: where for entity, where in places.items() if acts[entity] is Action.BLOCK}
@@ -73,8 +73,8 @@ def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, fl
     return values, Deny(403, Reason.PROMPT_INJECTION, message, detail=detail, rule="prompt")
 
 
-def _read(plan: FilterPlan, texts: Iterable[Prompt]) -> tuple[Counter[str], dict[str, str]]:
-    """How often each kind of value was found, and where first."""
+def _read(plan: FilterPlan, texts: Iterable[Prompt], unread: Counter[str]) -> tuple[Counter[str], dict[str, str]]:
+    """How often each kind of value was found, and where first; `unread` is told of what a detector let pass unread."""
     text = Reader("request", plan)
     readers: dict[How, Reader] = {"text": text, "number": text}
     places: dict[str, str] = {}
@@ -92,8 +92,9 @@ def _read(plan: FilterPlan, texts: Iterable[Prompt]) -> tuple[Counter[str], dict
                 for entity, _ in reader.tally.findings:
                     places.setdefault(entity, prompt.where)
     # What stands in parts is read twice, and is what was found more often.
-    twice = [_counts(readers[how]) if how in readers else Counter[str]() for how in _TWICE]
-    return _counts(text) + (twice[0] | twice[1]), places
+    joined, apart = [readers.get(how) or Reader("request", plan) for how in _TWICE]
+    unread.update(text.tally.notes + (joined.tally.notes | apart.tally.notes))
+    return _counts(text) + (_counts(joined) | _counts(apart)), places
 
 
 def _counts(reader: Reader) -> Counter[str]:
