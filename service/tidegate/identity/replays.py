@@ -8,7 +8,6 @@ from typing import Final, Protocol
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
 
-
 HOLDER: Final = 16
 
 
