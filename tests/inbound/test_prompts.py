@@ -119,6 +119,12 @@ def test_a_number_as_long_as_a_cards_is_read() -> None:
     assert made == [("4111111111111111", "number")] * 2
 
 
+def test_names_count_in_any_case() -> None:
+    assert found({"Messages": [{"Role": "user", "Content": SAYS}]})[0][1] == "user"
+    assert found({"MESSAGES": [{"role": "tool", "content": SAYS}]})[0][1] == "tool"
+    assert found({"Prompt": SAYS})[0][1] == "user"
+
+
 def test_a_type_does_not_make_a_users_turn_a_document() -> None:
     turn = {"role": "user", "type": "document", "content": SAYS}
     assert found({"messages": [turn]}) == [("messages[0].content", "user")]
@@ -182,6 +188,13 @@ def test_prose_does_not_pass_for_base64(field: str, blank: str) -> None:
     text = WORDS.replace(" ", blank)
     for document in ({field: text}, {"messages": [{"role": "user", "content": [{"type": "x", field: text}]}]}):
         assert found(document, text)
+
+
+@pytest.mark.parametrize("kind", ["", "data:image/svg+xml;base64,", "data:application/yaml;base64,"])
+@pytest.mark.parametrize("field", ["file_data", "bytes", "url", "images"])
+def test_a_text_in_base64_is_read_whatever_it_is_said_to_be(field: str, kind: str) -> None:
+    sent = kind + base64.b64encode((WORDS + SAYS).encode()).decode()
+    assert found({field: [sent] if field == "images" else sent})
 
 
 def test_a_tensor_of_texts_is_no_media() -> None:

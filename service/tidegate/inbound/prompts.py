@@ -4,7 +4,7 @@ Every string is read, keys included, wherever it stands, so that no field that a
 OpenAI's chat, completions, responses and embeddings, Anthropic's messages, Ollama and any other JSON. The names of the
 known APIs only tell who speaks. Text parts of one message are one text, as the model reads them: some servers put
 nothing between them and some a line break, so that they are read both ways. Images, sound and files in base64 are
-counted and not read, but for text files, which are.
+counted and not read, but for what is a text, which is.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
             for name in node:
                 yield Prompt(place or "body", role, name)
             for name, value in reversed(node.items()):
-                stack.append((value, (place, name), role if place else _TOP.get(name, "other")))
+                stack.append((value, (place, name), role if place else _top(name)))
         elif isinstance(node, list):
             bare = place is not None and place[1] == "content"  # of vLLM's parts some are strings
             joined = [text for part in node if (text := _text_of(part, bare=bare)) is not None]
@@ -110,12 +110,17 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
 
 def _speaker(node: dict[str, Any], place: Place | None, role: Role) -> Role:
     kind, named = node.get("type"), node.get("role")
-    turn = place is not None and place[0] is not None and place[0][0] is None and place[0][1] in _TURNS
+    turn = place is not None and place[0] is not None and place[0][0] is None and str(place[0][1]).lower() in _TURNS
     # Only of a turn: what else names a role is read by nobody, and must not make a user's text the system's.
     speaker = _ROLES.get(named.lower(), "other") if turn and isinstance(named, str) else role
     # Nor does a type make a user's turn somebody else's: where turns have roles, it is read by nobody.
     own = turn and isinstance(named, str) and speaker == "user"
     return _TYPES[kind] if isinstance(kind, str) and kind in _TYPES and not own else speaker
+
+
+def _top(name: str) -> Role:
+    """Servers in Go take names in any case."""
+    return _TOP.get(name) or _TOP.get(name.lower(), "other")
 
 
 def _text_of(part: Any, *, bare: bool) -> str | None:
@@ -134,12 +139,14 @@ def _text(text: str, place: Place | None, role: Role, unread: Counter[str]) -> I
         url = _DATA_URL.match(text)
         raw = text[url.end() :] if url else text
         pure = _BASE64.fullmatch(raw) is not None
-        if url and _TEXT_TYPES.match(url[1]) and (inner := _decoded(raw)) is not None:
+        media = pure and len(raw) >= _LEAST_MEDIA
+        # A text is one whatever it is said to be: of a file without a type, say, or a drawing in SVG.
+        inner = _decoded(raw) if media or (url and _TEXT_TYPES.match(url[1])) else None
+        if inner is not None:
             yield Prompt(place, role, inner)
-            if pure:
-                return
-        elif pure and len(raw) >= _LEAST_MEDIA:
+        elif media:
             unread["media"] += 1
+        if media or (pure and inner is not None):
             return
     yield Prompt(place or "body", role, text)
 
