@@ -21,7 +21,7 @@ from tidegate.identity.dpop import _without_dots
 from tidegate.identity.keyset import public_key
 from tidegate.identity.nonces import LIFETIME, nonces_under
 from tidegate.identity.redis_replays import RedisReplays
-from tidegate.identity.replays import MemoryReplays, Replays
+from tidegate.identity.replays import HOLDER, MemoryReplays, Replays
 from tidegate.model import Deny, Identity, Reason, Request
 from tidegate.policy.compiled import Policy
 from tidegate.policy.compiled_identity import ClaimMap, Dpop, Introspection
@@ -160,6 +160,28 @@ async def test_a_memory_that_is_full_forgets_nothing_and_denies(clock: FakeClock
     assert await memory.first(b"c", 10)
     assert not await memory.first(b"b", 10)
     assert len(memory) == 2
+
+
+async def test_one_caller_alone_does_not_fill_the_memory_for_all(clock: FakeClock) -> None:
+    memory = MemoryReplays(clock, size=16)
+    mine, yours = b"m" * HOLDER, b"y" * HOLDER
+    for number in range(8):  # a caller who is alone has half of it
+        assert await memory.first(mine + bytes([number]), 10)
+    with pytest.raises(StoreUnavailable):
+        await memory.first(mine + b"x", 10)
+    assert not await memory.first(mine + bytes([0]), 10)  # and nothing of it is forgotten
+    assert await memory.first(yours + b"1", 10) and await memory.first(yours + b"2", 10)
+    with pytest.raises(StoreUnavailable):
+        await memory.first(yours + b"3", 10)
+    clock.advance(10)
+    assert await memory.first(mine + bytes([0]), 10)
+    assert len(memory) == 1
+
+
+async def test_proofs_of_one_key_are_known_as_such(identifier: Identifier, replays: MemoryReplays) -> None:
+    for case in (GOOD, GOOD, {"key": "ecother"}):
+        assert isinstance(await ask(identifier, made(case, pepper=PEPPER)), Identity)
+    assert sorted(replays._of.values()) == [1, 2]
 
 
 class Out:

@@ -378,6 +378,38 @@ async def test_a_provider_is_asked_so_many_questions_at_once_and_no_more(
     await introspector.aclose()
 
 
+async def test_a_provider_that_hangs_takes_no_room_from_another(
+    clock: FakeClock, server: KeyServer, endpoint: Introspection
+) -> None:
+    introspector = Introspector(clock=clock, timeout=30.0, at_once=120)  # more than a pool of httpx holds
+    server.gate.clear()
+    waiting = [asyncio.create_task(ask(introspector, endpoint, f"t{number}")) for number in range(200)]
+    other = KeyServer()
+    await other.start()
+    answer(other, **ACTIVE)
+    async with asyncio.timeout(20):
+        while server.requests < 120:
+            await server.arrived.wait()
+            server.arrived.clear()
+        assert isinstance(await ask(introspector, replace(endpoint, name="other", url=other.url)), Identity)
+    server.gate.set()
+    await asyncio.gather(*waiting)
+    await introspector.aclose()
+    await other.stop()
+
+
+async def test_who_waits_too_long_for_a_turn_is_answered_503_and_shuts_nobody_out(
+    clock: FakeClock, server: KeyServer, endpoint: Introspection
+) -> None:
+    introspector = Introspector(clock=clock, timeout=0.2, at_once=1)
+    room = introspector._rooms[endpoint.url] = asyncio.Semaphore(1)
+    await room.acquire()
+    assert await detail(introspector, endpoint, 503) == "opaque: Unusable: too many questions at once"
+    room.release()
+    assert isinstance(await ask(introspector, endpoint), Identity)
+    await introspector.aclose()
+
+
 @pytest.mark.parametrize("token", ["a b", "a\nb", "a,b", "é", "=", "a=b", "a" * 4097, 'a"b', "\ud800"])
 async def test_what_is_no_token_is_never_sent_anywhere(
     token: str, introspector: Introspector, server: KeyServer, endpoint: Introspection

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +19,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tidegate.cli import app
 from tidegate.errors import PolicyError, StoreUnavailable
-from tidegate.identity import BearerVerifier, Identifier, Introspector, KeyStore, revocation_file
+from tidegate.identity import (
+    BearerVerifier,
+    Identifier,
+    Introspector,
+    KeyStore,
+    revocation_feed,
+    revocation_file,
+    revocation_store,
+)
 from tidegate.identity.revocation import Revocation, RevokedTokens
 from tidegate.identity.revocation_feed import RevocationFeed
 from tidegate.identity.revocation_store import Listed, RedisRevocations, RevocationsFull
@@ -182,6 +192,16 @@ def test_what_is_written_to_a_file_is_read_from_it(listed: list[Revocation]) -> 
             assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_root_writes_stays_readable_to_the_service(tmp_path: Path) -> None:
+    path = tmp_path / "revoked.yaml"
+    revocation_file.add(path, Revocation(token="t1"), now=NOW)
+    os.chown(path, 10001, 10002)
+    revocation_file.add(path, Revocation(token="t2"), now=NOW)
+    known = path.stat()
+    assert (known.st_uid, known.st_gid, known.st_mode & 0o777) == (10001, 10002, 0o600)
+
+
 def test_what_is_over_goes_with_the_next_that_comes(tmp_path: Path) -> None:
     path = tmp_path / "revoked.yaml"
     old, new = Revocation(token="t1", until=at(NOW)), Revocation(token="t2", until=at(NOW + 9))
@@ -326,6 +346,28 @@ async def test_what_was_once_revoked_stays_so_while_the_process_lives(clock: Fak
     await feed.refresh()
     assert feed.list.entries == {TWO}
     assert states[-1] == "current"
+
+
+async def test_a_long_list_is_read_and_put_in_force_beside_the_event_loop(
+    listed: RedisRevocations, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done_on: list[int] = []
+
+    def noted(step: Any) -> Any:
+        def run(*given: Any) -> Any:
+            done_on.append(threading.get_ident())
+            return step(*given)
+
+        return run
+
+    monkeypatch.setattr(revocation_store, "_entries", noted(revocation_store._entries))
+    monkeypatch.setattr(revocation_feed, "_joined", noted(revocation_feed._joined))
+    await listed.add(TWO, now=NOW)
+    feed = RevocationFeed(listed, clock=clock, adopt=lambda _: None)
+    await feed.refresh()
+    assert feed.list.entries == {TWO}
+    assert len(done_on) == 2
+    assert threading.get_ident() not in done_on
 
 
 @pytest.mark.parametrize("where", ["file", "store"])

@@ -95,8 +95,34 @@ def test_other_types_are_what_the_policy_says(kind: str, passes: bool) -> None:
     assert refused(content_of(lenient, request(b"x" * 5000, kind))) == (413, "max_size")
 
 
-@pytest.mark.parametrize("given", [[1, 2], [[1, 2], [3]], ["text", 7], ["text", [7]]])
-@pytest.mark.parametrize("name", ["prompt", "input"])
+@pytest.mark.parametrize("kind", ["application/octet-stream", "image/png", "multipart/form-data; boundary=x", "x"])
+def test_another_type_does_not_get_json_past_the_checks(kind: str) -> None:
+    lenient = RequestChecks(4096, other_types="pass")
+    made = content_of(lenient, request(b'{"prompt": "bob@example.com"}', kind))
+    assert isinstance(made, Content)
+    assert (made.kind, made.unread, made.document) == ("json", "", {"prompt": "bob@example.com"})
+    assert refused(content_of(lenient, request(b'{"a": 1, "a": 2}', kind))) == (400, "json_duplicate_key")
+    for other in (b'{"a": 1', b'["\xff"]', b"[1] is no JSON", b"--x\r\n{}"):
+        assert content_of(lenient, request(other, kind)) == Content(unread="type")
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("kind", ["text/plain", "text/csv", "application/x-ndjson", "application/json"])
+def test_another_encoding_does_not_pass_for_utf_8(coding: str, kind: str) -> None:
+    body = '{"prompt": "bob@example.com"}'.encode(coding)  # read by json.loads of Python, for one
+    assert refused(content_of(CHECKS, request(body, kind))) in ((400, "utf-8"), (400, "json"))
+
+
+def test_a_byte_order_mark_does_not_make_json_a_text() -> None:
+    made = content_of(CHECKS, request(b'\xef\xbb\xbf{"a": "\\u0062"}', "text/plain"))
+    assert isinstance(made, Content)
+    assert made.document == {"a": "b"}
+    body = b'\xef\xbb\xbf{"prompt": [1, 2]}'
+    assert refused(content_of(CHECKS, request(body, "text/plain"))) == (400, "token ids")
+
+
+@pytest.mark.parametrize("given", [[1, 2], [[1, 2], [3]], ["text", 7], ["text", [7]], [1.0, 2.0], [[1.0]], [True]])
+@pytest.mark.parametrize("name", ["prompt", "input", "prompt_token_ids", "input_ids"])
 def test_prompts_as_token_ids_cannot_be_checked(name: str, given: Any) -> None:
     body = json.dumps({"model": "m", name: given}).encode()
     assert refused(content_of(CHECKS, request(body))) == (400, "token ids")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from tidegate.audit.records import Names, decided, decision_fields
 from tidegate.errors import DetectorUnavailable
 from tidegate.filtering.ruleset import Action, Rule, Ruleset
 from tidegate.filtering.spotting import Effort, Mark
+from tidegate.inbound import inspector
+from tidegate.inbound.body import Content, content_of
+from tidegate.inbound.checks import RequestChecks
 from tidegate.inbound.inspector import Inspector
 from tidegate.inbound.telling import FINDINGS_HEADER
 from tidegate.model import Allow, BodyState, Decision, Deny, Identity, Inspection, Reason, Request
@@ -133,6 +137,20 @@ async def test_wherever_and_however_a_value_stands(document: Any) -> None:
     deny = await World().refused(document)
     assert "EMAIL" in deny.detail
     assert MAIL not in repr(deny)
+
+
+@pytest.mark.parametrize("around", ["a", "1"])
+async def test_a_value_that_stands_alone_in_a_part_is_found_and_counted_once(around: str) -> None:
+    parts = [{"type": "text", "text": text} for text in (around, PHONE, around)]
+    assert (await World().allowed(says(parts))).findings == {("PHONE", "annotate"): 1}
+    parts[1]["text"] = SSN
+    assert (await World().refused(says(parts))).detail == "US_SSN (messages[0].content)"
+
+
+async def test_a_card_as_a_number_is_found() -> None:
+    world = World(POLICY.replace("US_SSN", "CREDIT_CARD"))
+    deny = await world.refused({"messages": [{"role": "user", "tool_calls": [{"arguments": {"n": 4111111111111111}}]}]})
+    assert deny.detail == "CREDIT_CARD (messages[0].tool_calls[0].arguments.*)"
 
 
 async def test_all_that_refuses_is_told_at_once() -> None:
@@ -288,6 +306,30 @@ async def test_a_detector_that_is_out_refuses_and_costs_nothing_and_is_asked_off
 
 
 @dataclasses.dataclass(frozen=True)
+class Lenient(Words):
+    """Lets pass what it could not read, and says so."""
+
+    def open(self) -> Any:
+        reading = super().open()
+        reading.unread, reading.unread_bytes = {"safety_unavailable": 1}, 5  # type: ignore[attr-defined]
+        return reading
+
+
+async def test_what_a_detector_let_pass_unread_is_told() -> None:
+    policy = parse_policy(POLICY)
+    chat, lenient = policy.endpoints[0], Lenient("DENIED_TERM", ("falcon",))
+    assert chat.request is not None
+    checks = dataclasses.replace(chat.request, rules=(Ruleset("r", (Rule(lenient.entities, Action.BLOCK),)),))
+    endpoints = (dataclasses.replace(chat, request=checks),)
+    world = World(dataclasses.replace(policy, endpoints=endpoints, spotters=(lenient,)))
+    once = (await world.allowed({"messages": []})).unread["safety_unavailable"]
+    assert once
+    parts = [{"type": "text", "text": text} for text in ("one", "two")]
+    more = (await world.allowed({"messages": [], "content": parts})).unread
+    assert more["safety_unavailable"] > once
+
+
+@dataclasses.dataclass(frozen=True)
 class Watched(Words):
     """Remembers where it is used."""
 
@@ -310,6 +352,23 @@ async def test_a_long_body_is_read_beside_the_event_loop_and_a_short_one_on_it()
     watched.used_on.clear()
     await world.allowed(says("plain words"))
     assert set(watched.used_on) == {threading.current_thread().name}
+
+
+async def test_a_body_that_unpacks_to_a_long_one_is_accepted_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read_on: list[str] = []
+
+    def noted(checks: RequestChecks, given: Request) -> Content | Deny:
+        read_on.append(threading.current_thread().name)
+        return content_of(checks, given)
+
+    monkeypatch.setattr(inspector, "content_of", noted)
+    world = World(POLICY.replace("max_size: 200KiB", "max_size: 200KiB\n      compressed: decode"))
+    packed = gzip.compress(json.dumps(says("plain words, " * 10_000)).encode())
+    assert len(packed) < 1024
+    await world.allowed(packed, **{"content-encoding": "gzip"})
+    assert read_on[0].startswith("inspect")
 
 
 async def test_the_audit_record_counts_what_was_found_and_holds_none_of_it() -> None:

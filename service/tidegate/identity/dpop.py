@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 from tidegate.edge import address_of, canonical_path
 from tidegate.identity.claims import moment
 from tidegate.identity.keyset import public_key
+from tidegate.identity.replays import HOLDER
 from tidegate.identity.signature import check_signature
 from tidegate.identity.token import Token, TokenRejected, parse
 from tidegate.model import Request
@@ -73,8 +74,9 @@ def check_proof(text: str, request: Request, token: str, thumbprint: str, terms:
     if not isinstance(nonce, str):
         raise TokenRejected("nonce")
     # A proof's id is its key's: nobody can use up the ids of somebody else.
-    digest = sha256(thumbprint.encode() + b"\0" + identifier.encode("utf-8", "surrogatepass")).digest()
-    return Proof(digest, issued + terms.window, nonce)
+    holder = sha256(thumbprint.encode()).digest()[:HOLDER]
+    digest = sha256(identifier.encode("utf-8", "surrogatepass")).digest()[: 32 - HOLDER]
+    return Proof(holder + digest, issued + terms.window, nonce)
 
 
 def _check_key(proof: Token, thumbprint: str) -> None:

@@ -1,8 +1,9 @@
 """Opaque tokens: the endpoint that made them is asked what they are worth (RFC 7662).
 
-One question at a time for each token, `at_once` for all. An answer, good or bad, is used for as long as the policy says
-and never past the token's `exp`; it is kept under a hash of the token. A provider that cannot be reached is left alone
-for `retry_interval`; one that answers with an error is not, because a token could be made to provoke that.
+One question at a time for each token, `at_once` for each endpoint: one that is slow, or asked too much, takes nothing
+from the others. An answer, good or bad, is used for as long as the policy says and never past the token's `exp`; it is
+kept under a hash of the token. A provider that cannot be reached is left alone for `retry_interval`; one that answers
+with an error is not, because a token could be made to provoke that.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib.parse import quote_plus
 
 from tidegate.clock import Clock
 from tidegate.identity import claims, refusals
-from tidegate.identity.provider import FAILURES, Provider
+from tidegate.identity.provider import FAILURES, Provider, Unusable
 from tidegate.identity.token import TokenRejected
 from tidegate.model import Deny, Identity
 from tidegate.policy.compiled_identity import Introspection
@@ -39,7 +40,8 @@ class _Answer(NamedTuple):
 class Introspector:
     """Asks about opaque tokens. Never raises for anything that a token or an answer can hold.
 
-    `timeout` and `retry_interval` are seconds; `cache_size` bounds the answers that are remembered.
+    `timeout`, for a turn and again for an answer, and `retry_interval` are seconds; `cache_size` bounds the answers
+    that are remembered.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class Introspector:
         self._timeout = timeout
         self._retry_interval = retry_interval
         self._cache_size = cache_size
-        self._room = asyncio.Semaphore(at_once)
+        self._at_once = at_once
+        self._rooms: dict[str, asyncio.Semaphore] = {}  # by url
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
         self._questions: dict[_Key, asyncio.Task[Identity | Deny]] = {}
         self._silent: dict[str, tuple[float, str]] = {}  # url → since when, and why
@@ -118,8 +121,17 @@ class Introspector:
         else:
             form |= {"client_id": endpoint.client_id, "client_secret": endpoint.client_secret}
         self._provider.open()
-        async with asyncio.timeout(self._timeout), self._room:
-            return await self._provider.post(endpoint.url, form, auth=auth)
+        room = self._rooms.setdefault(endpoint.url, asyncio.Semaphore(self._at_once))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await room.acquire()
+        except TimeoutError:  # which is no fault of the endpoint's: it is not left alone for that
+            raise Unusable("too many questions at once") from None
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._provider.post(endpoint.url, form, auth=auth)
+        finally:
+            room.release()
 
     def _judge(
         self, answer: dict[str, object], endpoint: Introspection, digest: bytes

@@ -45,7 +45,9 @@ class Provider:
     def open(self) -> httpx.AsyncClient:
         """The client. Making it loads the CA certificates, which is not the provider's time."""
         if self._client is None:
-            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False)
+            # Whoever asks bounds how much is asked at once; a pool for all would let one provider use it up.
+            bounds = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+            self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=bounds)
         return self._client
 
     async def get(self, uri: str, *, accept: str = "application/json") -> dict[str, Any]:

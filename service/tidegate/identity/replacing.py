@@ -7,7 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +26,19 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def replace(target: Path, text: str) -> None:
-    """Put `text` in the place of a file at once; one that is new is its owner's alone. Raises OSError."""
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _PRIVATE
+    """Put `text` in the place of a file at once; one that is new is its owner's alone. Raises OSError.
+
+    Mode and owner stay: what root writes for a service must not become unreadable to it.
+    """
+    known = target.stat() if target.exists() else None
+    mode = _PRIVATE if known is None else stat.S_IMODE(known.st_mode)
     handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
+            if known is not None and (known.st_uid, known.st_gid) != (os.geteuid(), os.getegid()):
+                with suppress(PermissionError):  # who may not give files away
+                    os.fchown(file.fileno(), known.st_uid, known.st_gid)
+            os.fchmod(file.fileno(), mode)  # after it: a change of the owner may clear bits
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

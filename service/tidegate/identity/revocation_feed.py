@@ -80,12 +80,13 @@ class RevocationFeed:
             self._age()
             return
         self._answered = self._clock.monotonic()
-        self._at = listed.at
         if listed.entries is not None:
-            now = self._clock.now()
-            self._known = frozenset(entry for entry in (*self._known, *listed.entries) if not entry.over(now))
-        if listed.entries is not None or self.list.unavailable:
+            # Beside the event loop, which a long list would hold up.
+            self._known, known = await asyncio.to_thread(_joined, self._known, listed.entries, self._clock.now())
+            self._take(known)
+        elif self.list.unavailable:
             self._take(RevokedTokens(self._known))
+        self._at = listed.at
         self._tell("current")
 
     def start(self) -> None:
@@ -122,3 +123,10 @@ class RevocationFeed:
         if state != self._state:
             self._state = state
             self._on_state(state)
+
+
+def _joined(
+    known: frozenset[Revocation], more: tuple[Revocation, ...], now: float
+) -> tuple[frozenset[Revocation], RevokedTokens]:
+    left = frozenset(entry for entry in (*known, *more) if not entry.over(now))
+    return left, RevokedTokens(left)

@@ -9,6 +9,8 @@ What is over is taken out by whoever adds the next. All of it lies in one slot o
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -50,8 +52,8 @@ class RedisRevocations:
             now, *texts = await self._redis.eval(_READ, 3, *self._keys, at)
         if now == at:
             return Listed(at, None)
-        entries = [entry for text in texts if (entry := _entry(text)) is not None]
-        return Listed(now, tuple(entries), len(texts) - len(entries))
+        entries = await asyncio.to_thread(_entries, texts)  # a long list takes half a second
+        return Listed(now, entries, len(texts) - len(entries))
 
     async def add(self, entry: Revocation, *, now: float) -> None:
         """Add an entry; those that are over at `now` (Unix seconds) go. Raises `RevocationsFull`."""
@@ -65,6 +67,10 @@ class RedisRevocations:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _entries(texts: Sequence[bytes]) -> tuple[Revocation, ...]:
+    return tuple([entry for text in texts if (entry := _entry(text)) is not None])
 
 
 def _entry(text: bytes) -> Revocation | None:

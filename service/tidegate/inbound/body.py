@@ -21,6 +21,9 @@ from tidegate.usage.parts import has_too_many_parts
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _JSON_LIKE: Final = re.compile(r"[ \t\r\n]*[\[{\"]")
+_JSON_BYTES: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"]")
+_MARK: Final = "\ufeff"
+_PROMPTS: Final = ("prompt", "input", "prompt_token_ids", "input_ids")
 _WHY: Final = {
     "json_duplicate_key": "names a key twice",
     "json_depth": "nests too deep",
@@ -103,16 +106,21 @@ def _decoded(checks: RequestChecks, request: Request) -> bytes | Deny:
 def _read(checks: RequestChecks, content_type: str, body: bytes) -> Content | Deny:
     kind = format_of(content_type) if content_type else "json"
     if kind not in ("json", "text", "csv", "ndjson"):
-        if checks.other_types == "pass":
-            return Content(unread="type")
-        return _refused(415, "The request body must be JSON or text, in UTF-8.", "content type")
+        if checks.other_types == "refuse":
+            return _refused(415, "The request body must be JSON or text, in UTF-8.", "content type")
+        as_json = _read(checks, "text/plain", body) if _JSON_BYTES.match(body) else None
+        # Any other type would do to get JSON past the checks.
+        return Content(unread="type") if as_json is None or _is_other(as_json) else as_json
     if has_too_many_parts(body):
         return _refused(413, "The request body holds too many objects, lists and strings.", "too many parts")
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return _refused(400, "The request body is not UTF-8.", "utf-8")
-    # Servers that do not look at the type read as JSON what looks like it.
+    if "\0" in text:  # UTF-16 and UTF-32, which readers of JSON know by their zeros, are UTF-8 with NULs
+        return _refused(400, "The request body is not UTF-8.", "utf-8")
+    # Servers that do not look at the type read as JSON what looks like it, some also behind a byte order mark.
+    text = text if kind == "json" else text.removeprefix(_MARK)
     if kind == "json" or _JSON_LIKE.match(text):
         try:
             document = parse(text)
@@ -129,13 +137,21 @@ def _read(checks: RequestChecks, content_type: str, body: bytes) -> Content | De
     return Content(text=text, kind="text", size=len(body))
 
 
+def _is_other(read: Content | Deny) -> bool:
+    """Whether what looked like JSON is none after all, and neither is anything else that is read."""
+    return read.detail == "utf-8" if isinstance(read, Deny) else read.kind != "json"
+
+
 def _has_token_ids(document: Any) -> bool:
-    """Whether a prompt is given as numbers (OpenAI's completions and embeddings), which say nothing here."""
-    given = [document.get(name) for name in ("prompt", "input")] if isinstance(document, dict) else []
+    """Whether a prompt is given as numbers (OpenAI's completions and embeddings, vLLM, SGLang): they say nothing here.
+
+    Servers take 1.0 and true for 1.
+    """
+    given = [document.get(name) for name in _PROMPTS] if isinstance(document, dict) else []
     lists = [one for one in given if isinstance(one, list)]
     items = [item for one in lists for item in one]
     inner = [item for one in items if isinstance(one, list) for item in one]
-    return any(type(item) is int for item in (*items, *inner))
+    return any(isinstance(item, int | float) for item in (*items, *inner))
 
 
 def _too_large(checks: RequestChecks) -> Deny:

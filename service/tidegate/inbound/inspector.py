@@ -39,7 +39,8 @@ class Inspector:
 
     async def accept(self, checks: RequestChecks, request: Request) -> Content | Deny:
         """The cheap checks, to be made before anything is charged: what the body holds, or why it is refused."""
-        effort = effort_of(Effort.QUICK, len(request.body))
+        packed = checks.compressed == "decode" and "content-encoding" in request.headers
+        effort = effort_of(Effort.QUICK, checks.max_size if packed else len(request.body))
         return await self._aside.run(partial(self._accept, checks, request), effort)
 
     async def inspect(self, policy: Policy, endpoint: Endpoint, content: Content) -> tuple[Inspection, Deny | None]:

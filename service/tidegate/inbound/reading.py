@@ -12,11 +12,12 @@ from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.inbound.body import Content
 from tidegate.inbound.checks import Injection
-from tidegate.inbound.prompts import Prompt, prompts
+from tidegate.inbound.prompts import How, Prompt, prompts
 from tidegate.model import Deny, Inspection, Reason
 
 _BATCH: Final = 1024  # texts that are sifted together
 _MOST_TOLD: Final = 8
+_TWICE: Final[tuple[How, How]] = ("joined", "apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def inspect(rules: Rules | None, injection: Injection | None, content: Content) 
     places: dict[str, str] = {}
     texts = list(texts_of(content, unread))
     if rules is not None:
-        found, places = _read(rules.reading, texts)
+        found, places = _read(rules.reading, texts, unread)
     scores, attempt = ({}, None) if injection is None else _scored(injection, texts)
     acts: Mapping[str, Action] = rules.plan.actions if rules is not None else {}
     refused = {entity: where for entity, where in places.items() if acts[entity] is Action.BLOCK}
@@ -60,7 +61,7 @@ def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, fl
     """The scores by who speaks, and the refusal where one is too high. What the score is, the caller is not told."""
     from tidegate.inbound.injection.scorer import scores  # where it is used: its patterns take a while to compile
 
-    found = scores(texts, injection.roles)
+    found = scores((text for text in texts if text.how != "number"), injection.roles)
     values: dict[str, float] = {role: round(score.value, 3) for role, score in sorted(found.items())}
     worst = max(found.items(), key=lambda one: one[1].value, default=None)
     if worst is None or worst[1].value < injection.threshold or injection.act == "annotate":
@@ -72,25 +73,35 @@ def _scored(injection: Injection, texts: Iterable[Prompt]) -> tuple[dict[str, fl
     return values, Deny(403, Reason.PROMPT_INJECTION, message, detail=detail, rule="prompt")
 
 
-def _read(plan: FilterPlan, texts: Iterable[Prompt]) -> tuple[Counter[str], dict[str, str]]:
-    """How often each kind of value was found, and where first."""
-    reader = Reader("request", plan)
+def _read(plan: FilterPlan, texts: Iterable[Prompt], unread: Counter[str]) -> tuple[Counter[str], dict[str, str]]:
+    """How often each kind of value was found, and where first; `unread` is told of what a detector let pass unread."""
+    text = Reader("request", plan)
+    readers: dict[How, Reader] = {"text": text, "number": text}
     places: dict[str, str] = {}
-    known = 0
     waiting = iter(texts)
     while batch := list(islice(waiting, _BATCH)):
-        reader.sift(prompt.text for prompt in batch)
+        text.sift(prompt.text for prompt in batch if prompt.how == "text")
         for prompt in batch:
-            reader.whole(prompt.text)
-            total = reader.tally.findings.total()
-            if total > known:
-                known = total
+            reader = readers.get(prompt.how) or readers.setdefault(prompt.how, Reader("request", plan))
+            known = reader.tally.findings.total()
+            if prompt.how == "number":
+                reader.number(prompt.text)
+            else:
+                reader.whole(prompt.text)
+            if reader.tally.findings.total() > known:
                 for entity, _ in reader.tally.findings:
                     places.setdefault(entity, prompt.where)
+    # What stands in parts is read twice, and is what was found more often.
+    joined, apart = [readers.get(how) or Reader("request", plan) for how in _TWICE]
+    unread.update(text.tally.notes + (joined.tally.notes | apart.tally.notes))
+    return _counts(text) + (_counts(joined) | _counts(apart)), places
+
+
+def _counts(reader: Reader) -> Counter[str]:
     counts: Counter[str] = Counter()
     for (entity, _), count in reader.tally.findings.items():
         counts[entity] += count
-    return counts, places
+    return counts
 
 
 def _refusal(refused: Mapping[str, str]) -> Deny:
