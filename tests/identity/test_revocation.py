@@ -76,6 +76,15 @@ def test_an_entry_covers_what_it_names_and_nothing_else(entry: dict[str, Any], e
     assert covered(replace_proof(issued=None), **entry) is (expected or entry == {"subject": "ada", "before": at(NOW)})
 
 
+def test_a_list_of_many_tenants_and_issuers_is_not_walked_for_each_request() -> None:
+    many = [{"tenant": f"t{number}"} for number in range(500)] + [{"issuer": f"i{number}"} for number in range(500)]
+    listed = RevokedTokens([Revocation.model_validate({**one, "before": at(NOW + 1)}) for one in many])
+    assert max(map(len, listed._owners.values())) == 1
+    assert listed.covers(replace_proof(issued=NOW), "eve", "t7")
+    assert listed.covers(replace_proof(issued=NOW, issuer="i7"), "eve", "other")
+    assert not listed.covers(replace_proof(issued=NOW), "eve", "other")
+
+
 def replace_proof(**changes: Any) -> Proof:
     return TOKEN._replace(**changes)
 

@@ -58,14 +58,14 @@ class RevokedTokens:
         self.unavailable = unavailable
         self.entries = frozenset(entries)
         tokens: dict[str, set[str | None]] = {}
-        subjects: dict[str | None, list[Revocation]] = {}
+        owners: dict[tuple[str, str | None], list[Revocation]] = {}
         for entry in self.entries:
             if entry.token is not None:
                 tokens.setdefault(entry.token, set()).add(entry.issuer)
             else:
-                subjects.setdefault(entry.subject, []).append(entry)
+                owners.setdefault(_owner(entry), []).append(entry)
         self._tokens: Mapping[str, set[str | None]] = MappingProxyType(tokens)
-        self._subjects: Mapping[str | None, list[Revocation]] = MappingProxyType(subjects)
+        self._owners: Mapping[tuple[str, str | None], list[Revocation]] = MappingProxyType(owners)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -82,6 +82,13 @@ class RevokedTokens:
             and entry.issuer in (None, proof.issuer)
             and entry.before is not None
             and (proof.issued is None or proof.issued < entry.before.timestamp())
-            for named in (subject, None)
-            for entry in self._subjects.get(named, ())
+            for owner in (("subject", subject), ("tenant", tenant), ("issuer", proof.issuer))
+            for entry in self._owners.get(owner, ())
         )
+
+
+def _owner(entry: Revocation) -> tuple[str, str | None]:
+    """By what an entry is found, so that a list of many tenants is not walked for each request."""
+    if entry.subject is not None:
+        return "subject", entry.subject
+    return ("tenant", entry.tenant) if entry.tenant is not None else ("issuer", entry.issuer)
