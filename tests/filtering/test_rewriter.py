@@ -82,3 +82,22 @@ def test_a_run_of_invisible_characters_is_cut_so_that_it_can_neither_hide_nor_ho
 def test_a_block_replaces_nothing() -> None:
     with pytest.raises(ValueError, match="replaces nothing"):
         replacement(Action.BLOCK, "EMAIL", "bob@example.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("card %4111 1111 1111 1111 x", "card [CREDIT_CARD] x"),
+        ("%5555555555554444", "[CREDIT_CARD]"),
+        ("&#4111 1111 1111 1111", "[CREDIT_CARD]"),
+        ("\\x4111111111111111", "[CREDIT_CARD]"),
+        ("SSN \\123-45-6789", "SSN [US_SSN]"),
+        ("4111111111111111%31", "[CREDIT_CARD]%31"),
+        ("%34111111111111111", "[CREDIT_CARD]"),  # what the escape stands for is read as well
+        ("D%4589 3704 0044 0532 0130 00", "[IBAN]"),
+    ],
+)
+def test_what_stands_in_an_escape_hides_no_value_that_stands_there_as_it_is_written(text: str, want: str) -> None:
+    plan = FilterPlan(dict.fromkeys(["CREDIT_CARD", "US_SSN", "IBAN", "EMAIL"], Action.REDACT))
+    for chunks in ([text], list(text)):
+        assert run(plan, chunks)[0] == want

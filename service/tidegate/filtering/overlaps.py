@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tidegate.filtering.detector import Detector, Hit
+from tidegate.filtering.literal import Written
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import Look, scanner_for
 
@@ -27,11 +28,12 @@ class Value(NamedTuple):
 
 
 class Overlaps:
-    """A view under the detectors of stricter actions. `final` says that its text is over."""
+    """A view under the detectors of stricter actions, and as it is written. `final` says that its text is over."""
 
-    def __init__(self, plan: FilterPlan, view: bytes, *, final: bool) -> None:
+    def __init__(self, plan: FilterPlan, view: bytes, written: Written | None, *, final: bool) -> None:
         self._plan = plan
         self._view = view
+        self._written = written
         self._final = final
         self._looks: dict[Action, Look | None] = {}
         self._holds: dict[Action, int] = {}
@@ -76,5 +78,7 @@ class Overlaps:
         if action not in self._looks:
             plan = self._plan.stricter.get(action)
             scanner = plan and scanner_for(plan)
-            self._looks[action] = scanner.look(self._view) if scanner else None
+            look = self._looks[action] = scanner.look(self._view) if scanner else None
+            if look is not None and scanner and self._written is not None:
+                look.literal = self._written.under(scanner)
         return self._looks[action]

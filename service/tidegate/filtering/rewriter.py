@@ -18,6 +18,7 @@ from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.encoded import context
 from tidegate.filtering.escapes import may_stand_in
+from tidegate.filtering.literal import Written
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.overlaps import Overlaps
 from tidegate.filtering.ruleset import Action, FilterPlan
@@ -55,6 +56,7 @@ class TextRewriter:
         self._text = ""
         self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
         self._base = 0  # how many of those there are
+        self._before: bytes | None = None  # those as they are written, where that is something else
         self._clean = 0  # how much of the view is known to hold nothing that is encoded
         self._past = 0  # how much of the view is no longer in `_view`
         self._offsets: Offsets | None = None  # of `_view` in `_text`, when they differ
@@ -133,8 +135,11 @@ class TextRewriter:
         overlaps: Overlaps | None = None
         look = scanner.look(view, clean=self._clean)
         self._clean = look.encoded
+        written = self._as_written()
+        if written is not None:
+            look.literal = written.under(scanner)
         if self._swallowing:
-            overlaps = Overlaps(self._enforced, view, final=final)
+            overlaps = Overlaps(self._enforced, view, written, final=final)
             after = self._swallow(at, overlaps, out)
             if after is None:
                 return "".join(out)
@@ -144,7 +149,7 @@ class TextRewriter:
             row, place, start, at, over, _ = hit
             endless = None
             if over or self._actions[row.entity] is not self._strictest:
-                overlaps = overlaps or Overlaps(self._enforced, view, final=final)
+                overlaps = overlaps or Overlaps(self._enforced, view, written, final=final)
                 value = overlaps.value(hit)
                 if value is None:
                     hold = place
@@ -167,7 +172,10 @@ class TextRewriter:
                 hold = look.hold(at)
         cut = done if self._swallowing else self._start(hold)
         out.append(text[done:cut])
-        self._keep(hold, cut, scanner.behind if look.encoded >= hold else context(scanner.behind))
+        behind = scanner.behind if look.encoded >= hold else context(scanner.behind)
+        if written is not None:
+            self._before = written.behind(hold, behind)
+        self._keep(hold, cut, behind)
         if final and self._text:  # invisible characters behind a value that was swallowed to the end
             out.append(self._text)
             self._watch(self._text)
@@ -223,6 +231,23 @@ class TextRewriter:
         inner.feed(value)
         inner.finish()
         return bool(inner.findings)
+
+    def _as_written(self) -> Written | None:
+        """The text with its escapes as they are written; None where it has none."""
+        if self._offsets is None and self._before is None:
+            return None
+        before = self._view[: self._base] if self._before is None else self._before
+        written = Written(self._text, before, place=self._start, byte=self._byte, size=len(self._view))
+        if written.view == self._view:
+            self._before = None
+            return None
+        return written
+
+    def _byte(self, place: int) -> int:
+        """The byte of the view that stands for the character at a place of `_text`."""
+        if self._offsets is None:
+            return place + self._base
+        return self._offsets.after(place + self._gone + 1) - 1 - self._past
 
     def _start(self, at: int) -> int:
         """Where in `_text` the character begins that a byte of the view stands for."""

@@ -15,6 +15,7 @@ from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
 from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
+from tidegate.filtering.literal import Literal
 from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
@@ -74,7 +75,7 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_inside", "_known", "_scanner", "_steps", "_view", "_words", "encoded")
+    __slots__ = ("_automata", "_inside", "_known", "_scanner", "_steps", "_view", "_words", "encoded", "literal")
 
     def __init__(
         self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, encoded: int, scanner: Scanner
@@ -84,6 +85,8 @@ class Look:
         self.encoded = encoded
         """Where something encoded begins, if it is asked for at all."""
         self._inside: Encoded | None = None
+        self.literal: Literal | None = None
+        """The same text as it is written, where that is not what the view has."""
         self._steps = steps
         self._view = view
         self._known = [-1] * len(steps)
@@ -93,7 +96,9 @@ class Look:
         """The first value that is decided from `at` on and before `hold`. Nothing behind `hold()` is final."""
         hit = self._find(at, hold)
         if self.encoded < hold:
-            return self._within(at).find(at, hold if hit is None else hit.at) or hit
+            hit = self._within(at).find(at, hold if hit is None else hit.at) or hit
+        if self.literal is not None:
+            hit = self.literal.find(at, hold if hit is None else hit.at) or hit
         return hit
 
     def _within(self, begin: int) -> Encoded:
@@ -162,7 +167,7 @@ class Look:
             at = half_chain(view, start, at)
             if at > start and at > self.encoded:
                 at = self._within(start).waiting(start, at)
-        return at
+        return at if self.literal is None else min(at, self.literal.hold(start))
 
 
 @lru_cache(maxsize=64)
