@@ -56,6 +56,7 @@ class TextRewriter:
         self._text = ""
         self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
         self._base = 0  # how many of those there are
+        self._escaped = -1  # the byte of the whole view that is, or follows, the last escape
         self._before: bytes | None = None  # those as they are written, where that is something else
         self._clean = 0  # how much of the view is known to hold nothing that is encoded
         self._past = 0  # how much of the view is no longer in `_view`
@@ -117,6 +118,10 @@ class TextRewriter:
             return
         folded = fold(self._rest + text, self._invisible, final=final)
         if folded.gaps:
+            visible = self._past + len(self._view)
+            # An escape is more characters than one, or one of which the first has a byte: see `Gap`.
+            ends = [key // 2 for key, size in folded.gaps if key % 2 or size > 1]
+            self._escaped = visible + ends[-1] if ends else self._escaped
             if self._offsets is None:
                 self._offsets = Offsets(before=self._gone - self._past - self._base)
             self._offsets.extend(folded.gaps, self._past + len(self._view))
@@ -234,7 +239,8 @@ class TextRewriter:
 
     def _as_written(self) -> Written | None:
         """The text with its escapes as they are written; None where it has none."""
-        if self._offsets is None and self._before is None:
+        if self._escaped < self._past:
+            self._before = None
             return None
         before = self._view[: self._base] if self._before is None else self._before
         written = Written(self._text, before, place=self._start, byte=self._byte, size=len(self._view))
