@@ -103,7 +103,7 @@ def _damaged(draw: st.DrawFn) -> str:
 def _encoded(draw: st.DrawFn) -> str:
     """A value, or what it stands in, in base64 or base16, whole or cut short."""
     value = draw(st.sampled_from(["", "It is ", "{'a': '"])) + draw(st.sampled_from(VALUES))
-    value += draw(st.sampled_from(["", ", so", ",", "'}", " ", *VALUES[::7]]))
+    value += draw(st.sampled_from(["", ", so", ",", "'}", " ", *VALUES[::7], *(f" {value}" for value in VALUES[::5])]))
     text = encoded(value, draw(st.sampled_from(sorted(CODES))))
     return text[draw(st.integers(0, 3)) : len(text) - draw(st.integers(0, 9))]
 

@@ -51,7 +51,7 @@ class Chain(NamedTuple):
         if hit is None:
             return None
         row, place, start, over = hit.detector, offsets.start(hit.at), offsets.start(hit.start), hit.over
-        end = offsets.end(hit.end)
+        first = end = offsets.end(hit.end)
         while (more := search(view, hit.end)) is not None and offsets.start(more.at) < -(-end // size) * size:
             hit, over, end = more, over or more.over, offsets.end(more.end)
         last = -(-end // size)
@@ -61,7 +61,7 @@ class Chain(NamedTuple):
             self.start + start // size * self.chars,
             self.stop if last > self.groups else self.start + last * self.chars,
             over,
-            self.text[start:end].decode(),
+            self.text[start:first].decode(),
         )
 
 

@@ -84,6 +84,26 @@ def test_a_value_goes_with_the_groups_that_it_stands_in(text: str, want: str) ->
         assert run(plan, chunks)[0] == want
 
 
+@pytest.mark.parametrize("before", ["", "a", "  "])
+def test_a_second_value_in_the_group_in_which_one_ends_is_waited_for_to_its_last_padded_group(before: str) -> None:
+    secret = "sk-ant-sid01-4fK9aQ2xZ7mB0cW5tR8uJ3dY6vE1nHpGsLkX"
+    text = f"{before}the datadog access token is 4f9a2c7b0d5e81634f9a2c7b0d5e8163 {secret}"
+    for more in ("", "a", "aa"):
+        written = encoded(text + more, "base64")
+        whole = run(PLANS[Action.HASH], [written])
+        assert run(PLANS[Action.HASH], list(written)) == whole
+        assert whole[0] == meaning(PLANS[Action.HASH], written)
+        assert whole[0].endswith("]")
+
+
+@pytest.mark.parametrize("text", ["fe80::1 X1234567L", "192.168.100.1 X1234567L", "+1 415 555 0132 X1234567L"])
+def test_values_that_meet_in_a_group_are_replaced_together_by_what_stands_for_the_first(text: str) -> None:
+    first = text.removesuffix(" X1234567L")
+    for before in ("", " ", "  "):
+        out = rewrite(PLANS[Action.HASH], encoded(before + text, "base64"), key=KEY)
+        assert rewrite(PLANS[Action.HASH], first, key=KEY) in out
+
+
 def test_a_value_is_compared_as_it_reads() -> None:
     for action in (Action.HASH, Action.MASK, Action.PSEUDONYMIZE):
         plan = FilterPlan(dict.fromkeys(("EMAIL", "IP_ADDRESS", "PHONE"), action), keys=PLANS[action].keys)

@@ -14,9 +14,10 @@ import base64
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidegate.filtering import grammar
@@ -35,20 +36,30 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 class Codec:
     """A way of writing bytes: `chars` characters, a group, for `size` bytes. All but the numbers are patterns.
 
-    `few` is the shortest chain, `tail` what may stand behind the last group of one, with padding, and `part` the
-    beginning of a group or a tail that may go on. `chains` matches where a chain begins: group 1 are its groups, and 2
-    the tail.
+    `back` is a group read backwards, `few` the shortest chain, `tail` what may stand behind the last group of one, with
+    padding, and `part` the beginning of a group or a tail that may go on. `begins` matches where a chain begins, by no
+    more than `least` characters, and `chains` matches it there: group 1 are its groups, and 2 the tail.
     """
 
     def __init__(
-        self, chars: int, size: int, group: str, few: str, tail: str, part: str, decode: Callable[[bytes], bytes]
+        self,
+        chars: int,
+        size: int,
+        group: str,
+        back: str,
+        few: str,
+        tail: str,
+        part: str,
+        decode: Callable[[bytes], bytes],
     ) -> None:
         self.chars = chars
         self.size = size
         self.few = few
-        self.group = re.compile(group.encode())
+        self.back = re.compile(f"(?:{back})++".encode())
         self.part = re.compile(part.encode())
         self.decode = decode
+        self.least = grammar.longest(grammar.parse(few)) or 0
+        self.begins = re.compile(f"(?<!{group})(?={few})".encode())
         self.chains = re.compile(f"(?<!{group})(?={few})(?=((?:{group})++)({tail}))".encode())
 
 
@@ -70,6 +81,7 @@ _BASE64 = Codec(
     chars=4,
     size=3,
     group=_GROUP,
+    back=f"{_ANY}{_THIRD}{_SECOND}{_FIRST}",
     few=f"(?:{_GROUP}){{2}}(?:{_GROUP}|{_FIRST}(?:{_ANY}==|{_SECOND}{_ANY}=))",
     tail=f"(?:{_FIRST}(?:{_SECOND}{_ANY}=?|{_ANY}={{0,2}}))?",
     part=f"(?:{_FIRST}(?:{_ANY}=?|{_SECOND}{_ANY})?)?",
@@ -79,13 +91,13 @@ _BASE16 = Codec(
     chars=2,
     size=1,
     group=_PAIR,
+    back="(?:[0-9A-Fa-f][2-7]|[9ADad]0)",
     few=f"(?:{_PAIR}){{8}}",
     tail="",
     part="[02-7]?",
     decode=lambda text: bytes.fromhex(text.decode()),
 )
 _CODECS = _BASE64, _BASE16
-_SHORT = 4096
 _FEW = grammar.parse(f"{_BASE64.few}|{_BASE16.few}")
 _LEAST = grammar.longest(_FEW) or 0
 _CHARS = bytes(grammar.alphabet(_FEW))
@@ -171,45 +183,45 @@ class Encoded:
 class _Starts:
     """Where chains of a codec begin, looked for no further than is asked in a view that a stream has at a time."""
 
-    __slots__ = ("_at", "_codec", "_matches", "_next", "_through", "_view")
+    __slots__ = ("_at", "_codec", "_through", "_view")
 
     def __init__(self, codec: Codec, view: bytes, begin: int) -> None:
         self._codec = codec
         self._view = view
         self._at = begin + 1
-        self._through = {place for lane in range(2 * codec.chars) if (place := self._leftmost(begin - lane)) >= 0}
-        self._matches = codec.chains.finditer(view, begin + 1) if len(view) - begin > _SHORT else None
-        self._next = next(self._matches, None) if self._matches else None
+        self._through = set(self._leftmost(begin))
 
-    def _leftmost(self, at: int) -> int:
-        """Where groups begin that stand one after another up to the one at this place, -1 without any."""
-        is_group, chars, view = self._codec.group.match, self._codec.chars, self._view
-        found = -1
-        while at >= 0 and is_group(view, at):
-            found = at
-            at -= chars
-        return found
+    def _leftmost(self, begin: int) -> Iterator[int]:
+        """Where groups begin that stand one after another up to one in which, or before which, `begin` is."""
+        chars = self._codec.chars
+        backwards = self._view[begin + chars - 1 :: -1]
+        size = len(backwards)
+        for at in range(begin, max(-1, begin - 2 * chars), -1):
+            groups = self._codec.back.match(backwards, size - at - chars) if at + chars <= size else None
+            if groups is not None:
+                yield size - groups.end()
 
     def until(self, end: int, scanner: Scanner) -> Iterator[_Chain]:
         """The chains that begin before `end` and have not been told."""
-        codec, view = self._codec, self._view
-        match, through = codec.chains.match, self._through
-        if self._matches is None:
-            through = through.union(range(self._at, end))
-            self._at = max(self._at, end)
-        if through:
-            found = [match(view, at) for at in through]
-            self._through = set()
-            yield from (_Chain(codec, each, scanner) for each in found if each is not None)
-        while self._matches is not None and self._next is not None and self._next.start() < end:
-            yield _Chain(codec, self._next, scanner)
-            self._next = next(self._matches, None)
+        codec, view, begins = self._codec, self._view, self._through
+        if end > self._at:
+            fresh = codec.begins.finditer(view, self._at, min(end + codec.least - 1, len(view)))
+            begins = begins.union(match.start() for match in fresh)
+            self._at = end
+        self._through = set()
+        for begin in begins:
+            match = codec.chains.match(view, begin)
+            if match is not None:
+                yield _Chain(codec, match, scanner)
 
 
 class _Value(NamedTuple):
-    """A value in what a chain stands for, by its bytes; see `Hit`."""
+    """A value in what a chain stands for, by its bytes (see `Hit`), with those that begin in the group it ends in.
 
-    row: Detector
+    `hits` are all of them, by the bytes of the view.
+    """
+
+    hits: tuple[Hit, ...]
     at: int
     start: int
     end: int
@@ -262,7 +274,7 @@ class _Chain:
             at = -(-value.end // size) * size
             if at > decided:
                 decided = self._decided(look, value.end)
-                if at > decided:  # another value may begin in the group in which this one ends
+                if at > decided or not _certain(look, value.hits):  # another may begin in the group in which it ends
                     decided = value.at
                     break
         return max(start, self.start + decided // size * self._codec.chars)
@@ -295,20 +307,26 @@ class _Chain:
         hit = look.find(offsets.after(at), most)
         if hit is None:
             return None
-        row, place, start, over = hit.detector, offsets.start(hit.at), offsets.start(hit.start), hit.over
+        hits, place, start, over = [hit], offsets.start(hit.at), offsets.start(hit.start), hit.over
         while True:
             end = offsets.end(hit.end)
             more = look.find(hit.end, min(offsets.after(-(-end // size) * size), most))
             if more is None:
-                return _Value(row, place, start, end, over)
+                return _Value(tuple(hits), place, start, end, over)
+            hits.append(more)
             hit, over = more, over or more.over
 
     def _as_written(self, value: _Value) -> Hit:
-        row, at, start, end, over = value
+        (first, *_), at, start, end, over = value
         size, chars = self._codec.size, self._codec.chars
         stop = self.start + -(-end // size) * chars
         if stop > self._match.end(1):
             stop = self._match.end(2)
-        row = _endless(row) if over else row
+        row = _endless(first.detector) if over else first.detector
         at, begin = (self.start + place // size * chars for place in (at, start))
-        return Hit(row, at, begin, stop, over, self._text[start:end])
+        return Hit(row, at, begin, stop, over, self._text[start : self._offsets.end(first.end)])
+
+
+def _certain(look: Look, hits: Sequence[Hit]) -> bool:
+    """Whether text to come changes none but the first of these values, each of which ends before the next."""
+    return all(look.hold(hit.end) > following.at for hit, following in pairwise(hits))

@@ -58,6 +58,8 @@ class Offsets:
 
     def after(self, place: int) -> int:
         """The first byte that stands for a character at `place` of the text or behind it."""
+        if not self._keys:
+            return min(place, max(0, place - self._sums[0]))
         return bisect_right(range(place), place - 1, key=self.start)
 
     def forget(self, at: int) -> bool:
