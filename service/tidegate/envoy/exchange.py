@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Literal
 
 from tidegate.envoy.allowance import Answer
 from tidegate.envoy.asking import Asking, in_whole
 from tidegate.envoy.commands import (
-    DIGESTS,
     Abort,
     Body,
     Command,
@@ -32,7 +30,8 @@ from tidegate.envoy.ending import Over, refusal, voice
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import AFTER_EVENT, AFTER_LINE, Pacing
-from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody, ProtocolViolation, TidegateError
+from tidegate.envoy.reading import COVERAGE_HEADER, STALE, UNSTRUCTURED, Outcome, Reading
+from tidegate.errors import ProtocolViolation, TidegateError
 from tidegate.filtering.formats import (
     WHOLE,
     BodyRewriter,
@@ -47,21 +46,12 @@ from tidegate.filtering.formats import (
 from tidegate.filtering.grounding import grounded, known_of, needs_request
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
-from tidegate.filtering.structure.demand import ENTITY as STRUCTURE
 from tidegate.filtering.structure.demand import Structure
 from tidegate.filtering.structure.opening import structured
-from tidegate.model import Deny, Finding, Reason
+from tidegate.model import Deny, Reason
 from tidegate.usage.unasked import WholeEvents, WholeLines
 
-COVERAGE_HEADER = "x-tidegate-coverage"
-
-# Validators, range machinery and codings describe the body as the model sent it, and are false for the rewritten one.
-_STALE = ("content-encoding", "content-length", "etag", "last-modified", "accept-ranges", *DIGESTS)
 _UPSTREAM = "via_upstream"
-_BLOCKED = Deny(403, Reason.CONTENT_BLOCKED, "The response was blocked by policy.")
-_UNSTRUCTURED = Deny(502, Reason.RESPONSE_STRUCTURE, "The response does not have the structure that is demanded of it.")
-
-Outcome = Literal["pending", "rewritten", "passed", "blocked", "withheld", "truncated", "stopped", "revoked", "expired"]
 
 
 def _nothing(_: Handoff) -> Structure | None:
@@ -70,8 +60,7 @@ def _nothing(_: Handoff) -> Structure | None:
 
 class _State(Enum):
     HEAD = auto()  # nothing seen yet
-    HOLD = auto()  # body collected, headers unanswered
-    LIVE = auto()  # headers answered, body rewritten as it comes
+    READ = auto()  # body rewritten; headers answered before it or, where it is read as a whole, with it
     PASS = auto()  # headers answered, body is not the model's or not ours to read
     DONE = auto()  # the last byte was decided; what still arrives is swallowed
 
@@ -99,7 +88,7 @@ class Exchange:
     sent: int = 0
     settled: Mapping[str, int] | None = None
     structure: Callable[[Handoff], Structure | None] = _nothing
-    _rewriter: BodyRewriter | None = None
+    _reading: Reading | None = None
     _metering: Metering | None = None
     _asking: Asking = field(default_factory=Asking)
     _references: frozenset[int] = frozenset()
@@ -129,7 +118,7 @@ class Exchange:
     @property
     def rests(self) -> bool:
         """Whether what was let out is whole events of a stream that is rewritten: a comment may follow them."""
-        if not self._events_only or self._state not in (_State.LIVE, _State.PASS):
+        if not self._events_only or self._state not in (_State.READ, _State.PASS):
             return False
         begun = self.sent or not self._shadow  # a byte order mark that is not ours to drop must stay first
         return bool(begun) and (self._events is None or not self._events.inside)
@@ -137,16 +126,15 @@ class Exchange:
     @property
     def progress(self) -> Progress:
         """How far the response's texts have come."""
-        return WHOLE if self._rewriter is None else self._rewriter.progress
+        return WHOLE if self._reading is None else self._reading.progress
 
     def coverage(self) -> Coverage:
         """The receipt so far."""
-        if self._rewriter is not None:
-            receipt = self._rewriter.coverage()
-        else:
-            skipped = {self._skip_reason: 1} if self._skip_reason else {}
-            receipt = Coverage("none", 0, self._passed, 0, 0, skipped, {}, self.failure)
-        return receipt if self._demand is None or receipt.structure else replace(receipt, structure="unchecked")
+        if self._reading is not None:
+            return self._reading.coverage()
+        skipped = {self._skip_reason: 1} if self._skip_reason else {}
+        receipt = Coverage("none", 0, self._passed, 0, 0, skipped, {}, self.failure)
+        return receipt if self._demand is None else replace(receipt, structure="unchecked")
 
     def settlement(self) -> Settlement | None:
         """What the response cost, once it is over and if a reservation waits for it: given out a single time."""
@@ -255,14 +243,11 @@ class Exchange:
             case _State.HEAD:
                 self._over = why
                 return []
-            case _State.HOLD:
-                self._finish(why)
-                return [Reply(deny)]
             case _State.PASS if not self._endable:
                 return []
         broken = b"\n\n" if self._events is not None and self._events.inside else b""
-        if self._rewriter is not None:
-            return self._end_in_band(why, deny.reason, deny.message, broken)
+        if self._reading is not None:
+            return self._told(self._reading.cut(why, deny, broken))
         ending = b"" if self._voice is None else self._voice.abort(str(deny.reason), deny.message)
         if self._metering is not None:
             self._metering.cut_off()
@@ -305,7 +290,8 @@ class Exchange:
             case _State.PASS:
                 commands = self._let_pass(data, end)
             case _:
-                commands = self._rewrite(data, end)
+                assert self._reading is not None  # noqa: S101 - READ is entered with one
+                commands = self._told(self._reading.take(data, end))
         return commands if self._events is None else in_whole(self._events, commands)
 
     def _let_pass(self, data: bytes, end: bool) -> list[Command]:
@@ -322,8 +308,9 @@ class Exchange:
         """The stream has used what there was room for."""
         message = f"Limit {' or '.join(repr(name) for name in limits)} is exhausted: the response ends here."
         broken = self._events.gap if self._events is not None and self._events.inside else b""
-        if self._rewriter is not None:
-            return self._end_in_band("stopped", Reason.LIMIT_EXCEEDED, message, broken)
+        if self._reading is not None:
+            deny = Deny(429, Reason.LIMIT_EXCEEDED, message)
+            return self._told(self._reading.cut("stopped", deny, broken))
         assert self._metering is not None  # noqa: S101 - only pacing stops
         ending = self._metering.stopped(str(Reason.LIMIT_EXCEEDED), message)
         self._finish("stopped")
@@ -338,18 +325,18 @@ class Exchange:
             if rewriter is not None:
                 rewriter = structured(rewriter, kind, demand, max_bytes=handoff.max_response)
             if rewriter is None and demand.enforced:
-                return self._withhold(_UNSTRUCTURED, head.unscannable)
+                return self._withhold(UNSTRUCTURED, head.unscannable)
         if rewriter is not None and head.encoded:
             rewriter = decoded(rewriter, head.content_encoding)
             self.effort = max(self.effort, Effort.LONG)
         if rewriter is not None:
-            self._rewriter = rewriter
-            if not rewriter.streaming:
-                self._state = _State.HOLD
+            demanded = self._demand is not None
+            self._reading = Reading(rewriter, metering, shadow=self._shadow, demanded=demanded)
+            self._state = _State.READ
+            if self._reading.held:
                 return []
-            self._state = _State.LIVE
             untouched = self._shadow and self._events is None
-            return [Continue((), self._removed if untouched else (*self._removed, *_STALE))]
+            return [Continue((), self._removed if untouched else (*self._removed, *STALE))]
         reason = head.unscannable
         if handoff.unscannable == "pass" or self._shadow:
             if self._metering is not None:
@@ -357,67 +344,6 @@ class Exchange:
             return self._pass(reason, end=False)
         deny = Deny(502, Reason.RESPONSE_WITHHELD, "The response cannot be checked and was withheld.", detail=reason)
         return self._withhold(deny, reason)
-
-    def _rewrite(self, data: bytes, end: bool) -> list[Command]:
-        rewriter = self._rewriter
-        assert rewriter is not None  # noqa: S101 - HOLD and LIVE are entered with one
-        if self._metering is not None:
-            self._metering.hear(data, end=end)
-            if self._state is _State.HOLD:
-                self._metering.buffered(len(data))
-        try:
-            out = rewriter.feed(data) if data else b""
-            if end and rewriter.blocked is None:
-                out += rewriter.finish()
-        except BodyTooLarge:
-            return self._fail("too_large", "The response is too large to be checked and was withheld.")
-        except MalformedBody:
-            return self._fail("malformed", "The response is not well-formed and was withheld.")
-        except DetectorUnavailable:
-            return self._fail("detector_unavailable", "The response cannot be checked now and was withheld.")
-        if rewriter.blocked is not None:
-            return self._block(out, rewriter.blocked)
-        if end:
-            return self._release(out)
-        return [Body(out, end=False)] if out else []
-
-    def _release(self, out: bytes) -> list[Command]:
-        held = self._state is _State.HOLD
-        if self._shadow:
-            self.failure = self.coverage().failure
-        self._finish("passed" if self._shadow else "rewritten")
-        commands: list[Command] = [Body(out, end=True)]
-        if held:
-            receipt = (COVERAGE_HEADER, self.coverage().header())
-            commands.insert(0, Continue((receipt,), _STALE))
-        return commands
-
-    def _block(self, out: bytes, finding: Finding) -> list[Command]:
-        deny = replace(_UNSTRUCTURED if finding.entity == STRUCTURE else _BLOCKED, detail=finding.where)
-        if self._state is _State.HOLD:
-            self._finish("blocked")
-            return [Reply(deny)]
-        return self._end_in_band("blocked", deny.reason, deny.message, out)
-
-    def _fail(self, failure: str, message: str) -> list[Command]:
-        self.failure = failure
-        if self._state is _State.HOLD:
-            return self._withhold(Deny(502, Reason.RESPONSE_WITHHELD, message, detail=failure), failure)
-        return self._end_in_band("withheld", Reason.RESPONSE_WITHHELD, message, b"")
-
-    def _end_in_band(
-        self,
-        outcome: Literal["blocked", "withheld", "stopped", "revoked", "expired"],
-        reason: Reason,
-        message: str,
-        out: bytes,
-    ) -> list[Command]:
-        assert self._rewriter is not None  # noqa: S101 - only live bodies end in band
-        ending = self._rewriter.abort(str(reason), message)
-        self._finish(outcome)
-        if ending:
-            return [Body(out + ending, end=True)]
-        return [Body(out, end=False), Abort()] if out else [Abort()]
 
     def _withhold_unknown(self) -> list[Command]:
         deny = Deny(500, Reason.INTERNAL, "The response could not be checked.", detail="no decision was handed over")
@@ -434,7 +360,15 @@ class Exchange:
         if end:
             self._finish("passed")
         changed = self._events is not None and not end
-        return [Continue((), (*self._removed, *_STALE) if changed else self._removed)]
+        return [Continue((), (*self._removed, *STALE) if changed else self._removed)]
+
+    def _told(self, commands: list[Command]) -> list[Command]:
+        """What came of reading, of which the exchange is over when it is."""
+        assert self._reading is not None  # noqa: S101 - READ is entered with one
+        if self._reading.outcome != "pending":
+            self.failure = self._reading.failure
+            self._finish(self._reading.outcome)
+        return commands
 
     def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
