@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.filtering.deny_list import DenyList
-from tidegate.filtering.markup import LONGEST, MARKUP, MarkupSpotter
+from tidegate.filtering.markup import MarkupSpotter
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
+from tidegate.filtering.targets import LONGEST, MARKUP
 from tidegate.filtering.urls import Hosts, Leads
 
 from tests.filtering.told import cut, cuts, found, marks_of

@@ -10,24 +10,33 @@ decided from left to right; held is the target of a link until it ends, at most 
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
-from enum import Enum, auto
-from typing import Final, NamedTuple
+from typing import Final
 
 from tidegate.filtering.open_tag import QUOTES, TAG, OpenTag, past_space
 from tidegate.filtering.spotting import Effort, Mark
-from tidegate.filtering.urls import Hosts, Leads
-
-LONGEST: Final = 2048
-"""Characters of a target that are looked at as one; what goes on with it belongs to it, piece by piece."""
-
-ACTIVE_CONTENT: Final = "ACTIVE_CONTENT"
-EXTERNAL_IMAGE: Final = "EXTERNAL_IMAGE"
-EXTERNAL_LINK: Final = "EXTERNAL_LINK"
-MARKUP: Final = frozenset({ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK})
-"""What can be found: what runs, what is fetched by itself, what is fetched when the reader follows it."""
+from tidegate.filtering.targets import (
+    ACTIVE_CONTENT,
+    ADDRESSED,
+    AFTER_VALUE,
+    ANGLED,
+    BARE,
+    EXTERNAL_IMAGE,
+    EXTERNAL_LINK,
+    INLINE,
+    LONGEST,
+    MARKUP,
+    PLAIN,
+    QUOTED,
+    SPACED,
+    Kind,
+    Target,
+    attribute,
+    end_of,
+    judged,
+)
+from tidegate.filtering.urls import Hosts
 
 _FLAGS: Final = re.ASCII | re.IGNORECASE
 _TAGS: Final = (
@@ -45,7 +54,6 @@ _TEXT: Final = (
 _OUTSIDE: Final = re.compile(_TEXT, _FLAGS)
 _INSIDE: Final = re.compile(rf"{_TEXT}|(?<![^\s\"'/])(?:{_NAMES})(?![^\s=/>\"'<])", _FLAGS)
 _SCHEME_BEFORE: Final = re.compile(r"(?:https?|wss?|ftps?)\Z", _FLAGS)
-_ADDRESSED: Final = re.compile(r"(?:https?|wss?|ftps?):[/\\]{2}", _FLAGS)
 _AUTOLINK: Final = re.compile(r"<(?:https?|wss?|ftps?|javascript|vbscript|data|file|blob):", _FLAGS)
 _RISKY: Final = re.compile(_TAGS, _FLAGS)
 _UNQUOTED: Final = re.compile(r"(?:[^\"'>]++|\"[^\">]*+\"|'[^'>]*+')*+")
@@ -63,50 +71,10 @@ _STARTS: Final = (
 _TAIL_OUTSIDE: Final = re.compile(rf"(?:{_STARTS})\Z", _FLAGS)
 _TAIL_INSIDE: Final = re.compile(rf"(?:{_STARTS}|(?<![^\s\"'/])[a-z:]{{1,31}})\Z", _FLAGS)
 _REACH: Final = 40  # characters of the longest of those
-_STYLE_URL: Final = re.compile(r"url\(\s*[\"']?([^\"')]*)", _FLAGS)
-_STYLE_CODE: Final = re.compile(r"\\|expression\s*\(|@import|image-set|-moz-binding|behavior\s*:", _FLAGS)
-_PAIRS: Final = re.compile(r"\\[!-/:-@\[-`{-~]|[()\s\x00-\x1f]", re.ASCII)
 _AFTER: Final = ".,;:!?'*_)}~|"  # what a sentence puts behind an address
 _DEEPEST: Final = 64  # brackets
 _NESTED: Final = 4  # targets in targets
 _TAG_LONGEST: Final = 400
-_PARTS: Final = 64  # of a srcset
-_LINKS: Final = frozenset({"action", "formaction", "cite", "longdesc"})
-
-
-class _Kind(Enum):
-    """What a target is, and so what it does."""
-
-    IMAGE = auto()
-    LINK = auto()
-    CODE = auto()
-    STYLE = auto()
-    SET = auto()
-
-
-class _Target(NamedTuple):
-    """A target that is expected; `ends` is what ends it."""
-
-    kind: _Kind
-    name: str
-    ends: re.Pattern[str]
-    markdown: bool = False
-    guess: bool = False  # it is one if what stands before it becomes a pair of brackets
-
-
-_INLINE: Final = re.compile(r"[\s\x00-\x1f)]", re.ASCII)
-_ANGLED: Final = re.compile(r"[<>\n]")
-_SPACED: Final = re.compile(r"\s", re.ASCII)
-_PLAIN: Final = re.compile(r"[\s>]", re.ASCII)
-_QUOTED: Final = {quote: re.compile(quote) for quote in QUOTES}
-_BARE: Final = _Target(_Kind.LINK, "url", re.compile(r"[\s<>\"`\[\]\u3000-\u303f\uff00-\uffef]"))
-
-
-_AFTER_VALUE: Final = {
-    "(": _Target(_Kind.IMAGE, "after-a-value", _INLINE, markdown=True, guess=True),
-    ":": _Target(_Kind.IMAGE, "after-a-value", _SPACED, markdown=True, guess=True),
-}
-"""Behind a value that is redacted to [...], ( begins the target of a link, and : that of a reference."""
 
 
 class MarkupSpotter:
@@ -136,9 +104,9 @@ class MarkupReading:
         self._brackets: list[bool] = []  # those that are open in Markdown: whether of an image
         self._image = False  # whether one may have been taken for closed: that bracket was code, say
         self._tag = OpenTag()
-        self._named: _Target | None = None  # an attribute, until its = comes
-        self._expected: _Target | None = None  # a target, until it begins
-        self._running: tuple[str, _Target] | None = None  # one that is too long, and what it is
+        self._named: Target | None = None  # an attribute, until its = comes
+        self._expected: Target | None = None  # a target, until it begins
+        self._running: tuple[str, Target] | None = None  # one that is too long, and what it is
         self._waits: dict[bool, int] = {}  # where what may go on begins, inside of a tag and outside
         self._inside: list[int] = []  # the ends of targets that lead nowhere, and are read as text too
 
@@ -215,20 +183,20 @@ class MarkupReading:
             self._image = False
         elif sign == "<":
             return self._meet_tag(at, final)
-        elif sign in _AFTER_VALUE:
-            self._expected = _AFTER_VALUE[sign]
+        elif sign in AFTER_VALUE:
+            self._expected = AFTER_VALUE[sign]
         elif sign[0] == ":":
             scheme = _SCHEME_BEFORE.search(text, max(before, at - 5), at)
             if scheme is not None:
                 return self._meet_url(scheme.start(), found.end(), final)
             if at > 0 and not text[at - 1].isspace():
-                self._at, self._expected = at + 1, _AFTER_VALUE[":"]
+                self._at, self._expected = at + 1, AFTER_VALUE[":"]
         elif sign[-1] == ".":
             return self._meet_url(at, found.end(), final)
         elif "" in self._tag.open:
             at = past_space(text, self._at)
             if text[at : at + 1] in ("", "="):
-                self._named = self._attribute(sign.lower())
+                self._named = attribute(sign.lower(), links=self._tag.links)
         return True
 
     def _open_brackets(self, sign: str, image: bool) -> None:
@@ -243,10 +211,10 @@ class MarkupReading:
         if self._brackets and self._brackets.pop() and then != "(":
             self._image = True
         if then == "(":
-            kind = _Kind.IMAGE if image else _Kind.LINK
-            self._expected = _Target(kind, f"markdown-{kind.name.lower()}", _INLINE, markdown=True)
+            kind = Kind.IMAGE if image else Kind.LINK
+            self._expected = Target(kind, f"markdown-{kind.name.lower()}", INLINE, markdown=True)
         elif then == ":":  # a picture may refer to it
-            self._expected = _Target(_Kind.IMAGE, "markdown-reference", _SPACED, markdown=True)
+            self._expected = Target(Kind.IMAGE, "markdown-reference", SPACED, markdown=True)
         self._at += self._expected is not None
 
     def _meet_tag(self, at: int, final: bool) -> bool:
@@ -254,7 +222,7 @@ class MarkupReading:
         if text[at + 1] != "/":
             self._tag.begin(text, at)
         if _AUTOLINK.match(text, at):
-            self._expected = _Target(_Kind.LINK, "autolink", _PLAIN, markdown=True)
+            self._expected = Target(Kind.LINK, "autolink", PLAIN, markdown=True)
             return True
         tag = TAG.match(text, at)
         if tag is None:
@@ -272,28 +240,18 @@ class MarkupReading:
         self._at = end
         return True
 
-    def _attribute(self, name: str) -> _Target:
-        if name.startswith("on") or name == "srcdoc":
-            return _Target(_Kind.CODE, "event-handler" if name.startswith("on") else name, _PLAIN)
-        if name == "style":
-            return _Target(_Kind.STYLE, name, _PLAIN)
-        if name in ("srcset", "imagesrcset"):
-            return _Target(_Kind.SET, name, _PLAIN)
-        link = name in _LINKS or (name == "href" and self._tag.links)
-        return _Target(_Kind.LINK if link else _Kind.IMAGE, name, _PLAIN)
-
-    def _meet_target(self, target: _Target, at: int, final: bool) -> bool:
+    def _meet_target(self, target: Target, at: int, final: bool) -> bool:
         text, start = self._text, at
         if target.markdown and text[at] == "<":
-            target, start = target._replace(ends=_ANGLED), at + 1
+            target, start = target._replace(ends=ANGLED), at + 1
         elif not target.markdown and text[at] in QUOTES:
-            target, start = target._replace(ends=_QUOTED[text[at]]), at + 1
-        if target.kind in (_Kind.IMAGE, _Kind.LINK) and start < len(text):
-            ends_at_space = target.ends in (_INLINE, _SPACED)
+            target, start = target._replace(ends=QUOTED[text[at]]), at + 1
+        if target.kind in (Kind.IMAGE, Kind.LINK) and start < len(text):
+            ends_at_space = target.ends in (INLINE, SPACED)
             if not _LEADING.match(text, start) or (ends_at_space and _RELATIVE.match(text, start)):
                 self._expected = None
                 return True
-        end = self._end_of(target, start)
+        end = end_of(target, text, start)
         if end is None and len(text) - start < LONGEST:
             if not final:
                 return False
@@ -309,7 +267,7 @@ class MarkupReading:
         if address is not None and address.lastindex is not None and not final:
             self._at = at
             return False
-        end = self._end_of(_BARE, after if address is None else address.end())
+        end = end_of(BARE, text, after if address is None else address.end())
         if end is None and len(text) - after < LONGEST:
             if not final:
                 self._at = at
@@ -320,27 +278,10 @@ class MarkupReading:
         if end is not None:
             end = after + len(text[after:end].rstrip(_AFTER))
         value = text[at : after + LONGEST if end is None else end]
-        entity = self._judge(_BARE, value if ":" in text[at:after] else f"https://{value}")
-        return self._take(_BARE, entity, at, end, otherwise=after)
+        entity = self._judge(BARE, value if ":" in text[at:after] else f"https://{value}")
+        return self._take(BARE, entity, at, end, otherwise=after)
 
-    def _end_of(self, target: _Target, start: int) -> int | None:
-        """Where a target ends; None where it is not over, or too long."""
-        text, limit = self._text, start + LONGEST
-        if target.ends is not _INLINE:
-            end = target.ends.search(text, start, limit)
-            return None if end is None else end.start()
-        depth = 0
-        for sign in _PAIRS.finditer(text, start, limit):
-            match sign[0]:
-                case "(":
-                    depth += 1
-                case ")" if depth:
-                    depth -= 1
-                case one if len(one) == 1:
-                    return sign.start()
-        return None
-
-    def _take(self, target: _Target, entity: str, start: int, end: int | None, *, otherwise: int) -> bool:
+    def _take(self, target: Target, entity: str, start: int, end: int | None, *, otherwise: int) -> bool:
         """A target is this entity, "" for none; what is none may still be text, from `otherwise` on."""
         text = self._text
         self._inside = [one for one in self._inside if one > start]
@@ -358,7 +299,7 @@ class MarkupReading:
             self._at -= 1  # so that the next piece overlaps with this one, and both are one value
         return True
 
-    def _go_on(self, entity: str, target: _Target, final: bool) -> bool:
+    def _go_on(self, entity: str, target: Target, final: bool) -> bool:
         text, at = self._text, self._at
         found = target.ends.search(text, at + 1, at + 1 + LONGEST)
         if found is None and not final and len(text) - at - 1 < LONGEST:
@@ -371,36 +312,13 @@ class MarkupReading:
         self._at = stop - over
         return True
 
-    def _judge(self, target: _Target, value: str) -> str:
+    def _judge(self, target: Target, value: str) -> str:
         """What a target is, "" for nothing that counts."""
-        hosts, image = self._hosts, target.kind is not _Kind.LINK
-        if target is _AFTER_VALUE[":"] and _ADDRESSED.match(value):
+        if target is AFTER_VALUE[":"] and ADDRESSED.match(value):
             return ""  # it is found as what it is
         if len([end for end in self._inside if end > self._at]) >= _NESTED:  # nobody writes so many into each other
-            return EXTERNAL_IMAGE if image else EXTERNAL_LINK
-        match target.kind:
-            case _Kind.CODE:
-                return ACTIVE_CONTENT if value.strip() else ""
-            case _Kind.STYLE:
-                style = html.unescape(value)
-                parts = _STYLE_URL.findall(style)
-                worst = Leads.CODE if _STYLE_CODE.search(style) else Leads.NOWHERE
-            case _Kind.SET:
-                parts = [part.split()[0] for part in html.unescape(value).split(",") if part.split()]
-                worst = Leads.NOWHERE if len(parts) <= _PARTS else Leads.OUT
-                parts = parts[:_PARTS]
-            case _:
-                parts, worst = [value], Leads.NOWHERE
-        worst = max(
-            (worst, *(hosts.leads(part, image=image, guess=target.guess) for part in parts)),
-            key=lambda leads: leads.value,
-        )
-        match worst:
-            case Leads.NOWHERE:
-                return ""
-            case Leads.CODE:
-                return ACTIVE_CONTENT
-        return EXTERNAL_IMAGE if image else EXTERNAL_LINK
+            return EXTERNAL_LINK if target.kind is Kind.LINK else EXTERNAL_IMAGE
+        return judged(target, value, self._hosts)
 
     def _mark(self, entity: str, name: str, start: int, end: int) -> None:
         self._marks.append(Mark(entity, name, self._base + start, self._base + end))

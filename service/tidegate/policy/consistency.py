@@ -8,9 +8,9 @@ from typing import Any
 
 from tidegate.admission.periods import time_zones
 from tidegate.filtering.detectors import expand
-from tidegate.filtering.markup import ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.filtering.safety.categories import CATEGORIES
+from tidegate.filtering.targets import ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.policy.asked import asked
 from tidegate.policy.credentials import (
     Claims,

@@ -20,11 +20,11 @@ from pydantic import (
 
 from tidegate.admission.queue.terms import MAX_WAIT
 from tidegate.filtering.canaries import CANARY, SHORTEST
-from tidegate.filtering.markup import MARKUP
 from tidegate.filtering.ner.model import NAMES
 from tidegate.filtering.prompt_leak import SYSTEM_PROMPT
 from tidegate.filtering.references import UNGROUNDED
 from tidegate.filtering.selection import parse_pointer
+from tidegate.filtering.targets import MARKUP
 from tidegate.policy import spiffe
 from tidegate.policy.durations import (
     DAY,
