@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tidegate.filtering import phones
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, GROUPS
 from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON
@@ -70,6 +71,7 @@ def reference() -> str:
         [
             INTRODUCTION,
             *_table("Personal data", others),
+            *_phones(),
             *_table("Secrets", secrets),
             *_names(),
             "## Groups",
@@ -83,12 +85,31 @@ def reference() -> str:
 
 
 def _table(title: str, rows: Sequence[Detector]) -> list[str]:
-    lines = [
-        f"| `{row.entity}` | {row.name} | {_recognised(row)} | {row.check} | {row.cap:,} | {milliseconds(row.cap):,} |"
-        for row in sorted(rows, key=lambda row: (row.entity, row.name))
-    ]
+    lines = [_line(row) for row in sorted(rows, key=lambda row: (row.entity, row.name))]
     head = "| kind of value | detector | recognised by | checked by | hold-back | ms |"
     return [f"## {title}", "", head, "| --- | --- | --- | --- | ---: | ---: |", *lines, ""]
+
+
+PHONES_INTRODUCTION = """\
+`PHONE` in a rule with `regions: [GB, DE]` also finds numbers as the people of those regions write them, of any of the
+{count} regions that libphonenumber has a plan of, and of at least seven digits; [quality.md](quality.md) says how well.
+With what is dialled before them, such as 0, they may be grouped in any way; else in a way that is usual there, or
+behind a word. Ranges that Ofcom and ARCEP keep for fiction are numbers, too. A number has one pseudonym with its
+country code and another without. Many regions at once find more of what is no number: name those that you serve.
+"""
+
+
+def _phones() -> list[str]:
+    rows = phones.rows(phones.REGIONS)
+    return [
+        "### Telephone numbers of regions",
+        "",
+        PHONES_INTRODUCTION.format(count=len(phones.REGIONS)),
+        "| kind of value | detector | recognised by | checked by | hold-back | ms |",
+        "| --- | --- | --- | --- | ---: | ---: |",
+        *map(_line, rows),
+        "",
+    ]
 
 
 def milliseconds(characters: int) -> int:
@@ -111,6 +132,12 @@ def _names() -> list[str]:
         *lines,
         "",
     ]
+
+
+def _line(row: Detector) -> str:
+    return (
+        f"| `{row.entity}` | {row.name} | {_recognised(row)} | {row.check} | {row.cap:,} | {milliseconds(row.cap):,} |"
+    )
 
 
 def _recognised(row: Detector) -> str:

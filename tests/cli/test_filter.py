@@ -307,3 +307,13 @@ def test_in_shadow_every_byte_leaves_as_it_came_whatever_it_is_and_is_taken_for(
 ) -> None:
     result = run("--detect", "EMAIL,CREDIT_CARD", "--shadow", "--format", kind, *words, given=data)
     assert (result.exit_code, result.stdout_bytes) == (0, data)
+
+
+def test_telephone_numbers_of_a_region_are_found_where_it_is_named() -> None:
+    said = "020 7946 0958 or 01 99 00 12 34\n"
+    assert run("--detect", "PHONE", given=said).stdout == said
+    assert run("--detect", "PHONE", "--region", "GB", given=said).stdout == "[PHONE] or 01 99 00 12 34\n"
+    assert run("--detect", "PHONE", "--region", "gb", "--region", "FR", given=said).stdout == "[PHONE] or [PHONE]\n"
+    refused = run("--detect", "PHONE", "--region", "GBR", given=said)
+    assert (refused.exit_code, refused.stderr) == (2, "--region: there is no 'GBR'; did you mean 'GR'?\n")
+    assert "--region is for --detect PHONE" in run("--detect", "EMAIL", "--region", "GB", given=said).stderr

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tidegate.filtering import actions
 from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
-from tidegate.filtering.detectors import DETECTORS, ENTITIES
+from tidegate.filtering.detectors import DETECTORS, ENTITIES, rows_of
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.pseudonyms import ScopeKeys
 from tidegate.filtering.rewriter import TextRewriter
@@ -190,12 +190,13 @@ class _Meant:
 
     def __init__(self, plan: FilterPlan, view: bytes) -> None:
         self._actions = plan.actions
+        self._rows = rows_of(frozenset(plan.actions), plan.regions)
         self._view = view
         self._chains = written_otherwise(view)
 
     def first(self, at: int, end: int, above: Action = Action.ANNOTATE) -> Hit | None:
         """The first value of a stricter action than that, decided from `at` on and before `end`."""
-        rows = [row for row in DETECTORS if self._actions.get(row.entity, above) > above]
+        rows = [row for row in self._rows if self._actions[row.entity] > above]
         hit = _first(rows, self._view, at, self._chains)
         return hit if hit is not None and hit.at < end else None
 

@@ -10,7 +10,7 @@ import pytest
 from tidegate.admission.queue.terms import Capacity
 from tidegate.errors import PolicyError
 from tidegate.filtering.detectors import GROUPS
-from tidegate.filtering.ruleset import Action, Rule, Ruleset
+from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
 from tidegate.filtering.selection import Pointer, Selection
 from tidegate.model import Limit
 from tidegate.policy import Policy, load_policy, parse_policy
@@ -332,6 +332,15 @@ def test_a_key_set_must_hold_public_keys(tmp_path: Path, content: Any, message: 
         load_policy(file)
     (problem,) = caught.value.problems
     assert (problem.line, problem.key) == (10, "platform.identity.issuers[0].jwks_file")
+
+
+def test_regions_of_the_floor_and_of_an_endpoint_add_up_and_prompts_have_their_own() -> None:
+    policy = parse_policy(valid("telephone numbers as regions write them"))
+    assert [rule.regions for rule in policy.rulesets["pii"].rules] == [{"GB", "DE"}, {"US"}]
+    assert merge([policy.rulesets["pii"]]).regions == {"GB", "DE", "US"}
+    checks = endpoint(policy, "chat").request
+    assert checks is not None
+    assert [rule.regions for ruleset in checks.rules for rule in ruleset.rules] == [{"FR"}]
 
 
 def test_the_name_of_a_group_stands_for_its_kinds_of_value(tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ class Labelled(NamedTuple):
 Maker = Callable[[int, int], list[Labelled]]
 
 
-def chat(seed: int, count: int) -> list[Labelled]:
+def chat(seed: int, count: int, kinds: Sequence[Kind] = KINDS) -> list[Labelled]:
     """Answers of an assistant, of one to seven paragraphs, nine in ten of them with a value or a name."""
-    return _texts("chat", seed, count, _answer)
+    return _texts("chat", seed, count, _answer, kinds)
 
 
 def code(seed: int, count: int) -> list[Labelled]:
@@ -65,13 +65,19 @@ def prose(seed: int, count: int) -> list[Labelled]:
     return _texts("prose", seed, count, partial(_pages, MANUAL, SAID, " "))
 
 
-def _texts(what: str, seed: int, count: int, make: Callable[[Random, Iterator[Kind], _Draft], None]) -> list[Labelled]:
+def _texts(
+    what: str,
+    seed: int,
+    count: int,
+    make: Callable[[Random, Iterator[Kind], _Draft], None],
+    kinds: Sequence[Kind] = KINDS,
+) -> list[Labelled]:
     rng = Random(f"{what} {seed}")
-    kinds = cycle(rng.sample(KINDS, len(KINDS)))
+    turns = cycle(rng.sample(kinds, len(kinds)))
     made = []
     for _ in range(count):
         draft = _Draft(rng)
-        make(rng, kinds, draft)
+        make(rng, turns, draft)
         made.append(draft.labelled())
     return made
 

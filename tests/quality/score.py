@@ -130,11 +130,11 @@ class _Marks:
         return None
 
 
-def patterns(entities: Iterable[str] = ENTITIES) -> Find:
-    """All that the pattern table finds, redacting as a policy would."""
+def patterns(entities: Iterable[str] = ENTITIES, regions: Iterable[str] = ()) -> Find:
+    """All that the pattern table finds, redacting as a policy would, and telephone numbers of the regions."""
     actions: Mapping[str, Action] = dict.fromkeys(entities, Action.REDACT)
     witness = _Marks()
-    plan = FilterPlan(actions, witness=witness)
+    plan = FilterPlan(actions, witness=witness, regions=frozenset(regions))
 
     def find(text: str) -> Sequence[Value]:
         witness.marks = []

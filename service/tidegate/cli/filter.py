@@ -42,6 +42,10 @@ def filter_(
         list[str] | None,
         typer.Option(help="Kinds of value or groups of them, separated by commas: EMAIL,SECRETS; needs no policy."),
     ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="A region whose telephone numbers need no country code, such as GB; with --detect PHONE."),
+    ] = None,
     request: Annotated[
         Path | None,
         typer.Option(help="The body of the request that the text answers: what it refers to, the text may refer to."),
@@ -96,7 +100,8 @@ def filter_(
             raise SettingsError("--show-values: values are shown to people, never with --json")
         if show_values and not (sys.stdout if check else sys.stderr).isatty():
             raise SettingsError("--show-values: values are shown on a terminal only")
-        plan = _plan(policy, ruleset or [], endpoint, tier, detect or [], "annotate" if shadow else act)
+        wanted = _wanted(detect or [], region or [])
+        plan = _plan(policy, ruleset or [], endpoint, tier, wanted, "annotate" if shadow else act)
         if request is not None:
             with _opened(str(request)) as body:
                 plan = grounded(plan, known_of(body.read()))
@@ -130,15 +135,35 @@ def _opened(name: str) -> BinaryIO:
         raise SettingsError(f"{name}: cannot be read: {error.strerror}") from None
 
 
-def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, detect: list[str], act: str) -> FilterPlan:
+def _wanted(detect: list[str], regions: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """What is looked for without a policy, and the regions whose telephone numbers are."""
+    from tidegate.filtering import phones
+
+    wanted, chosen = _entities(detect), frozenset(region.upper() for region in regions)
+    for region in sorted(chosen):
+        _known("--region", region, phones.REGIONS)
+    if chosen and phones.ENTITY not in wanted:
+        raise SettingsError("--region is for --detect PHONE")
+    return wanted, chosen
+
+
+def _plan(
+    file: Path | None,
+    rulesets: list[str],
+    endpoint: str,
+    tier: str,
+    detect: tuple[frozenset[str], frozenset[str]],
+    act: str,
+) -> FilterPlan:
     from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
     from tidegate.filtering.staged import unfindable
     from tidegate.policy.safety_spotters import spotters as content_safety
 
     acts = {action.label: action for action in Action}
+    wanted, regions = detect
     if act:
         _known("--act", act, acts)
-    if not (rulesets or endpoint or detect):
+    if not (rulesets or endpoint or wanted):
         raise SettingsError("what to look for is needed: give --ruleset or --endpoint with --policy, or --detect")
     if bool(endpoint) != bool(tier):
         raise SettingsError("--endpoint and --tier go together")
@@ -150,9 +175,9 @@ def _plan(file: Path | None, rulesets: list[str], endpoint: str, tier: str, dete
         policy = _policy(file)
         chosen, selection = _of(policy, rulesets, endpoint, tier), policy.selection_of(endpoint)
         spotters, allowed = policy.spotters_of(endpoint), policy.allowed_of(endpoint)
-    if detect:
-        wanted = _entities(detect)
-        chosen.append(Ruleset("--detect", (Rule(wanted, acts.get(act, Action.REDACT)),)))
+    if wanted:
+        rule = Rule(wanted, acts.get(act, Action.REDACT), regions=regions)
+        chosen.append(Ruleset("--detect", (rule,)))
         lacking = wanted.difference(*(spotter.entities for spotter in spotters))
         spotters = (*spotters, *_without_policy(lacking), *content_safety(None, lacking))
     plan = merge(chosen, selection, spotters, allowed)

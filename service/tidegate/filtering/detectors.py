@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from tidegate.filtering import phones
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.national import NATIONAL
 from tidegate.filtering.personal import PERSONAL
@@ -33,6 +34,12 @@ GROUPS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """Names that a policy may use for several entities."""
+
+
+def rows_of(entities: frozenset[str], regions: frozenset[str] = frozenset()) -> tuple[Detector, ...]:
+    """The rows that find these entities, in order, with those for the telephone numbers of the regions."""
+    more = phones.rows(regions) if phones.ENTITY in entities else ()
+    return (*(row for row in DETECTORS if row.entity in entities), *more)
 
 
 def expand(names: Iterable[str]) -> frozenset[str]:

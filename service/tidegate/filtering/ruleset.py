@@ -34,11 +34,15 @@ class Action(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Entities (names of the detector table) and the one action for them. `pseudonym` is for PSEUDONYMIZE alone."""
+    """Entities (names of the detector table) and the one action for them. `pseudonym` is for PSEUDONYMIZE alone.
+
+    `regions` are those whose national telephone numbers are a `PHONE` (`tidegate.filtering.phones`).
+    """
 
     entities: frozenset[str]
     action: Action
     pseudonym: Pseudonym = BRIEF
+    regions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class FilterPlan:
     Hashable by identity, so compiled machinery can be cached. `witness` is told of every value, where somebody tries a
     policy. `pseudonyms` are of the entities that get one, and `keys` those of the exchange that the plan is for:
     without any, no two values are told apart. `spotters` find what no pattern does, and values that are
-    `allowed` stay as they are.
+    `allowed` stay as they are. `regions` are those whose telephone numbers are known without a country code.
     """
 
     actions: Mapping[str, Action]
@@ -66,6 +70,7 @@ class FilterPlan:
     keys: ScopeKeys | None = None
     spotters: tuple[Spotter, ...] = ()
     allowed: Allowed | None = None
+    regions: frozenset[str] = frozenset()
 
     __hash__ = object.__hash__
 
@@ -150,14 +155,16 @@ def merge(
     spotters: Iterable[Spotter] = (),
     allowed: Allowed | None = None,
 ) -> FilterPlan:
-    """Union of rulesets; where two name the same entity the stricter action stands, and the stricter pseudonym.
+    """Union of rulesets and of their regions; of one entity the stricter action stands, and the stricter pseudonym.
 
     Of the `spotters` those are taken whose entities are named.
     """
     actions: dict[str, Action] = {}
     pseudonyms: dict[str, Pseudonym] = {}
+    regions: set[str] = set()
     for ruleset in rulesets:
         for rule in ruleset.rules:
+            regions |= rule.regions
             for entity in rule.entities:
                 actions[entity] = max(rule.action, actions.get(entity, rule.action))
                 if rule.action is Action.PSEUDONYMIZE:
@@ -165,5 +172,10 @@ def merge(
     chosen = {entity: how for entity, how in pseudonyms.items() if actions[entity] is Action.PSEUDONYMIZE}
     asked = tuple(spotter for spotter in spotters if spotter.entities & actions.keys())
     return FilterPlan(
-        MappingProxyType(actions), selection, pseudonyms=MappingProxyType(chosen), spotters=asked, allowed=allowed
+        MappingProxyType(actions),
+        selection,
+        pseudonyms=MappingProxyType(chosen),
+        spotters=asked,
+        allowed=allowed,
+        regions=frozenset(regions),
     )

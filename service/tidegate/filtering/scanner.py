@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
-from tidegate.filtering.detectors import DETECTORS, ENTITIES
+from tidegate.filtering.detectors import ENTITIES, rows_of
 from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
 from tidegate.filtering.literal import Literal
 from tidegate.filtering.ruleset import FilterPlan
@@ -171,15 +171,15 @@ class Look:
 
 
 @lru_cache(maxsize=64)
-def _scanner(entities: frozenset[str]) -> Scanner:
-    return Scanner([row for row in DETECTORS if row.entity in entities])
+def _scanner(entities: frozenset[str], regions: frozenset[str]) -> Scanner:
+    return Scanner(rows_of(entities, regions))
 
 
 _BY_PLAN: WeakKeyDictionary[FilterPlan, Scanner | None] = WeakKeyDictionary()
 
 
 def scanner_for(plan: FilterPlan) -> Scanner | None:
-    """The plan's machine, compiled once per set of entities; None when it looks for nothing.
+    """The plan's machine, compiled once per set of entities and regions; None when it looks for nothing.
 
     Raises ValueError when the plan names an entity that the table lacks.
     """
@@ -187,5 +187,5 @@ def scanner_for(plan: FilterPlan) -> Scanner | None:
         entities = frozenset(plan.actions)
         if unknown := entities - ENTITIES:
             raise ValueError(f"no detector for {', '.join(sorted(unknown))}")
-        _BY_PLAN[plan] = _scanner(entities) if entities else None
+        _BY_PLAN[plan] = _scanner(entities, plan.regions) if entities else None
     return _BY_PLAN[plan]

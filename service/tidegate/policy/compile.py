@@ -262,9 +262,7 @@ def _request(
     body = None
     if given.body is not None:
         body = demand.Shape(schemas["endpoints", endpoint, "request", "body"], given.body.act)
-    own = Ruleset(
-        "request", tuple([Rule(_found(rule.detect, document), Action[rule.act.upper()]) for rule in given.rules])
-    )
+    own = Ruleset("request", tuple([_prompt_rule(rule, document) for rule in given.rules]))
     named = [_ruleset(name, document.rulesets[name], document) for name in given.rulesets]
     return RequestChecks(
         max_size=given.max_size,
@@ -307,7 +305,12 @@ def _ruleset(name: str, rules: Sequence[schema.Rule], document: schema.Document)
 
 def _rule(rule: schema.Rule, document: schema.Document) -> Rule:
     pseudonym = Pseudonym(rule.scope or "response", alike=rule.form == "alike", reversible=rule.reversible)
-    return Rule(_found(rule.detect, document), Action[rule.act.upper()], pseudonym)
+    return Rule(_found(rule.detect, document), Action[rule.act.upper()], pseudonym, frozenset(rule.regions))
+
+
+def _prompt_rule(rule: requests.PromptRule, document: schema.Document) -> Rule:
+    found, regions = _found(rule.detect, document), frozenset(rule.regions)
+    return Rule(found, Action[rule.act.upper()], regions=regions)
 
 
 def _found(names: Sequence[str], document: schema.Document) -> frozenset[str]:

@@ -24,6 +24,7 @@ from tidegate.policy.document import Path
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
+from tidegate.policy.regions import check_regions
 from tidegate.policy.request_names import check_requests
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.safety_spotters import found_by
@@ -104,6 +105,7 @@ def check(document: Document, report: Report) -> None:
         _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
     check_lists(document, data, report)
     check_requests(document, data, report)
+    check_regions(document, report)
     _check_safety(document, report)
     _check_overlap(document, report)
     check_prices(document, report)

@@ -32,6 +32,9 @@ class PromptRule(Strict):
         description="block: the request is refused, with 403 and the kinds and places of what it holds, never the "
         "values. annotate: it passes, and log, audit and metrics count what it holds."
     )
+    regions: words.Set[words.Region] = Field(
+        default=[], description="With PHONE: the regions whose telephone numbers need no country code, as in a ruleset."
+    )
 
 
 class Injection(Strict):

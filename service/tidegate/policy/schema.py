@@ -137,6 +137,12 @@ class Rule(Strict):
         description="true: a pseudonym holds its value, sealed, up to 255 bytes of it, for those whom "
         "`tenants.*.reveal` lets turn it back; a token of 72 characters and more. Needs `--pseudonym-keys-file`.",
     )
+    regions: words.Set[words.Region] = Field(
+        default=[],
+        description="With PHONE: the regions whose numbers are found as people there write them, without a country "
+        "code, such as [GB, DE]; codes of ISO 3166-1. Numbers with a country code and those of the NANP are found "
+        "anyway. Where several rules look for PHONE, in the regions of all of them.",
+    )
 
 
 class Grant(Strict):

@@ -52,6 +52,7 @@ SCOPE_PATTERN = r"^[\x21\x23-\x5B\x5D-\x7E]+$"
 HEADER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 CURRENCY_PATTERN = r"^[A-Z]{3}$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+REGION_PATTERN = r"^[A-Z]{2}$"
 LIST_PATTERN = r"^[a-z][a-z0-9_]*$"
 PACKAGE_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
 POINTER_PATTERN = r"^(/([^~/]|~[01])*)+$"
@@ -63,6 +64,7 @@ PATTERNS = {
     SCOPE_PATTERN: "a scope has no spaces, quotes or backslashes",
     HEADER_PATTERN: "a header name is letters, digits and '-'",
     CURRENCY_PATTERN: "a currency is its code of ISO 4217, such as USD",
+    REGION_PATTERN: "a region is its code of ISO 3166-1 in capitals, such as GB",
     LIST_PATTERN: "the name of a deny list is lower-case letters, digits and '_', and begins with a letter",
     PACKAGE_PATTERN: "an installed package is named by letters, digits and '_'",
     ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
@@ -314,6 +316,7 @@ Package = Annotated[str, StringConstraints(pattern=PACKAGE_PATTERN, max_length=1
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Currency = Annotated[str, StringConstraints(pattern=CURRENCY_PATTERN)]
+Region = Annotated[str, StringConstraints(pattern=REGION_PATTERN)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=512), AfterValidator(_condition)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ListName = Annotated[str, StringConstraints(pattern=LIST_PATTERN, max_length=48)]

@@ -90,6 +90,27 @@ def _phone(rng: Random) -> str:
     return phonenumbers.format_number(number, style)
 
 
+def national_phones(region: str) -> Kind:
+    """Numbers of a region without its country code, as its people write them."""
+
+    def draw(rng: Random) -> str:
+        while True:
+            example = phonenumbers.example_number_for_type(region, rng.choice((0, 1)))
+            assert example is not None
+            digits = phonenumbers.national_significant_number(example)
+            digits = digits[:-5] + f"{rng.randrange(10**5):05}"
+            number = phonenumbers.PhoneNumber(example.country_code, int(digits), italian_leading_zero=digits[0] == "0")
+            if phonenumbers.is_valid_number(number):
+                break
+        written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+        if rng.random() < 0.3:
+            return "".join(filter(str.isdigit, written))
+        return written.replace(" ", rng.choice((" ", " ", "-")))
+
+    labels, keys = ("phone number", "mobile", "telephone"), ("phone", "mobile_number")
+    return Kind("PHONE", draw, labels, keys, _CALLS, True)
+
+
 def _card(rng: Random) -> str:
     number = valid("luhn", *_CARDS)(rng)
     groups = (4, 6, 5) if len(number) == 15 else (4, 4, 4, 4)
@@ -179,10 +200,16 @@ def _basic(rng: Random) -> str:
     return base64.b64encode(shape(rng, "svc-{l:6}:{w:16}").encode()).decode()
 
 
+_CALLS: Final = (
+    "Call me on <v> after six.",
+    "The nurse's direct line is <v>.",
+    "He texted from <v> last night.",
+    "Tel. <v>",
+)
 PERSONAL: Final = (
     Kind("EMAIL", _email, ("e-mail address", "email", "contact"), ("email", "contact_email"), ("You can write to <v> any time.", "She asked that the invoice go to <v>, not to the shared inbox.", "Reply-To: <<v>>", "cc <v> on the thread"), True),
     Kind("EMAIL_SPELT_OUT", _spelt_out, ("e-mail address", "contact"), ("contact",), ("On the forum he gives his address as <v> to keep robots away.",), True),
-    Kind("PHONE", _phone, ("phone number", "mobile", "telephone"), ("phone", "mobile_number"), ("Call me on <v> after six.", "The nurse's direct line is <v>.", "He texted from <v> last night.", "Tel. <v>"), True),
+    Kind("PHONE", _phone, ("phone number", "mobile", "telephone"), ("phone", "mobile_number"), _CALLS, True),
     Kind("CREDIT_CARD", _card, ("card number", "credit card"), ("card_number", "pan"), ("I was charged twice on <v> this month.", "The card <v> was declined."), True),
     Kind("IBAN", _iban, ("IBAN", "account"), ("iban",), ("Please send the deposit to <v> by Friday.",), True),
     Kind("SWIFT_BIC", shaped("DEUTDEFF{d:3}", "NEDSZAJJ", "ABNANL2A", "BARCGB22", "CHASUS33", "UBSWCHZH80A"), ("BIC", "SWIFT code", "SWIFT/BIC"), ("bic", "swift_code")),

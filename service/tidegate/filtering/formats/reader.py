@@ -56,7 +56,7 @@ class Reader:
         self._numeric = _numeric(plan)
         self.selection = plan.selection
         # What the spotters find has no pattern that a search could look for.
-        self._sieve = None if plan.spotters else sieve(frozenset(plan.actions))
+        self._sieve = None if plan.spotters else sieve(frozenset(plan.actions), plan.regions)
         self.numeric = self._numeric is not None
         self._running: dict[int, Rewriting] = {}
         self._ended = 0  # characters of the runs that are over

@@ -13,17 +13,17 @@ from dataclasses import replace
 from functools import lru_cache
 
 from tidegate.filtering.detector import searcher, worded
-from tidegate.filtering.detectors import DETECTORS
+from tidegate.filtering.detectors import rows_of
 from tidegate.filtering.encoded import BEGINS
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
 
 class Sieve:
-    """The beginnings of all values of a set of entities."""
+    """The beginnings of all values of a set of entities, and of the telephone numbers of regions."""
 
-    def __init__(self, entities: frozenset[str]) -> None:
-        rows = [replace(row, ahead="") for row in DETECTORS if row.entity in entities]
+    def __init__(self, entities: frozenset[str], regions: frozenset[str] = frozenset()) -> None:
+        rows = [replace(row, ahead="") for row in rows_of(entities, regions)]
         patterns = {row.automaton: "" for row in rows}
         for row in rows:
             begins = row.wake or row.sign or (worded(row.near) if row.near else row.begins)
@@ -52,6 +52,6 @@ class Sieve:
 
 
 @lru_cache(maxsize=256)
-def sieve(entities: frozenset[str]) -> Sieve:
-    """The sieve of a set of entities, made once."""
-    return Sieve(entities)
+def sieve(entities: frozenset[str], regions: frozenset[str] = frozenset()) -> Sieve:
+    """The sieve of a set of entities and regions, made once."""
+    return Sieve(entities, regions)
