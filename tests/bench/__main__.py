@@ -22,6 +22,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "jwt_cold_ratio": ("<=", 1.5),
     "patterns_mb_s": (">=", 40.0),
     "patterns_times_presidio": (">=", 500.0),
+    "patterns_times_presidio_without_model": (">=", 300.0),
     "safety_mb_s": (">=", 2.0),
     "safety_found_in_10000_characters": ("<", 1.0),
     "names_times_presidio": (">=", 5.0),

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
-import tldextract
-from presidio_analyzer import AnalyzerEngine
-from presidio_analyzer.nlp_engine import NlpEngineProvider
 from tidegate.filtering.ner.open import open_names
-from tidegate.filtering.ner.pipeline import DEFAULT
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
 from tidegate.filtering.witness import Found
 
+from tests.bench import presidio
 from tests.quality import corpus
 from tests.quality.corpus import Labelled, Value
 from tests.quality.score import measure as scored
@@ -85,19 +81,9 @@ def ours() -> Find:
     return find
 
 
-@lru_cache(maxsize=1)
-def _engine() -> AnalyzerEngine:
-    # Its e-mail recogniser would fetch a list of domains at run time; the package brings a snapshot.
-    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-    models = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": DEFAULT}]}
-    return AnalyzerEngine(
-        nlp_engine=NlpEngineProvider(nlp_configuration=models).create_engine(), supported_languages=["en"]
-    )
-
-
 def theirs() -> Find:
     """presidio-analyzer as it comes, asked for the same kinds."""
-    engine = _engine()
+    engine = presidio.as_it_comes()
 
     def find(text: str) -> Sequence[Value]:
         found = engine.analyze(text, "en", entities=list(THEIRS))

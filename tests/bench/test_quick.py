@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as table
-from tests.bench import check, exhausted, names, overspend, peer, safety, scale, tokens
+from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, tokens
 
 
 def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
@@ -32,6 +32,10 @@ def test_the_other_package_decides_on_the_same_redis(tmp_path: Path) -> None:
 
 def test_the_classifier_finds_less_than_one_in_10000_characters_of_technical_text() -> None:
     assert table.met("safety_found_in_10000_characters", safety.measure(50_000)["safety_found_in_10000_characters"])
+
+
+def test_patterns_find_what_presidio_finds_and_nothing_else() -> None:
+    assert all(value > 0 for value in patterns.measure(quick=True).values())
 
 
 def test_names_are_found_no_worse_than_by_presidio() -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tidegate.filtering import grammar
-from tidegate.filtering.detector import STARTING, UNANCHORED, Detector, Match, Span, matcher, worded
+from tidegate.filtering.detector import STARTING, UNANCHORED, Accept, Detector, Match, Span, matcher, worded
 
 KEY = 3
 """Leading bytes by which rows are told apart."""
@@ -28,8 +28,8 @@ class Question(NamedTuple):
     row: Detector
     exact: Callable[[bytes, int, int], re.Match[bytes] | None]
     cap: int
-    simple: bool
-    """Whether what its `accept` says is all."""
+    accept: Accept | None
+    """What has the last word, where nothing else is to be asked."""
 
 
 class _Questions(dict[bytes, tuple[Question, ...]]):
@@ -37,7 +37,9 @@ class _Questions(dict[bytes, tuple[Question, ...]]):
 
     def __init__(self, rows: Sequence[Detector]) -> None:
         super().__init__()
-        self._rows = [Question(row, row.exact.match, row.cap, not (row.near or row.run)) for row in rows]
+        self._rows = [
+            Question(row, row.exact.match, row.cap, None if row.near or row.run else row.accept) for row in rows
+        ]
 
     def __missing__(self, key: bytes) -> tuple[Question, ...]:
         found = tuple(question for question in self._rows if question.row.may_begin(key))
@@ -48,9 +50,6 @@ class _Questions(dict[bytes, tuple[Question, ...]]):
 
 class Step(NamedTuple):
     """How the next position where a value may start is found."""
-
-    needs: bytes
-    """What the view must have."""
 
     begins: Match
     reached: Callable[[bytes, int, int, int], int] | None
@@ -69,7 +68,8 @@ class Automaton:
         self.needs = rows[0].needs
         self._lead = rows[0].lead if self.needs and not signs else None
         self._begins = matcher("|".join(row.begins for row in rows))
-        self.step = Step(self.needs, self._begins, None)
+        self._most = max(row.lead[1] for row in rows) if self.needs else 0
+        self.step = Step(self._begins, self.first if self.needs else None)
         waits = [(row.loosely_unfinished if row.loose or row.sign else row.unfinished, row.cap) for row in rows]
         waits += [row.half_sign for row in signs]
         self._unfinished = _at_the_end(waits)
@@ -88,7 +88,13 @@ class Automaton:
 
         `start` is `at`, or one less where a trigger may begin a byte before its value.
         """
-        found: int = self._begins(UNANCHORED, view, start, end)[0][0] if self.needs in view else -1
+        if self.needs:
+            sign = view.find(self.needs, at, end)
+            if sign < 0:
+                return end
+            if sign - self._most > start:
+                start = sign - self._most
+        found: int = self._begins(UNANCHORED, view, start, end)[0][0]
         return end if found < 0 else found if found > at else at
 
     def waiting(self, view: bytes, start: int, end: int) -> int:

@@ -44,6 +44,7 @@ class TextRewriter:
         self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True)
         self._enforced = enforced
         self._strictest = enforced.strictest
+        self._instead = enforced.instead
         self._scanner = scanner_for(enforced)
         self._actions = plan.actions
         self._stand_in = plan.stand_in
@@ -150,20 +151,25 @@ class TextRewriter:
                 return "".join(out)
             at, done = after, self._end(after) if after > at else 0
         hold = at if self._swallowing else size if final else look.hold(at)
-        while at < hold and (hit := look.find(at, hold)) is not None:
+        find = look.plain if look.is_plain else look.find
+        base, offsets, instead, counts = self._base, self._offsets, self._instead, self._counts
+        while at < hold and (hit := find(at, hold)) is not None:
             row, place, start, at, over, _ = hit
-            endless = None
-            if over or self._actions[row.entity] is not self._strictest:
+            new, endless = None if over else instead.get(row.entity), None
+            if new is None and (over or self._actions[row.entity] is not self._strictest):
                 overlaps = overlaps or Overlaps(self._enforced, view, written, final=final)
                 value = overlaps.value(hit)
                 if value is None:
                     hold = place
                     break
                 hit, start, at, endless = value
-            begin = self._start(start)
+            begin = start - base if offsets is None else self._start(start)
             out.append(text[done:begin])
-            done = self._end(at)
-            if not self._replace(hit, begin, done, out, over=endless is not None):
+            done = at - base if offsets is None else self._end(at)
+            if new is not None:
+                out.append(new)
+                counts[row.entity] = counts.get(row.entity, 0) + 1
+            elif not self._replace(hit, begin, done, out, over=endless is not None):
                 return "".join(out)
             if endless is not None and overlaps is not None:
                 self._swallowing = (endless,)

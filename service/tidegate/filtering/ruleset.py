@@ -9,6 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from tidegate.filtering.allow_list import Allowed
+from tidegate.filtering.canonical import constant
 from tidegate.filtering.pseudonyms import BRIEF, Pseudonym, ScopeKeys, stand_in
 from tidegate.filtering.selection import Selection
 from tidegate.filtering.spotting import Effort, Spotter
@@ -105,6 +106,13 @@ class FilterPlan:
     def strictest(self) -> Action:
         """The strictest action."""
         return max(self.actions.values(), default=Action.ANNOTATE)
+
+    @cached_property
+    def instead(self) -> Mapping[str, str]:
+        """What stands for the values of an entity, whatever they are and whatever begins inside of them."""
+        if self.strictest is not Action.REDACT or self.witness is not None or self.allowed is not None:
+            return MappingProxyType({})
+        return {entity: constant(entity) for entity, action in self.actions.items() if action is Action.REDACT}
 
     @cached_property
     def stricter(self) -> Mapping[Action, FilterPlan]:

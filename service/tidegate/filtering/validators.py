@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 import phonenumbers
@@ -17,8 +18,10 @@ from stdnum import numdb
 
 Span = tuple[int, int]
 
+_DIGITS = b"0123456789"
 _NOT_DIGITS = bytes(byte for byte in range(256) if not 0x30 <= byte <= 0x39)
 _BASE36 = {ord(char): str(int(char, 36)) for char in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_UPPER = bytes.maketrans(b"abcdefghijklmnopqrstuvwxyz", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _CARD = re.compile(
     rb"4(?:\d{12}|\d{15}|\d{18})"  # Visa
     rb"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"  # Mastercard
@@ -40,9 +43,8 @@ _TOPS = frozenset(b"com org net edu gov mil int info biz dev app eu uk example".
 }
 _PUNCTUATION = b".!#$%&'*+~^`{|}\"-"
 _PIXEL_RATIO = re.compile(rb"[1-9](?:\.\d)?x\.(?i:png|jpe?g|gif|webp|svg|avif)\Z")
-_FORGE = re.compile(
-    rb"(?:(?:g?i)?t)@(?:(?:git|bitbucket|codeberg|gerrit|forgejo)[0-9a-z-]*\.|ssh\.dev\.azure\.)[0-9A-Za-z.-]+"
-)
+_FORGE_USERS = (b"git", b"it", b"t")
+_FORGE = re.compile(rb"(?:(?:git|bitbucket|codeberg|gerrit|forgejo)[0-9a-z-]*\.|ssh\.dev\.azure\.)[0-9A-Za-z.-]+")
 _HEX_GROUPS = re.compile(rb"[0-9A-Fa-f]+")
 _BASE64_WORD = re.compile(rb"[A-Za-z0-9+/=]{16}")
 _ALNUM_WORD = re.compile(rb"[A-Za-z0-9]{12}")
@@ -151,7 +153,7 @@ def international(match: re.Match[bytes]) -> Span | None:
 def nanp(match: re.Match[bytes]) -> Span | None:
     """A number of the North American plan, 555-01xx included; no N11 as area or exchange."""
     digits = match[0].translate(None, _NOT_DIGITS)
-    return match.span() if _NANP.fullmatch(digits, len(digits) - 10) else None
+    return None if digits[-9:-7] == b"11" or digits[-6:-4] == b"11" else match.span()
 
 
 def phone_part(match: re.Match[bytes]) -> Span | None:
@@ -159,33 +161,39 @@ def phone_part(match: re.Match[bytes]) -> Span | None:
     return None if _DATE.match(match[1]) else match.span(1)
 
 
+class _Country(NamedTuple):
+    """What the IBANs of a country are written like, and the country in numbers."""
+
+    shape: re.Pattern[bytes]
+    number: bytes
+
+
 @lru_cache(maxsize=1024)
-def _iban_structure(country: str) -> tuple[int, re.Pattern[str]] | None:
-    """The length and the shape of a country's IBANs; None when it has none."""
-    structure = numdb.get("iban").info(country)[0][1].get("bban", "")
+def _iban_structure(country: bytes) -> _Country | None:
+    structure = numdb.get("iban").info(country.decode())[0][1].get("bban", "")
     parts = re.findall(r"(\d+)!([nac])", structure)
     if not parts:
         return None
     classes = {"n": "[0-9]", "a": "[A-Z]", "c": "[0-9A-Z]"}
-    shape = "".join(f"{classes[kind]}{{{count}}}" for count, kind in parts)
-    return 4 + sum(int(count) for count, _ in parts), re.compile(f"[A-Z]{{2}}[0-9]{{2}}{shape}")
+    shape = "".join(f"(?:[ -]?{classes[kind]}){{{count}}}" for count, kind in parts)
+    return _Country(re.compile(f"(?i:[A-Z]{{2}}[0-9]{{2}}{shape})".encode()), _base36(country))
+
+
+def _base36(text: bytes) -> bytes:
+    return text if text.isdigit() else text.decode().translate(_BASE36).encode()
 
 
 def iban(match: re.Match[bytes]) -> Span | None:
     """As many characters as the country's IBANs have, with the structure and the check digits (ISO 7064) right."""
     text = match[0]
-    compact = text.translate(None, b" -").decode().upper()
-    structure = _iban_structure(compact[:2])
-    if structure is None or not structure[1].match(compact):
+    country = _iban_structure(text[:2].upper())
+    found = country and country.shape.match(text)
+    if not country or not found:
         return None
-    length = structure[0]
-    value = compact[4:length] + compact[:4]
-    if int(value.translate(_BASE36)) % 97 != 1:
+    value, end = found[0].translate(_UPPER, b" -"), found.end()
+    if text[end : end + 1].isalnum() or int(_base36(value[4:]) + country.number + value[2:4]) % 97 != 1:
         return None
-    end = length
-    while missing := length - len(text[:end].translate(None, b" -")):
-        end += missing
-    return None if text[end : end + 1].isalnum() else (match.start(), match.start() + end)
+    return match.start(), match.start() + end
 
 
 def email(match: re.Match[bytes]) -> Span | None:
@@ -194,13 +202,15 @@ def email(match: re.Match[bytes]) -> Span | None:
     `icon@2x.png` is a file, `git@github.com:` (and so what is left of it behind its g) a place of repositories, and
     so is that user at any host named after such a service.
     """
-    text = match[0]
+    text, begin = match[0], match.start()
     at = text.index(b"@")
-    start = at - len(text[:at].lstrip(_PUNCTUATION))
+    name = text[:at].lstrip(_PUNCTUATION)
     domain = _DOMAIN.match(text, at + 1)
-    if start == at or domain is None or _PIXEL_RATIO.match(domain[0]) or _FORGE.fullmatch(text[start:]):
+    if not name or domain is None or (name in _FORGE_USERS and _FORGE.fullmatch(text, at + 1)):
         return None
-    return match.start() + start, match.start() + domain.end()
+    if text[at + 1] in _DIGITS and _PIXEL_RATIO.match(domain[0]):
+        return None
+    return begin + at - len(name), begin + domain.end()
 
 
 def spelt_out(match: re.Match[bytes]) -> Span | None:
