@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 STORE  ?= memory
 MINUTES ?= 10
+STREAMS ?= 500
 
-.PHONY: demo up test lint bench fuzz docs proto lock clean
+.PHONY: demo up test lint bench soak fuzz docs proto lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## start Envoy, tidegate and a model app, drive them as a client, print a table
@@ -30,6 +31,10 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
 	$(BIN)/python -m tests.bench
+
+soak: MINUTES = 30
+soak: $(VENV)/.dev  ## MINUTES of mixed traffic with STREAMS event streams held open, and what must hold after it
+	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) --streams $(STREAMS)
 
 fuzz: $(VENV)/.dev  ## what strangers send, for MINUTES each (a release takes 10); what is found lies in .fuzz
 	$(BIN)/python -m tests.fuzz --seconds $$(($(MINUTES) * 60))

@@ -222,3 +222,10 @@ async def test_each_batch_of_calls_to_redis_is_timed_by_how_it_went(tmp_path: Pa
     finally:
         await ledger.close()
         server.stop()
+
+
+def test_the_tasks_of_the_loop_are_those_of_now() -> None:
+    telemetry = fresh()
+    counts = iter([5, 7])
+    telemetry.tasks = lambda: next(counts)
+    assert [telemetry.registry.get_sample_value("tidegate_tasks") for _ in range(2)] == [5.0, 7.0]

@@ -261,6 +261,8 @@ class Worker:
         conductor = self._conductor(exchange, settlements, holds, places, terms)
         server = self._server(ledger, queue, processor, conductor)
         bind(server, settings, self._credentials())
+        loop = asyncio.get_running_loop()
+        told.tasks = lambda: len(asyncio.all_tasks(loop))
         close_published = publish(settings.metrics, self.telemetry.registry, lambda: jwks(self.source.current))
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()

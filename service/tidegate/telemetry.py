@@ -58,6 +58,7 @@ class Telemetry:
         self.metrics = Metrics()
         self.registry = self.metrics.registry
         self.certificate_ends: Callable[[], Iterable[tuple[str, float]]] = tuple
+        self.tasks: Callable[[], int] = lambda: 0
         self._in_force: float | None = None
         self._clock = clock
         self._stream = stream or sys.stderr.buffer
@@ -151,6 +152,7 @@ class Telemetry:
             lambda: self.certificate_ends(),
             "file",
         )
+        new.read("tasks", "Tasks of the event loop, those that wait among them", lambda: (("", self.tasks()),))
         self._audited = new.counter("audit_records", "Audit records that were kept")
         self._unaudited = new.counter("audit_lost", "Audit records that could not be kept")
         self._audit = new.gauge("audit_available", "0 while the audit log cannot be written")

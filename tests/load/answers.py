@@ -26,11 +26,15 @@ _CHARACTERS_A_PIECE: Final = 20
 
 
 class Text(NamedTuple):
-    """A text in pieces, what may leave of it, and what of its planted values must not: their telling parts."""
+    """A text in pieces, what may leave of it, and what of its planted values must not: their telling parts.
+
+    `planted` is how many values there are, each as often as it stands there.
+    """
 
     pieces: tuple[str, ...]
     expected: str
     secrets: tuple[str, ...]
+    planted: int
 
 
 class Answer(NamedTuple):
@@ -40,6 +44,7 @@ class Answer(NamedTuple):
     writes: tuple[bytes, ...]
     prompt_tokens: int
     completion_tokens: int
+    planted: int
 
 
 class Read(NamedTuple):
@@ -67,7 +72,7 @@ def text(seed: int, pieces: int) -> Text:
     whole = " ".join(written) + " so far."
     cuts = [0, *sorted(rng.sample(range(1, len(whole)), pieces - 1)), len(whole)]
     cut = tuple(whole[start:end] for start, end in pairwise(cuts))
-    return Text(cut, " ".join(expected) + " so far.", tuple(dict.fromkeys(secrets)))
+    return Text(cut, " ".join(expected) + " so far.", tuple(dict.fromkeys(secrets)), len(secrets))
 
 
 def answer(dialect: Dialect, seed: int, pieces: int, *, usage: bool) -> Answer:
@@ -80,7 +85,7 @@ def answer(dialect: Dialect, seed: int, pieces: int, *, usage: bool) -> Answer:
     for document in documents:
         at = rng.randrange(1, len(document)) if rng.random() < 0.15 else 0
         writes += [document[:at], document[at:]] if at else [document]
-    return Answer(content_type, tuple(writes), prompt, completion)
+    return Answer(content_type, tuple(writes), prompt, completion, told.planted)
 
 
 def read(dialect: Dialect, body: bytes) -> Read:

@@ -28,13 +28,14 @@ PATHS: Final[Mapping[Dialect, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `right` are the outcomes that it may have; whoever gets a 200 where that is not one was let in wrongly.
+    """One kind; `about` says what it is, `right` are the outcomes that it may have.
 
-    `let_in` is how many of all exchanges of the kind may get a 200, None for all of them. `pieces` are the parts of the
+    `let_in` is how many of all its exchanges may get a 200, None for all of them. `pieces` are the parts of the
     answer's text, `gap` seconds between them. `prompt` is bytes of the request's text.
     """
 
     name: str
+    about: str
     caller: str
     tenant: str
     dialect: Dialect = "chat"
@@ -79,19 +80,45 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            Kind("chat", "steady", "acme"),
-            Kind("large", "steady", "acme", pieces=4000, prompt=200_000),
-            Kind("chat-stream", "steady", "acme", "chat stream", gap=0.1),
-            Kind("messages-stream", "steady", "acme", "messages stream", gap=0.1),
-            Kind("generate-stream", "steady", "acme", "generate stream", gap=0.1),
-            Kind("leaver", "leaver", "frayed", "chat stream", frozenset({"left"}), gap=0.1, ending="client leaves"),
-            Kind("reset", "leaver", "frayed", "chat stream", frozenset({"truncated"}), gap=0.1, ending="model resets"),
-            Kind("over", "over", "spent", right=frozenset({"200", "429"}), let_in=LET_IN),
-            Kind("no-key", "", "", right=_REFUSED, let_in=0),
-            Kind("wrong-key", "wrong", "", right=_REFUSED, let_in=0),
-            Kind("revoked-key", "revoked", "", right=_REFUSED, let_in=0),
-            Kind("no-role", "stranger", "", right=frozenset({"403"}), let_in=0),
-            Kind("no-model", "steady", "", model="large", right=frozenset({"403"}), let_in=0),
+            Kind("chat", "OpenAI chat, JSON", "steady", "acme"),
+            Kind("large", "a large prompt and answer", "steady", "acme", pieces=4000, prompt=200_000),
+            Kind("chat-stream", "OpenAI chat, events", "steady", "acme", "chat stream", gap=0.1),
+            Kind("messages-stream", "Anthropic messages, events", "steady", "acme", "messages stream", gap=0.1),
+            Kind("generate-stream", "Ollama generate, lines", "steady", "acme", "generate stream", gap=0.1),
+            Kind(
+                "leaver",
+                "the client leaves in mid-stream",
+                "leaver",
+                "frayed",
+                "chat stream",
+                frozenset({"left"}),
+                gap=0.1,
+                ending="client leaves",
+            ),
+            Kind(
+                "reset",
+                "the model resets in mid-stream",
+                "leaver",
+                "frayed",
+                "chat stream",
+                frozenset({"truncated"}),
+                gap=0.1,
+                ending="model resets",
+            ),
+            Kind("over", "over its limit", "over", "spent", right=frozenset({"200", "429"}), let_in=LET_IN),
+            Kind("no-key", "no key", "", "", right=_REFUSED, let_in=0),
+            Kind("wrong-key", "a key with a wrong secret", "wrong", "", right=_REFUSED, let_in=0),
+            Kind("revoked-key", "a key that was revoked", "revoked", "", right=_REFUSED, let_in=0),
+            Kind("no-role", "a role that is not granted", "stranger", "", right=frozenset({"403"}), let_in=0),
+            Kind(
+                "no-model",
+                "a model that is not granted",
+                "steady",
+                "",
+                model="large",
+                right=frozenset({"403"}),
+                let_in=0,
+            ),
         )
     }
 )

@@ -23,7 +23,7 @@ _LONGEST = 1 << 20
 
 
 class Counts(NamedTuple):
-    """By kind: requests that came, answers that were written to their end, bytes of bodies, tokens of whole answers.
+    """By kind: requests that came, answers written to their end, bytes of bodies; of whole ones tokens, planted values.
 
     `open` answers are being written now. `credentials` is how many requests still had one, `strangers` how many came
     under another tenant than their kind's, `unknown` how many were none of a load's.
@@ -33,6 +33,7 @@ class Counts(NamedTuple):
     answered: Mapping[str, int]
     served: Mapping[str, int]
     tokens: Mapping[str, int]
+    planted: Mapping[str, int]
     open: int
     credentials: int
     strangers: int
@@ -47,13 +48,15 @@ class Model:
         self._answered: Counter[str] = Counter()
         self._served: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._planted: Counter[str] = Counter()
         self._wrong: Counter[str] = Counter()
         self._open = 0
 
     @property
     def counts(self) -> Counts:
         """The counts so far."""
-        by_kind = (dict(each) for each in (self._requests, self._answered, self._served, self._tokens))
+        counters = (self._requests, self._answered, self._served, self._tokens, self._planted)
+        by_kind = (dict(each) for each in counters)
         return Counts(*by_kind, self._open, *(self._wrong[name] for name in Counts._fields[-3:]))
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,6 +104,7 @@ class Model:
                     return False
             self._answered[name] += 1
             self._tokens[name] += told.prompt_tokens + told.completion_tokens
+            self._planted[name] += told.planted
             return True
         finally:
             self._open -= 1

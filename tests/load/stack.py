@@ -115,25 +115,34 @@ class Stack:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.first_metrics + worker}/metrics", timeout=10) as answer:
             return str(answer.read(), "utf-8")
 
-    def metric(self, name: str, worker: int | None = None) -> float:
-        """A metric summed over its labels, of one worker or of all."""
+    def metric(self, name: str, worker: int | None = None, **labels: str) -> float:
+        """A metric summed over the labels that are not given, of one worker or of all."""
         total = 0.0
         for index in range(self.workers) if worker is None else (worker,):
             for line in self.metrics(index).splitlines():
                 series, _, value = line.rpartition(" ")
-                total += float(value) if series.partition("{")[0] == name else 0.0
+                if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+                    total += float(value)
         return total
 
-    def charged(self, tenant: str) -> Counter[str]:
-        """What stands against a tenant's limits in Redis now, by the name of the limit."""
+    def stat(self, name: str) -> int:
+        """One of Envoy's counters or gauges. Raises KeyError where it has none of the name."""
+        address = f"http://127.0.0.1:{self.admin}/stats?filter=^{name}$"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return int(dict(line.split(": ") for line in str(answer.read(), "utf-8").splitlines())[name])
+
+    def charged(self, tenant: str) -> tuple[Counter[str], int]:
+        """What stands against a tenant's limits in Redis now, by the name of the limit, and how many are reserved."""
         limits = load_policy(self.directory / "policy.yaml").limits()
 
-        async def look() -> Counter[str]:
+        async def look() -> tuple[Counter[str], int]:
             async with LiveLimits(self.redis.url, limits, clock=SystemClock()) as live:
                 used: Counter[str] = Counter()
+                held: set[str] = set()
                 for one in await live.of_tenant(tenant):
                     used[one.limit.name] += one.used
-                return used
+                    held.update(one.reservations)
+                return used, len(held)
 
         return asyncio.run(look())
 

@@ -139,7 +139,7 @@ async def test_what_a_client_saw_is_what_the_model_served(bare: tuple[Model, int
 async def test_streams_are_held_all_the_time_and_nothing_is_cut_off(bare: tuple[Model, int]) -> None:
     model, port = bare
     traffic = Traffic(port, {}, ramp=0.0)
-    tally = await traffic.run(mix(streams=40, gap=0.02, others=0.01), seconds=1.5)
+    tally = await traffic.run(mix(streams=40, gap=0.02, others=0.01), requests=120)
     assert tally.held[1] >= 40
     assert traffic.open == model.counts.open == 0
     assert not tally.count("timed out") + tally.count("reset")

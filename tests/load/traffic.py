@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ class Traffic:
         self, callers: Sequence[Callers], *, seconds: float | None = None, requests: int | None = None
     ) -> Tally:
         """Run until `stop`, for so long or for so many exchanges; returns when the last of them is over."""
-        left = itertools.count() if requests is None else iter(range(requests))
+        left = iter(itertools.count() if requests is None else range(requests))
         everyone = [one for group in callers for one in itertools.repeat(group, group.count)]
         watching = asyncio.create_task(self._watch(seconds))
         try:
@@ -111,11 +111,14 @@ class Traffic:
             watching.cancel()
         return self.tally
 
-    async def _caller(self, group: Callers, delay: float, left: itertools.count[int] | object) -> None:
+    async def _caller(self, group: Callers, delay: float, left: Iterator[int]) -> None:
         connection = Connection(self._port)
         await self._wait(delay)
         try:
-            while not self._ends.is_set() and next(left, None) is not None:  # type: ignore[call-overload]
+            while not self._ends.is_set():
+                if next(left, None) is None:
+                    self._ends.set()
+                    return
                 self._count(await self._exchange(group.kind, connection))
                 if group.pause:
                     await self._wait(group.pause)
