@@ -1,74 +1,207 @@
-"""Workers come back; a first start that fails ends the command; a later one leaves the others alone."""
+"""Workers come back; a first start that fails ends the command, a later one does not; all are replaced in turn."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 from tidegate import supervisor
+from tidegate.supervisor import Supervisor
 
 
 class Child:
-    """A worker that ends with `status`, or None: when it is told to."""
+    """A worker that ends with `status`, or None: when it is told to. A deaf one lets streams finish."""
 
-    def __init__(self, status: int | None) -> None:
+    def __init__(self, status: int | None, serves: Callable[[], None], *, deaf: bool = False) -> None:
         self.returncode = status
-        self._told = asyncio.Event()
+        self.serves = serves
+        self.heard: list[int] = []
+        self._deaf = deaf
+        self._over = asyncio.Event()
 
     def send_signal(self, number: int) -> None:
-        self.returncode = -number
-        self._told.set()
+        self.heard.append(number)
+        if not self._deaf:
+            self.end(-number)
+
+    def end(self, status: int) -> None:
+        self.returncode = status
+        self._over.set()
 
     async def wait(self) -> int:
         if self.returncode is None:
-            await self._told.wait()
+            await self._over.wait()
         assert self.returncode is not None
         return self.returncode
 
 
 class Children:
-    """Makes the children of each worker, by the statuses that its starts are to have; the last one serves."""
+    """Makes the children of each worker, by the statuses that its starts are to have; the last one runs on."""
 
-    def __init__(self, **statuses: list[int]) -> None:
-        self.statuses = {name.removeprefix("worker_"): iter(given) for name, given in statuses.items()}
-        self.made: dict[str, list[Child]] = {}
-        self.news = asyncio.Event()
+    def __init__(self, statuses: dict[int, list[int]] | None = None, *, deaf: bool = False) -> None:
+        self.statuses = {index: iter(given) for index, given in (statuses or {}).items()}
+        self.made: dict[int, list[Child]] = {}
+        self.sleeps: list[float] = []
+        self._deaf = deaf
 
-    async def start(self, *command: Any) -> Child:
-        index = command[-1]
-        child = Child(next(self.statuses.get(index, iter(())), None))
+    async def start(self, index: int, serves: Callable[[], None]) -> Child:
+        child = Child(next(self.statuses.get(index, iter(())), None), serves, deaf=self._deaf)
         self.made.setdefault(index, []).append(child)
-        self.news.set()
         return child
 
-    async def starts(self, index: str, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.made.get(index, ())) < count:
-                self.news.clear()
-                await self.news.wait()
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        await asyncio.sleep(0)
+
+    def newest(self, index: int) -> Child:
+        return self.made[index][-1]
+
+    def counts(self) -> tuple[int, int]:
+        return len(self.made[0]), len(self.made[1])
 
 
-def supervised(children: Children, monkeypatch: pytest.MonkeyPatch) -> asyncio.Task[int]:
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", children.start)
-    monkeypatch.setattr(supervisor, "_RESTART_DELAY", 0.0)
-    return asyncio.create_task(supervisor.supervise([], 2))
+async def turns() -> None:
+    """All that can happen by itself has happened."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
-async def test_a_worker_that_cannot_start_at_first_ends_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    children = Children(worker_1=[2])
-    assert await asyncio.wait_for(supervised(children, monkeypatch), 10) == 2
-    assert [child.returncode for child in children.made["0"]] == [-signal.SIGTERM]
+@asynccontextmanager
+async def supervised(children: Children) -> AsyncIterator[tuple[asyncio.Task[int], list[str]]]:
+    told: list[str] = []
+    run = Supervisor(children.start, 2, heard=1.5, log=told.append, sleep=children.sleep).run()
+    command = asyncio.create_task(run)
+    await turns()
+    yield command, told
+    if not command.done():
+        signal.raise_signal(signal.SIGTERM)
+        await turns()
+        for child in (children.newest(0), children.newest(1)):
+            child.end(0)
+        assert await asyncio.wait_for(command, 10) == 0
 
 
-async def test_a_worker_that_cannot_be_started_again_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_that_cannot_start_at_first_ends_the_whole() -> None:
+    children = Children({1: [2]})
+    async with supervised(children) as (command, _):
+        assert await asyncio.wait_for(command, 10) == 2
+        assert [child.returncode for child in children.made[0]] == [-signal.SIGTERM]
+
+
+async def test_a_worker_that_cannot_be_started_again_leaves_the_others_alone() -> None:
     """It crashed while the policy file was bad: the other workers still hold the good policy."""
-    children = Children(worker_1=[-signal.SIGKILL, 2, 2])
-    command = supervised(children, monkeypatch)
-    await children.starts("1", 4)
-    assert not command.done()
-    assert [child.returncode for child in children.made["0"]] == [None]
-    signal.raise_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(command, 10) == 0
-    assert children.made["0"][0].returncode == -signal.SIGTERM
+    children = Children({1: [-signal.SIGKILL, 2, 2]})
+    async with supervised(children) as (command, _):
+        assert children.counts() == (1, 4)
+        assert not command.done()
+        assert [child.returncode for child in children.made[0]] == [None]
+        assert children.sleeps == [supervisor._RESTART_DELAY] * 3
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(command, 10) == 0
+    assert children.made[0][0].returncode == -signal.SIGTERM
+
+
+async def ask_for_new_ones() -> None:
+    signal.raise_signal(signal.SIGUSR2)
+    await turns()
+
+
+async def serves(child: Child) -> None:
+    child.serves()
+    await turns()
+
+
+async def test_workers_are_replaced_one_after_another_each_when_all_others_are_known_to_serve() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (_, told):
+        await serves(children.newest(0))
+        await ask_for_new_ones()
+        assert [child.heard for child in (children.newest(0), children.newest(1))] == [[], []]  # one starts still
+        await serves(children.newest(1))
+        assert children.sleeps == [1.5]
+        assert [child.heard for child in (children.newest(0), children.newest(1))] == [[signal.SIGTERM], []]
+        await turns()
+        assert children.counts() == (1, 1)  # streams finish
+        children.newest(0).end(0)
+        await turns()
+        assert children.counts() == (2, 1)
+        assert children.newest(1).heard == []
+        await serves(children.newest(0))
+        assert children.sleeps == [1.5, 1.5]
+        assert children.newest(1).heard == [signal.SIGTERM]
+        children.newest(1).end(0)
+        await turns()
+        assert len(told) == 1
+        await serves(children.newest(1))
+        assert told == ["replacing the workers, one after another", "every worker is replaced"]
+        assert children.counts() == (2, 2)
+        assert children.newest(0).heard == []
+
+
+async def test_a_new_worker_that_cannot_start_keeps_the_old_ones_where_they_are() -> None:
+    children = Children()
+    async with supervised(children):
+        for index in range(2):
+            await serves(children.newest(index))
+        children.statuses[0] = iter([2, 2])
+        await ask_for_new_ones()
+        assert children.counts() == (4, 1)
+        assert children.newest(1).heard == []
+        await serves(children.newest(0))  # what was wrong is mended
+        assert children.counts() == (4, 2)
+
+
+async def test_a_worker_that_dies_meanwhile_is_waited_for() -> None:
+    children = Children()
+    async with supervised(children):
+        for index in range(2):
+            await serves(children.newest(index))
+        await ask_for_new_ones()
+        assert children.counts() == (2, 1)
+        children.newest(1).end(-signal.SIGKILL)
+        await turns()
+        await serves(children.newest(0))
+        assert children.counts() == (2, 2)
+        assert children.newest(0).heard == []
+        await serves(children.newest(1))
+        assert children.counts() == (2, 3)  # it may have been started with the old code
+
+
+async def test_who_asks_again_meanwhile_gets_another_round() -> None:
+    """The new code may have come after the first worker was replaced."""
+    children = Children()
+    async with supervised(children) as (_, told):
+        for index in range(2):
+            await serves(children.newest(index))
+        await ask_for_new_ones()
+        await ask_for_new_ones()
+        for index in (0, 1, 0, 1):
+            await serves(children.newest(index))
+        assert children.counts() == (3, 3)
+        assert len(told) == 4
+
+
+async def test_the_end_comes_before_the_replacement() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (command, _):
+        for index in range(2):
+            await serves(children.newest(index))
+        await ask_for_new_ones()
+        signal.raise_signal(signal.SIGTERM)
+        await turns()
+        for index in range(2):
+            children.newest(index).end(0)
+        assert await asyncio.wait_for(command, 10) == 0
+        assert children.counts() == (1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+async def test_signals_are_passed_on(number: signal.Signals) -> None:
+    children = Children(deaf=True)
+    async with supervised(children):
+        signal.raise_signal(number)
+        await turns()
+        assert [children.newest(index).heard for index in range(2)] == [[number], [number]]

@@ -86,10 +86,13 @@ _OPTIONS = (
 
 
 class Worker:
-    """One process's service: gRPC server, health, metrics, reload."""
+    """One process's service: gRPC server, health, metrics, reload. `on_serving` is called when it takes calls."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, on_serving: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
+        self._on_serving = on_serving
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
@@ -191,6 +194,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
+        loop.add_signal_handler(signal.SIGUSR2, self._cannot_replace_itself)
         ledger = await self._open_ledger()
         queue = self._open_queue(ledger)
         await self._known.start()
@@ -212,6 +216,10 @@ class Worker:
             await asyncio.to_thread(self._traces.close)
         self.telemetry.flush()
         self.telemetry.log.info("stopped")
+
+    def _cannot_replace_itself(self) -> None:
+        """SIGUSR2 is for who started several workers; unheeded, it would end this one at once."""
+        self.telemetry.log.warning("SIGUSR2 is for the command with --workers 2 or more; a worker does nothing")
 
     async def _open_ledger(self) -> Ledger:
         settings = self._settings
@@ -274,6 +282,7 @@ class Worker:
         if settings.shadow:
             self.telemetry.log.warning("in shadow: no rule changes or withholds a response")
         self.telemetry.log.info("serving", address=settings.listen, policy=self.source.current.version)
+        self._on_serving()
         await self._stopping.wait()
         await self._health.enter_graceful_shutdown()
         self.telemetry.log.info("draining", seconds=settings.drain)
@@ -377,10 +386,10 @@ class Worker:
         return server
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, on_serving: Callable[[], None] = lambda: None) -> None:
     """Run one worker to its end. Raises `PolicyError` or `SettingsError` before anything is served."""
 
     async def main() -> None:
-        await Worker(settings).run()
+        await Worker(settings, on_serving=on_serving).run()
 
     uvloop.run(main())

@@ -154,8 +154,15 @@ def test_one_worker_a_pod_and_nobody_lacks_a_pod_while_they_are_replaced() -> No
 def test_a_pod_is_given_the_time_that_its_drain_takes() -> None:
     drains = float(ENVIRONMENT["TIDEGATE_HEALTH_GRACE"]) + float(ENVIRONMENT["TIDEGATE_DRAIN"])
     assert POD["terminationGracePeriodSeconds"] >= drains + 5
+    assert "lifecycle" not in CONTAINER  # SIGTERM begins it, and a hook would take of the same time
     ready = CONTAINER["readinessProbe"]
     assert float(ENVIRONMENT["TIDEGATE_HEALTH_GRACE"]) > ready["periodSeconds"] * ready["failureThreshold"]
+
+
+def test_an_old_pod_stays_until_every_envoy_knows_the_new_one() -> None:
+    dns_refresh, dns_ttl = 5, 5  # Envoy's default for STRICT_DNS; CoreDNS' for services of the cluster
+    assert DEPLOYMENT["spec"]["minReadySeconds"] >= dns_refresh + dns_ttl
+    assert DEPLOYMENT["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
 
 
 def test_health_is_asked_over_grpc_where_the_service_listens() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import yaml
-from tidegate.demo.stack import Process, free_ports, listening, running_envoy, serving
+from tidegate.demo.stack import Process, adjacent_ports, free_ports, listening, running_envoy, serving
 from tidegate.envoy.config import Address, EnvoyConfig
 
 from tests.e2e.keys import POLICY, write_files
@@ -130,22 +130,24 @@ def running_gate(
     *,
     policy: str = POLICY,
     workers: int = 1,
+    together: bool = False,
     stand_in: str = "",
     flags: Mapping[str, object] | None = None,
     tweak: Tweak | None = None,
     **settings: Any,
 ) -> Iterator[Gate]:
-    """Start it, and stop it after the block.
+    """Start it, and stop it after the block. `together` the workers are one command, and one process here.
 
     `flags` go to `tidegate serve`, or `stand_in` is the module that is run in its place; `tweak` changes the bootstrap;
     `settings` are EnvoyConfig's.
     """
-    port, admin, *rest = free_ports(2 + 2 * workers)
-    ports, metrics_ports = rest[:workers], rest[workers:]
+    port, admin = free_ports(2)
+    first, first_metrics = adjacent_ports(workers), adjacent_ports(workers)
+    ports, metrics_ports = (list(range(start, start + workers)) for start in (first, first_metrics))
     with ExitStack() as stack:
         files = write_files(directory, policy)
         processes = []
-        for index in range(workers):
+        for index in range(1 if together else workers):
             if stand_in:
                 command = ["-m", stand_in, f"127.0.0.1:{ports[index]}"]
             else:
@@ -154,6 +156,7 @@ def running_gate(
                     "listen": f"127.0.0.1:{ports[index]}",
                     "metrics": f"127.0.0.1:{metrics_ports[index]}",
                     "key-pepper-file": files.pepper,
+                    **({"workers": workers} if together else {}),
                     **(flags or {}),
                 }
                 command = [
@@ -165,9 +168,9 @@ def running_gate(
             process = Process([sys.executable, *command], directory / f"worker-{index}.log")
             stack.callback(process.kill)
             processes.append(process)
-        for process, worker_port in zip(processes, ports, strict=True):
+        for index, worker_port in enumerate(ports):
             ready = listening if flags and "tls-cert" in flags else _serving
-            process.wait_until(partial(ready, worker_port))
+            processes[0 if together else index].wait_until(partial(ready, worker_port))
         config = _config(None if stand_in else files.policy, port, admin, ports, upstream, settings)
         document = yaml.safe_load(config.render())
         if tweak:

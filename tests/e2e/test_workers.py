@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -27,18 +28,27 @@ def two(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
         yield running
 
 
-class Load:
-    """Requests from 16 connections until told to stop; what came of each."""
+@pytest.fixture
+def pair(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+    """Two workers of one command."""
+    with running_gate(tmp_path, upstream, workers=2, together=True) as running:
+        yield running
+        running.workers[0].stop(30)  # were it killed, its workers would live on
 
-    def __init__(self, gate: Gate) -> None:
+
+class Load:
+    """Requests from some connections until told to stop; what came of each."""
+
+    def __init__(self, gate: Gate, callers: int = 16) -> None:
         self._gate = gate
+        self._callers = callers
         self._stopping = False
         self.statuses: Counter[object] = Counter()
         self.leaks: list[bytes] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._caller(index)) for index in range(16)]
+        tasks = [asyncio.create_task(self._caller(index)) for index in range(self._callers)]
         try:
             yield
         finally:
@@ -100,6 +110,24 @@ async def test_a_worker_that_is_told_to_stop_costs_no_request(two: Gate) -> None
     assert load.statuses == {200: load.statuses.total()}
     assert not load.leaks
     assert two.workers[0].wait() == 0
+
+
+async def test_replacing_all_workers_costs_no_request(pair: Gate) -> None:
+    """SIGUSR2 to the one command: each of the two is another process afterwards, and nobody was refused or cut off."""
+    (command,) = pair.workers
+    load = Load(pair, callers=4)
+    async with load.running():
+        await load.reaches(100)
+        command.send(signal.SIGUSR2)
+        while "every worker is replaced" not in command.log.read_text():
+            await load.reaches(20)
+        await load.reaches(100)
+    assert load.statuses == {200: load.statuses.total()}
+    assert not load.leaks
+    events = [json.loads(line) for line in command.log.read_text().splitlines()]
+    served = Counter(line["address"] for line in events if line["event"] == "serving")
+    assert served == {f"127.0.0.1:{port}": 2 for port in pair.ports}
+    assert sum(line["event"] == "stopped" for line in events) == 2
 
 
 async def test_a_burst_while_a_worker_is_dead_meets_no_retry_limit(two: Gate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -94,15 +95,17 @@ def serve(
     ] = "",
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
 ) -> None:
-    """Run the policy service until SIGTERM; SIGHUP reloads.
+    """Run the policy service until SIGTERM; SIGHUP reloads, SIGUSR2 replaces one worker after another.
 
     It answers Envoy (ext_authz, ext_proc) and clients (tidegate.v1) on one gRPC address, with health and reflection.
     """
     from tidegate.seal_keys import read_seal_keys
     from tidegate.server import serve as run
     from tidegate.startup import check_settings
+    from tidegate.telemetry import logger
 
     try:
         if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
@@ -131,8 +134,16 @@ def serve(
             settings.for_worker(workers - 1)
             check_settings(settings)
             arguments = sys.argv[sys.argv.index("serve") + 1 :]
-            raise typer.Exit(asyncio.run(supervise(arguments, workers)))
-        run(settings.for_worker(worker_index or 0))
+            log = logger(log_level, sys.stderr.buffer).info
+            raise typer.Exit(asyncio.run(supervise(arguments, workers, heard=health_grace, log=log)))
+        run(settings.for_worker(worker_index or 0), on_serving=lambda: _tell(ready_fd))
     except TidegateError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+def _tell(ready_fd: int | None) -> None:
+    """Whoever started this process, that it takes calls."""
+    if ready_fd is not None:
+        os.write(ready_fd, b"\n")
+        os.close(ready_fd)
