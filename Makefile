@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m tests.detector_reference
 	$(BIN)/python -m tests.metrics_reference
 
-bench: $(VENV)/.dev  ## a table of ratios, measured in one run; the last line is JSON
+bench: $(VENV)/.dev  ## a table of ratios, measured in one run, in twenty minutes or so; the last line is JSON
 	$(BIN)/python -m tests.bench
 
 soak: MINUTES = 30
@@ -52,6 +52,7 @@ lock: $(VENV)/.dev
 	$(LOCK) service/demo.in -c tests/requirements.lock -o service/demo.lock
 	$(LOCK) service/ner.in -c tests/requirements.lock -o service/ner.lock
 	$(LOCK) service/requirements.in -c tests/requirements.lock -o service/requirements.lock
+	$(LOCK) tests/bench/litellm.in -o tests/bench/litellm.lock
 
 $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "tidegate needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
@@ -68,4 +69,4 @@ $(VENV)/.dev: tests/requirements.lock $(VENV)/.demo | $(VENV)/bin/pip
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .fuzz build dist
+	rm -rf $(VENV) $(VENV)-litellm .demo .fuzz build dist

@@ -1,10 +1,11 @@
 """`make bench`: each figure beside its goal, measured in one run; the last line is JSON. Exit 1 on a missed goal.
 
-`python -m tests.bench CASE ...` runs some cases only.
+`python -m tests.bench CASE ...` runs some cases only; `--seconds` is for those that are measured by time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, sse, tokens
+from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, sse, through_envoy, tokens
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
@@ -40,6 +41,8 @@ GOALS: dict[str, tuple[str, float]] = {
     "scale_redis_bytes_a_key_ratio": ("<=", 1.25),
     "scale_redis_operations_ratio": ("<=", 1.05),
     "scale_redis_calls": ("==", 1.0),
+    "envoy_tidegate_over_empty": (">=", 0.7),
+    "envoy_tidegate_times_litellm": (">=", 8.0),
 }
 
 
@@ -53,6 +56,12 @@ def met(figure: str, value: float) -> bool | None:
 
 def main() -> int:
     """Run every case once."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    parser.add_argument(
+        "--seconds", type=float, default=through_envoy.SECONDS, help="of each case that runs for a time"
+    )
+    wanted = parser.parse_args()
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         base = Path(scratch)
@@ -67,8 +76,9 @@ def main() -> int:
             ("exhausted", lambda: exhausted.measure(base / "exhausted")),
             ("scale", lambda: scale.measure(base / "scale")),
             ("sse", lambda: sse.measure(base / "sse")),
+            ("through_envoy", lambda: through_envoy.measure(base / "through_envoy", seconds=wanted.seconds)),
         ):
-            if len(sys.argv) == 1 or name in sys.argv[1:]:
+            if not wanted.cases or name in wanted.cases:
                 figures |= case()
     table = Table("figure", "value", "goal", "")
     for figure, value in figures.items():

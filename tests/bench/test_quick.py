@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.bench import __main__ as table
-from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, tokens
+from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, through_envoy, tokens
 
 
 def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
@@ -45,6 +46,22 @@ def test_names_are_found_no_worse_than_by_presidio() -> None:
 
 def test_every_server_of_the_check_bench_does_its_full_work(tmp_path: Path) -> None:
     assert all(value > 0 for value in check.measure(tmp_path, quick=True).values())
+
+
+def test_every_answer_through_envoy_is_right_and_is_charged_once(tmp_path: Path) -> None:
+    with through_envoy.cases(tmp_path, litellm=False) as (model, found):
+        through_envoy.run(found, 0.5, connections=8)
+        figures = through_envoy.figures(found)
+        alone, _, ours = found
+        assert [case.name for case in found] == ["alone", "empty", "tidegate"]
+        assert min(case.answers for case in found) > 0
+        assert through_envoy.charged(ours.port, ours.key) == ours.answers + 1
+        assert through_envoy.asked(model) == sum(case.answers for case in found) + 1
+        alone.content = through_envoy.REDACTED
+        with pytest.raises(RuntimeError, match=re.escape("wrong: {'content'")):
+            alone.take_turn("closed", 0.1)
+    assert figures["envoy_tidegate_over_empty"] > 0
+    assert figures["envoy_tidegate_cpu_us"] > 0
 
 
 def test_tokens_pass_and_are_cheaper_than_the_library_alone(tmp_path: Path) -> None:

@@ -105,6 +105,15 @@ def tidegate(
     world: World, *, store: str = "memory://", workers: int = 1, log: str = "info", store_timeout: float = 0.05
 ) -> Iterator[list[str]]:
     """A running `tidegate serve`; its addresses."""
+    with running_tidegate(world, store=store, workers=workers, log=log, store_timeout=store_timeout) as (_, addresses):
+        yield addresses
+
+
+@contextmanager
+def running_tidegate(
+    world: World, *, store: str, workers: int = 1, log: str = "info", store_timeout: float = 0.05
+) -> Iterator[tuple[Process, list[str]]]:
+    """The same, with its process."""
     first, metrics = adjacent_ports(workers), adjacent_ports(workers)
     command = [
         *(sys.executable, "-m", "tidegate", "serve", "--policy", str(world.directory / "policy.yaml")),
@@ -114,18 +123,25 @@ def tidegate(
     ]
     addresses = [f"127.0.0.1:{first + index}" for index in range(workers)]
     name = f"tidegate-{first}.log"
-    with running(command, world.directory / "logs" / name, ready=lambda: all(serving(a) for a in addresses)):
-        yield addresses
+    with running(command, world.directory / "logs" / name, ready=lambda: all(serving(a) for a in addresses)) as process:
+        yield process, addresses
 
 
 @contextmanager
 def noop(world: World) -> Iterator[str]:
     """The empty Check and pass-through Process in the same runtime: the floor that ratios are taken against."""
+    with running_noop(world) as (_, address):
+        yield address
+
+
+@contextmanager
+def running_noop(world: World) -> Iterator[tuple[Process, str]]:
+    """The same, with its process."""
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "tests.e2e.noop_policy", address]
-    with running(command, world.directory / "logs" / f"noop-{port}.log", ready=lambda: serving(address)):
-        yield address
+    with running(command, world.directory / "logs" / f"noop-{port}.log", ready=lambda: serving(address)) as process:
+        yield process, address
 
 
 def load(target: str, payload: bytes, *, calls: int, concurrency: int = 64, rate: float = 0.0) -> dict[str, float]:
@@ -142,4 +158,17 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-__all__ = ["CHECK", "FIVE", "PEPPER", "Process", "World", "build", "cpu_seconds", "load", "noop", "tidegate"]
+__all__ = [
+    "CHECK",
+    "FIVE",
+    "PEPPER",
+    "Process",
+    "World",
+    "build",
+    "cpu_seconds",
+    "load",
+    "noop",
+    "running_noop",
+    "running_tidegate",
+    "tidegate",
+]

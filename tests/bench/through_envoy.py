@@ -1,0 +1,267 @@
+"""End to end, with the real Envoy: what each part of the path costs, beside the LiteLLM proxy doing less.
+
+Four cases, all before the same model, which answers at once (`model`):
+
+- alone: Envoy, with the listener, routes and access log that `tidegate envoy-config` writes, but no filters;
+- empty: the same with ext_authz and ext_proc, answered by two processes that allow and pass everything on;
+- tidegate: the same configuration, answered by `tidegate serve --workers 2`: an API key, RBAC, three limits on Redis,
+  and the patterns of two rulesets on the response, which holds one value to be redacted;
+- litellm: no Envoy, but the LiteLLM proxy with two workers and a key check (`litellm_proxy`).
+
+First a closed loop of `CONNECTIONS` callers: how many requests a second. Then an open one: how long a request takes at
+half of what the slowest of the first three took, and the proxy at half of its own. The cases take turns, a few seconds
+each, so that what else the machine does meets them all, and every figure is the median of the turns. The servers, the
+model and the generator (`http_load`) share the machine's cores: of each its processor time a request is told, and how
+late the generator was with what was due. Every answer is checked: one that is wrong makes the run fail.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from tidegate.demo.redis_server import RedisServer
+from tidegate.demo.stack import free_ports, listening, running, running_envoy
+from tidegate.envoy.config import Address, EnvoyConfig
+from tidegate.policy import load_policy
+
+from tests.bench import cpu, litellm_proxy
+from tests.bench import world as bench
+from tests.bench.http_load import Plan
+from tests.bench.model import CONTENT
+
+SECONDS: Final = 30.0
+CONNECTIONS: Final = 32
+_TURN: Final = 5.0
+_WORKERS: Final = 2
+_CAPACITY: Final = 10**9
+POLICY: Final = bench.POLICY.replace(
+    "algorithm: token_bucket, capacity: 1000000000, refill: 1000000000/1s, per: [tenant]",
+    f"algorithm: quota, limit: {_CAPACITY}, period: month, per: [tenant]",
+)
+"""That of the other benches, whose third limit is a quota: it says afterwards how many requests were charged."""
+REDACTED: Final = CONTENT.replace("ada.lovelace@example.com", "[EMAIL]")
+
+
+@dataclass
+class Case:
+    """One way to the model. `groups` are the processes whose time counts; `content` is what an answer must say."""
+
+    name: str
+    port: int
+    content: str
+    groups: dict[str, tuple[int, ...]]
+    key: str
+    turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"warm": [], "closed": [], "open": []})
+
+    def take_turn(self, loop: str, seconds: float, rate: float = 0.0, connections: int = CONNECTIONS) -> None:
+        before = cpu.used(self.groups)
+        result = _generate(Plan(self.port, _request(self.key), self.content, connections, seconds, rate))
+        after = cpu.used(self.groups)
+        if result["wrong"] or not result["answers"]:
+            raise RuntimeError(f"{self.name}: of {result['answers']} answers these were wrong: {result['wrong']}")
+        result["cpu"] = {name: after[name] - before[name] for name in after} | {"generator": result["cpu"]}
+        self.turns[loop].append(result)
+
+    def median(self, loop: str, what: str) -> float:
+        return statistics.median(turn[what] for turn in self.turns[loop])
+
+    @property
+    def answers(self) -> int:
+        return sum(turn["answers"] for turns in self.turns.values() for turn in turns)
+
+    @property
+    def rate(self) -> float:
+        """Requests a second in the closed loop."""
+        return statistics.median(turn["answers"] / turn["wall"] for turn in self.turns["closed"])
+
+    def cpu_us(self, group: str) -> float:
+        """Processor time a request in the closed loop, microseconds."""
+        turns = self.turns["closed"]
+        return sum(turn["cpu"][group] for turn in turns) / sum(turn["answers"] for turn in turns) * 1e6
+
+
+def _request(key: str) -> str:
+    question = (
+        "What is a tide gate, and whom do I ask for the drawings of one? Answer in a short paragraph, in English."
+    )
+    messages = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": question}]
+    body = json.dumps({"model": "small", "messages": messages, "temperature": 0.2, "max_tokens": 200})
+    head = (
+        "POST /v1/chat/completions HTTP/1.1",
+        "host: models.example.com",
+        f"authorization: Bearer {key}",
+        "content-type: application/json",
+        "accept: application/json",
+        "user-agent: bench/1.0",
+        "x-model: small",
+        f"content-length: {len(body)}",
+    )
+    return "\r\n".join(head) + "\r\n\r\n" + body
+
+
+def _generate(plan: Plan) -> dict[str, Any]:
+    command = [sys.executable, "-m", "tests.bench.http_load"]
+    done = subprocess.run(command, input=json.dumps(asdict(plan)), capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def without_filters(bootstrap: str) -> str:
+    """The same Envoy with nobody to ask."""
+    document = yaml.safe_load(bootstrap)
+    resources = document["static_resources"]
+    resources["clusters"] = [one for one in resources["clusters"] if one["name"] != "tidegate"]
+    (chain,) = resources["listeners"][0]["filter_chains"]
+    manager = chain["filters"][0]["typed_config"]
+    manager["http_filters"] = [one for one in manager["http_filters"] if one["name"].endswith(".router")]
+    for host in manager["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            route.pop("typed_per_filter_config", None)
+    text: str = yaml.safe_dump(document)
+    return text
+
+
+@contextmanager
+def cases(directory: Path, *, litellm: bool) -> Iterator[tuple[int, list[Case]]]:
+    """The port of the model, and the cases, all running."""
+    directory.mkdir(parents=True, exist_ok=True)
+    world = bench.build(directory, POLICY)
+    with ExitStack() as stack:
+        (model_port,) = free_ports(1)
+        command = [sys.executable, "-m", "tests.bench.model", str(model_port)]
+        model = stack.enter_context(
+            running(command, directory / "logs" / "model.log", ready=lambda: listening(model_port))
+        )
+        redis = RedisServer(directory / "redis")
+        redis.start()
+        stack.callback(redis.stop)
+        empty = [stack.enter_context(bench.running_noop(world)) for _ in range(_WORKERS)]
+        ours, addresses = stack.enter_context(
+            bench.running_tidegate(world, store=redis.url, workers=_WORKERS, store_timeout=1.0)
+        )
+        policy = load_policy(directory / "policy.yaml")
+
+        def envoy(name: str, workers: Sequence[str]) -> tuple[int, int]:
+            (port,) = free_ports(1)
+            config = EnvoyConfig.for_policy(
+                policy,
+                listen=Address("127.0.0.1", port),
+                workers=tuple([Address.parse(worker) for worker in workers]),
+                default_upstream=Address("127.0.0.1", model_port),
+                check_timeout=10.0,  # what is slow is to be seen as slow
+                message_timeout=10.0,
+            ).render()
+            bootstrap = without_filters(config) if name == "alone" else config
+            return port, stack.enter_context(running_envoy(bootstrap, directory / name, port=port)).pid
+
+        found = []
+        for name, workers, content, groups in (
+            ("alone", addresses, CONTENT, {}),
+            ("empty", [address for _, address in empty], CONTENT, {"policy": [one.pid for one, _ in empty]}),
+            ("tidegate", addresses, REDACTED, {"policy": [ours.pid], "redis": [redis.pid]}),
+        ):
+            port, pid = envoy(name, workers)
+            found.append(Case(name, port, content, {"proxy": (pid,), **groups, "model": (model.pid,)}, world.key))
+        if litellm:
+            proxy, port = stack.enter_context(litellm_proxy.serving(directory / "litellm", model_port))
+            groups = {"proxy": (proxy.pid,), "model": (model.pid,)}
+            found.append(Case("litellm", port, CONTENT, groups, litellm_proxy.KEY))
+        yield model_port, found
+
+
+def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
+    """Requests a second, milliseconds added to those of Envoy alone, and microseconds of processor time a request."""
+    try:
+        litellm_proxy.installed()
+        litellm = True
+    except litellm_proxy.NotInstalled as why:
+        print(f"case litellm is left out, and its goal is missed: it cannot be installed: {why}", file=sys.stderr)
+        litellm = False
+    with cases(directory, litellm=litellm) as (_, found):
+        run(found, seconds)
+    Console().print(table(found))
+    return figures(found)
+
+
+def run(found: Sequence[Case], seconds: float, connections: int = CONNECTIONS) -> None:
+    """Let every case take its turns."""
+    turns = max(1, round(seconds / _TURN))
+    for case in found:
+        case.take_turn("warm", min(2.0, seconds), connections=connections)
+    for _ in range(turns):
+        for case in found:
+            case.take_turn("closed", seconds / turns, connections=connections)
+    half = min(case.rate for case in found if case.name != "litellm") / 2
+    for _ in range(turns):
+        for case in found:
+            rate = case.rate / 2 if case.name == "litellm" else half
+            case.take_turn("open", seconds / turns, rate, connections)
+
+
+def figures(found: Sequence[Case]) -> dict[str, float]:
+    """What `make bench` prints."""
+    by_name = {case.name: case for case in found}
+    alone, ours = by_name["alone"], by_name["tidegate"]
+    result = {f"envoy_{case.name}_per_s": float(round(case.rate)) for case in found}
+    result["envoy_tidegate_over_empty"] = round(ours.rate / by_name["empty"].rate, 3)
+    times = ours.rate / by_name["litellm"].rate if "litellm" in by_name else 0.0
+    result["envoy_tidegate_times_litellm"] = round(times, 2)
+    for case in found[1:]:
+        for loop in ("closed", "open"):
+            for what in ("p50", "p99"):
+                added = case.median(loop, what) - alone.median(loop, what)
+                result[f"envoy_{case.name}_{loop}_{what}_added_ms"] = round(added * 1000, 2)
+    for case in found:
+        result[f"envoy_{case.name}_cpu_us"] = float(round(sum(map(case.cpu_us, case.groups))))
+    return result
+
+
+def table(found: Sequence[Case]) -> Table:
+    """One line a case."""
+    shown = Table(
+        "case", "requests/s", "p50, p99 ms closed", "open at /s", "p50, p99 ms open", "late p99", "CPU us/request"
+    )
+    for case in found:
+        times = [
+            f"{case.median(loop, 'p50') * 1000:.2f}, {case.median(loop, 'p99') * 1000:.1f}"
+            for loop in ("closed", "open")
+        ]
+        at = statistics.median(turn["answers"] / turn["wall"] for turn in case.turns["open"])
+        parts = [f"{group} {case.cpu_us(group):.0f}" for group in (*case.groups, "generator")]
+        late = f"{case.median('open', 'late') * 1000:.2f}"
+        shown.add_row(case.name, f"{case.rate:.0f}", times[0], f"{at:.0f}", times[1], late, ", ".join(parts))
+    return shown
+
+
+def charged(port: int, key: str) -> int:
+    """How many requests were charged to the quota, this one included."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/chat/completions",
+        b"{}",
+        {"host": "models.example.com", "authorization": f"Bearer {key}", "x-model": "small"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        left = re.search(r'"month";r=(\d+)', answer.headers["ratelimit"])
+    assert left is not None
+    return _CAPACITY - int(left[1])
+
+
+def asked(model: int) -> int:
+    """How many completions the model was asked for."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{model}/count", timeout=30) as answer:
+        return int(answer.read())
