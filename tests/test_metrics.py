@@ -106,12 +106,13 @@ def decisions(draw: st.DrawFn) -> Decision:
 def test_no_text_of_a_caller_is_a_label(made: list[Decision], ids: list[str]) -> None:
     telemetry = fresh()
     for decision in made:
-        telemetry._waiting.append(("", None))  # type: ignore[arg-type]  # one waits, so that no event loop is needed
-        telemetry.decision(decision, 0.001)
-        telemetry._waiting = [one for one in telemetry._waiting if one[1] is not None]
-    telemetry.flush()
+        # One waits, so that no event loop is needed.
+        telemetry.decisions._waiting.append(("", None))  # type: ignore[arg-type]
+        telemetry.decisions.record(decision, 0.001)
+        telemetry.decisions._waiting = [one for one in telemetry.decisions._waiting if one[1] is not None]
+    telemetry.decisions.flush()
     for request_id in ids:
-        telemetry.response(request_id, "passed", "", Coverage("json", 1, 1, 0, 0, MappingProxyType({}), {}, ""))
+        telemetry.responses.record(request_id, "passed", "", Coverage("json", 1, 1, 0, 0, MappingProxyType({}), {}, ""))
     closed: Mapping[str, set[str]] = {
         "outcome": {"allow", "deny", "passed", "closed", "open", "half_open"},
         "phase": {"", "edge", "filter", *PHASES},
@@ -133,8 +134,8 @@ async def test_a_refusal_is_counted_in_the_phase_that_it_ended_in() -> None:
     gone: tuple[tuple[Phase, ...], ...] = ((), ("identify",), ("identify", "authorize", "admit"))
     for phases in gone:
         laps = tuple(Lap(phase, 1.0, 1.5) for phase in phases)
-        telemetry.decision(Decision(request, deny, "p", laps=laps), 0.001)
-    telemetry.flush()
+        telemetry.decisions.record(Decision(request, deny, "p", laps=laps), 0.001)
+    telemetry.decisions.flush()
 
     def count(name: str, **labels: str) -> float:
         found = [
@@ -171,7 +172,7 @@ def test_the_breaker_shows_one_state() -> None:
     telemetry = fresh()
     states: tuple[State, ...] = ("closed", "open", "half_open")
     for state in (*states, "closed"):
-        telemetry.store(state)
+        telemetry.limits.store(state)
         shown = {
             each: telemetry.registry.get_sample_value("tidegate_store_breaker", {"state": each}) for each in states
         }
@@ -181,7 +182,7 @@ def test_the_breaker_shows_one_state() -> None:
 def test_what_a_response_cost_too_much_is_added_up_by_unit() -> None:
     telemetry = fresh()
     for unit, amount in (("tokens", 5), ("tokens", 7), ("money", 1)):
-        telemetry.overshoot(unit, amount)
+        telemetry.limits.overshoot(unit, amount)
     value = telemetry.registry.get_sample_value
     assert [value("tidegate_overshoot_total", {"unit": unit}) for unit in ("tokens", "money")] == [12, 1]
 
@@ -193,7 +194,7 @@ def test_the_age_of_the_policy_is_read_off_the_clock_and_begins_anew_with_the_ne
     assert value("tidegate_policy_age_seconds") is None
     for loaded in (1000.0, 1500.0):
         clock.at = loaded
-        telemetry.policy(parse_policy(POLICY))
+        telemetry.upkeep.policy(parse_policy(POLICY))
         clock.at += 60.0
         assert value("tidegate_policy_age_seconds") == 60.0
         assert value("tidegate_policy_loaded_timestamp_seconds") == 1_700_000_000.0 + loaded
@@ -204,7 +205,7 @@ def test_what_the_certificates_say_is_shown_as_it_is_now() -> None:
     name = "tidegate_certificate_not_after_timestamp_seconds"
     assert telemetry.registry.get_sample_value(name, {"file": "server"}) is None
     for end in (1.0, 2.0):
-        telemetry.certificate_ends = lambda end=end: (("server", end),)  # type: ignore[misc]
+        telemetry.upkeep.certificate_ends = lambda end=end: (("server", end),)  # type: ignore[misc]
         assert telemetry.registry.get_sample_value(name, {"file": "server"}) == end
 
 
@@ -227,5 +228,5 @@ async def test_each_batch_of_calls_to_redis_is_timed_by_how_it_went(tmp_path: Pa
 def test_the_tasks_of_the_loop_are_those_of_now() -> None:
     telemetry = fresh()
     counts = iter([5, 7])
-    telemetry.tasks = lambda: next(counts)
+    telemetry.upkeep.tasks = lambda: next(counts)
     assert [telemetry.registry.get_sample_value("tidegate_tasks") for _ in range(2)] == [5.0, 7.0]

@@ -13,7 +13,7 @@ from tidegate.telemetry import Telemetry
 def test_the_calls_that_the_store_was_spared_are_counted() -> None:
     telemetry = Telemetry(clock=SystemClock(), stream=io.BytesIO())
     for _ in range(3):
-        telemetry.store_spared()
+        telemetry.limits.store_spared()
     assert telemetry.registry.get_sample_value("tidegate_store_calls_spared_total") == 3
 
 
@@ -23,10 +23,10 @@ def test_an_outage_is_told_once_and_so_is_its_end() -> None:
     exact = lambda: telemetry.registry.get_sample_value("tidegate_store_exact")  # noqa: E731
     assert exact() == 1
     for state in ("open", "half_open", "open"):
-        telemetry.store(state)
+        telemetry.limits.store(state)
         assert exact() == 0
-    telemetry.store("half_open")
-    telemetry.store("closed")
+    telemetry.limits.store("half_open")
+    telemetry.limits.store("closed")
     assert exact() == 1
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["level"], line["event"]) for line in lines] == [
@@ -50,8 +50,8 @@ async def test_who_had_no_room_is_counted_and_logged_shadow_limits_beside_the_ot
     allow = Allow(ada, "chat", "", (), allowed)
     deny = Deny(429, Reason.LIMIT_EXCEEDED, "No.", detail="rpm")
     for verdict, admission in ((allow, allowed), (deny, refused), (allow, Admission((full,)))):
-        telemetry.decision(Decision(request, verdict, "p", ada, "chat", "", admission), 0.001)
-    telemetry.flush()
+        telemetry.decisions.record(Decision(request, verdict, "p", ada, "chat", "", admission), 0.001)
+    telemetry.decisions.flush()
 
     def count(limit: Limit) -> float | None:
         labels = {"scope": limit.scope, "limit": limit.name, "shadow": str(limit.shadow).lower()}
@@ -70,8 +70,8 @@ async def test_a_refusal_of_authorization_is_logged_with_its_rule() -> None:
     stream = io.BytesIO()
     telemetry = Telemetry(clock=SystemClock(), stream=stream)
     deny = Deny(403, Reason.MODEL_NOT_ALLOWED, "No.", rule="models of the tier")
-    telemetry.decision(Decision(Request("r", "POST", "h", "/"), deny, "p", None, "chat", "large"), 0.001)
-    telemetry.flush()
+    telemetry.decisions.record(Decision(Request("r", "POST", "h", "/"), deny, "p", None, "chat", "large"), 0.001)
+    telemetry.decisions.flush()
     (line,) = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert (line["reason"], line["rule"]) == ("model_not_allowed", "models of the tier")
 
@@ -81,10 +81,10 @@ def test_the_queue_tells_its_depth_its_waits_and_whom_it_refused() -> None:
     where = {"endpoint": "chat", "priority": "sheddable"}
     value = telemetry.registry.get_sample_value
     for change in (1, 1, -1):
-        telemetry.waiting("chat", "sheddable", change)
-    telemetry.queued("chat", "sheddable", "granted", 0.02)
-    telemetry.queued("chat", "sheddable", "shed", 0.01)
-    telemetry.place("leave", False)
+        telemetry.limits.waiting("chat", "sheddable", change)
+    telemetry.limits.queued("chat", "sheddable", "granted", 0.02)
+    telemetry.limits.queued("chat", "sheddable", "shed", 0.01)
+    telemetry.limits.place("leave", False)
     assert value("tidegate_queue_waiting", where) == 1
     assert value("tidegate_queue_wait_seconds_count", where) == 1
     assert value("tidegate_queue_wait_seconds_sum", where) == 0.02

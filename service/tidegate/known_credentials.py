@@ -80,7 +80,7 @@ class KnownCredentials:
             uses=uses,
             adopt=adopt,
             wanted=lambda: keys_are_stored(self._policy()),
-            on_state=self._telemetry.keys,
+            on_state=self._telemetry.upkeep.keys,
             on_error=self._telemetry.error,
         )
 
@@ -94,7 +94,7 @@ class KnownCredentials:
             clock=self._clock,
             adopt=adopt,
             wanted=lambda: revocations_are_stored(self._policy()),
-            on_state=self._telemetry.revocations,
+            on_state=self._telemetry.upkeep.revocations,
             on_error=self._telemetry.error,
         )
 

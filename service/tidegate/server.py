@@ -111,14 +111,14 @@ class Worker:
         self.source = PolicySource(
             settings.policy,
             prepare=self._read_keys,
-            on_change=self.telemetry.policy,
-            on_error=self.telemetry.policy_refused,
+            on_change=self.telemetry.upkeep.policy,
+            on_error=self.telemetry.upkeep.policy_refused,
         )
         self._health = health.aio.HealthServicer()
         self._audit = self._open_audit()
         self._traces = self._open_traces()
         self._stopping = asyncio.Event()
-        self.telemetry.policy(self.source.current)
+        self.telemetry.upkeep.policy(self.source.current)
 
     def _read_keys(self, policy: Policy) -> Callable[[], None]:
         """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
@@ -152,7 +152,7 @@ class Worker:
             key=chain_key(settings.pepper),
             policy=self._policy,
             clock=self._clock,
-            observer=self.telemetry,
+            observer=self.telemetry.upkeep,
             on_error=self.telemetry.error,
         )
 
@@ -170,12 +170,12 @@ class Worker:
 
     def _record(self, exchange: Exchange, request_id: str) -> None:
         coverage = exchange.coverage()
-        self.telemetry.response(request_id, exchange.outcome, exchange.failure, coverage)
+        self.telemetry.responses.record(request_id, exchange.outcome, exchange.failure, coverage)
         if self._audit is not None:
             self._audit.response(exchange, request_id, coverage)
 
     def _record_decision(self) -> Callable[[Decision, float], None]:
-        audit, told = self._audit, self.telemetry.decision
+        audit, told = self._audit, self.telemetry.decisions.record
         if audit is None:
             return told
 
@@ -214,7 +214,7 @@ class Worker:
             await self._introspector.aclose()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
-        self.telemetry.flush()
+        self.telemetry.decisions.flush()
         self.telemetry.log.info("stopped")
 
     def _cannot_replace_itself(self) -> None:
@@ -230,18 +230,18 @@ class Worker:
                 timeout=settings.store_timeout,
                 replicas=settings.replicas,
                 on_outage=lambda: self.source.current.store.on_outage,
-                on_state=self.telemetry.store,
-                on_silence=self.telemetry.store_silent,
-                on_spared=self.telemetry.store_spared,
-                on_batch=self.telemetry.store_batch,
+                on_state=self.telemetry.limits.store,
+                on_silence=self.telemetry.limits.store_silent,
+                on_spared=self.telemetry.limits.store_spared,
+                on_batch=self.telemetry.limits.store_batch,
             )
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         tls, told = self._settings.tls, self.telemetry
         if tls is None:
             return None
-        certificates = Certificates(tls, on_change=told.certificates, on_error=told.certificates_refused)
-        told.certificate_ends = lambda: certificates.ends
+        certificates = Certificates(tls, on_change=told.upkeep.certificates, on_error=told.upkeep.certificates_refused)
+        told.upkeep.certificate_ends = lambda: certificates.ends
         return certificates.credentials()
 
     def _open_queue(self, ledger: Ledger) -> Queue:
@@ -251,16 +251,18 @@ class Worker:
             clock=self._clock,
             timeout=self._settings.store_timeout,
             on_outage=lambda: self.source.current.store.on_outage,
-            observer=self.telemetry,
-            on_batch=self.telemetry.store_batch,
+            observer=self.telemetry.limits,
+            on_batch=self.telemetry.limits.store_batch,
         )
 
     async def _serve(self, ledger: Ledger, queue: Queue) -> None:
         settings = self._settings
         told = self.telemetry
-        settlements = Settlements(ledger.settle, record=told.settlement, on_error=told.error, over=told.overshoot)
-        holds = Holds(ledger, record=self.telemetry.extension, on_error=self.telemetry.error)
-        places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
+        settlements = Settlements(
+            ledger.settle, record=told.limits.settlement, on_error=told.error, over=told.limits.overshoot
+        )
+        holds = Holds(ledger, record=self.telemetry.limits.extension, on_error=self.telemetry.error)
+        places = Places(queue, record=self.telemetry.limits.place, on_error=self.telemetry.error)
         seals = SealKeys(settings.pseudonym_keys)
         exchange = exchanges(self._policy, hash_key(settings.pepper), seals=seals, shadow=settings.shadow)
         standing = Standing(policy=self._policy, identifier=self._identifier, clock=self._clock)
@@ -270,7 +272,7 @@ class Worker:
         server = self._server(ledger, queue, processor, conductor)
         bind(server, settings, self._credentials())
         loop = asyncio.get_running_loop()
-        told.tasks = lambda: len(asyncio.all_tasks(loop))
+        told.upkeep.tasks = lambda: len(asyncio.all_tasks(loop))
         close_published = publish(settings.metrics, self.telemetry.registry, lambda: jwks(self.source.current))
         watcher = asyncio.create_task(self.source.watch(self._stopping))
         await server.start()
@@ -301,12 +303,12 @@ class Worker:
             exchange=exchange,
             record=self._record,
             on_error=self.telemetry.error,
-            live=self.telemetry.stream,
+            live=self.telemetry.responses.stream,
             settlements=settlements,
             holds=holds,
             places=places,
             heartbeats=Heartbeats(
-                lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.heartbeat
+                lambda: self.source.current.heartbeat, clock=self._clock, record=self.telemetry.responses.heartbeat
             ),
             terms=terms,
             hold_back=self._waits,
@@ -314,7 +316,7 @@ class Worker:
         )
 
     def _waits(self) -> HoldBack:
-        return HoldBack(self._clock, self.telemetry.held, self.telemetry.once)
+        return HoldBack(self._clock, self.telemetry.responses.held, self.telemetry.responses.once)
 
     def _conductor(
         self, exchange: Callable[[], Exchange], settlements: Settlements, holds: Holds, places: Places, terms: Terms
@@ -322,7 +324,7 @@ class Worker:
         return Conductor(
             exchange=exchange,
             record=self._record,
-            live=self.telemetry.stream,
+            live=self.telemetry.responses.stream,
             settlements=settlements,
             holds=holds,
             places=places,
@@ -360,7 +362,7 @@ class Worker:
             ledger=ledger,
             seals=SealKeys(self._settings.pseudonym_keys),
             keep=self._audit.keep if self._audit else None,
-            told=self.telemetry.reveal,
+            told=self.telemetry.responses.reveal,
             on_error=self.telemetry.error,
         )
         api = ApiServicer(

@@ -136,13 +136,13 @@ async def test_to_note_a_decision_costs_no_more_than_to_log_it() -> None:
     telemetry = Telemetry(clock=Time(), stream=io.BytesIO())
     costs: dict[str, list[float]] = {"noted": [], "logged": []}
     for _ in range(15):
-        for name, note in (("noted", log.decision), ("logged", lambda one: telemetry.decision(one, 0.001))):
+        for name, note in (("noted", log.decision), ("logged", lambda one: telemetry.decisions.record(one, 0.001))):
             started = time.process_time()
             for decision in decisions:
                 note(decision)
             costs[name].append(time.process_time() - started)
         await log.flush()
-        telemetry.flush()
+        telemetry.decisions.flush()
     await log.close()
     assert min(costs["noted"]) < 2 * min(costs["logged"]), costs
 

@@ -380,7 +380,7 @@ content_safety: {openai: {key_env: TIDEGATE_TEST_KEY, url: "%s/v1/moderations", 
         patch.setenv("TIDEGATE_TEST_KEY", KEY)
         policies = [parse_policy(document % service.url) for _ in range(2)]
     for policy in policies:
-        telemetry.policy(policy)
+        telemetry.upkeep.policy(policy)
         rewriting(merge([policy.rulesets["safe"]], spotters=policy.spotters)).feed(RUDE)
     service.always = Reply(401)
     rewriting(merge([policies[1].rulesets["safe"]], spotters=policies[1].spotters)).feed(HATE)

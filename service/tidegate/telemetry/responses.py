@@ -1,0 +1,60 @@
+"""What is said of responses: what was read and found in them, and for how long it held them up."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tidegate.filtering.formats import Coverage
+from tidegate.metrics import Metrics
+
+_HELD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Responses:
+    """Counts and logs responses, and who asks what a pseudonym in one stands for."""
+
+    def __init__(self, metrics: Metrics, log: Any, *, phase_seconds: Any) -> None:
+        self._log = log
+        self._phase_seconds = phase_seconds
+        self._responses = metrics.counter("responses", "Responses processed", ("outcome", "format", "failure"))
+        self._scanned = metrics.counter("scanned_bytes", "Response bytes read by detectors", ("format",))
+        self._skipped = metrics.counter("skipped_bytes", "Response bytes not read by detectors", ("format",))
+        self._findings = metrics.counter("findings", "Values found in responses", ("entity", "action"))
+        self._streams = metrics.gauge("streams", "Process streams open now")
+        self._held = metrics.histogram(
+            "hold_back_seconds", "Time from when a piece of streamed text came to when the last of it left", _HELD
+        )
+        self._first = metrics.histogram(
+            "first_text_added_seconds", "How much later the first text of a stream left than it came", _HELD
+        )
+        self._heartbeats = metrics.counter("heartbeats", "Comments put into event streams that were silent")
+        self._reveals = metrics.counter("reveals", "Calls to turn a pseudonym back", ("outcome",))
+
+    def record(self, request_id: str, outcome: str, failure: str, coverage: Coverage) -> None:
+        """Count and log one processed response."""
+        self._responses.labels(outcome, coverage.format, failure).inc()
+        self._scanned.labels(coverage.format).inc(coverage.scanned_bytes)
+        self._skipped.labels(coverage.format).inc(coverage.skipped_bytes)
+        for (entity, action), count in coverage.findings.items():
+            self._findings.labels(entity, action).inc(count)
+        self._log.info("response", request_id=request_id, outcome=outcome, failure=failure, coverage=coverage.header())
+
+    def stream(self, change: int) -> None:
+        """A Process stream opened (+1) or ended (-1)."""
+        self._streams.inc(change)
+
+    def held(self, seconds: float) -> None:
+        """A piece of a streamed text has left, so long after it came."""
+        self._held.observe(seconds)
+
+    def once(self, what: Literal["first", "work"], seconds: float) -> None:
+        """How much later a stream's "first" text left than it came, or how long we were at "work" on a response."""
+        (self._first if what == "first" else self._phase_seconds.labels("filter")).observe(seconds)
+
+    def heartbeat(self) -> None:
+        """A comment was put into an event stream that was silent."""
+        self._heartbeats.inc()
+
+    def reveal(self, outcome: str) -> None:
+        """Somebody asked what stands behind a pseudonym: "revealed", or the reason of a refusal."""
+        self._reveals.labels(outcome).inc()
