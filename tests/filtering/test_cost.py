@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import base64
 import gc
-import math
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from time import process_time
 
 import pytest
 from tidegate.filtering.detector import Detector
@@ -32,22 +30,17 @@ from tidegate.filtering.ruleset import Action
 from tidegate.filtering.view import fold
 
 from tests.filtering.corpus import PLANS
+from tests.filtering.cost import PART, SIZE, WHOLE, per_mib, seconds
 from tests.filtering.hostile import repeated, units
 
 ROOT = Path(__file__).parents[2]
 PLAN = PLANS[Action.REDACT]
-SIZE = 1 << 20
-PART = 1 << 14
 SMALL_PART = 1 << 12
 CHUNK = 16
-WHOLE = 1.25
 CUT = 3.0
 CUT_ENCODED = 15.0
 # An object for each of their characters: measured in a process of their own, which no ten thousand tests have filled.
 ALONE = {"percent-encoding", "escapes in escapes", "invisible"}
-COUNTING = 0.016
-TRIES = 6
-"""A machine that does other work may be slow in some of them."""
 NEAR = 0.8
 """The share of a bound from which on a part is not taken for the whole."""
 
@@ -117,17 +110,11 @@ def _collected_as_in_a_worker() -> Iterator[None]:
     gc.unfreeze()
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = process_time()
-    work()
-    return process_time() - start
-
-
 def measured(name: str) -> tuple[float, float]:
     """What an eighth of this text costs in seconds, and what it all does per MiB."""
     text = HOSTILE[name]
-    small = min(_seconds(lambda: rewrite(PLAN, text[: SIZE // 8])) for _ in range(2))
-    return small, _per_mib(lambda text: rewrite(PLAN, text), text, WHOLE)
+    small = min(seconds(lambda: rewrite(PLAN, text[: SIZE // 8])) for _ in range(2))
+    return small, per_mib(lambda text: rewrite(PLAN, text), text, WHOLE)
 
 
 def _alone(name: str) -> tuple[float, float]:
@@ -144,26 +131,11 @@ def _in_chunks(text: str) -> None:
     rewriter.finish()
 
 
-def _slowness() -> float:
-    return max(1.0, min(_seconds(lambda: sum(1 for _ in range(100_000))) for _ in range(3)) * 10 / COUNTING)
-
-
-def _per_mib(work: Callable[[str], object], text: str, bound: float) -> float:
-    """What a MiB of such text costs, by the best of `TRIES`, or the first that is below the bound."""
-    work(text[:PART])
-    best = math.inf
-    for _ in range(TRIES):
-        best = min(best, _seconds(lambda: work(text)) * SIZE / len(text) / _slowness())
-        if best < bound:
-            break
-    return best
-
-
 def _slow(work: Callable[[str], object], row: Detector, part: int, bound: Callable[[str], float]) -> list[str]:
     """The units of which a MiB costs more: by a part of it, or where that is not clear, by all of it."""
     bounds = {unit: bound(unit) for unit in units(row)}
-    near = [unit for unit, most in bounds.items() if _per_mib(work, repeated(unit, part), NEAR * most) > NEAR * most]
-    return [unit for unit in near if _per_mib(work, repeated(unit, SIZE), bounds[unit]) > bounds[unit]]
+    near = [unit for unit, most in bounds.items() if per_mib(work, repeated(unit, part), NEAR * most) > NEAR * most]
+    return [unit for unit in near if per_mib(work, repeated(unit, SIZE), bounds[unit]) > bounds[unit]]
 
 
 def _cut(unit: str) -> float:
@@ -182,7 +154,7 @@ def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_eighth_of_a_megabyte_of_the_worst_is_quick_in_chunks(name: str) -> None:
     bound = CUT_ENCODED if name in ENCODED else CUT
-    assert _per_mib(_in_chunks, HOSTILE[name][: SIZE // 8], bound) < bound
+    assert per_mib(_in_chunks, HOSTILE[name][: SIZE // 8], bound) < bound
 
 
 @pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
@@ -211,5 +183,5 @@ def test_a_stream_of_the_worst_takes_little_memory(name: str) -> None:
 def test_small_deltas_are_cheap() -> None:
     rewriter = TextRewriter(PLAN)
     deltas = ["The ", "model", " answer", "ed that ", "2024 ", "was fine, ", "see ", "section 4.2", ".\n"] * 500
-    cost = min(_seconds(lambda: [rewriter.feed(delta) for delta in deltas]) for _ in range(3))
+    cost = min(seconds(lambda: [rewriter.feed(delta) for delta in deltas]) for _ in range(3))
     assert cost / len(deltas) < 100e-6

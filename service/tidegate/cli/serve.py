@@ -98,9 +98,10 @@ def serve(
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
 ) -> None:
-    """Run the policy service until SIGTERM; SIGHUP reloads, SIGUSR2 replaces one worker after another.
+    """Run the policy service until SIGTERM.
 
-    It answers Envoy (ext_authz, ext_proc) and clients (tidegate.v1) on one gRPC address, with health and reflection.
+    SIGHUP reads the policy again, SIGUSR2 replaces one worker after another. It answers Envoy (ext_authz, ext_proc) and
+    clients (tidegate.v1) on one gRPC address, with health and reflection.
     """
     from tidegate.seal_keys import read_seal_keys
     from tidegate.server import serve as run
