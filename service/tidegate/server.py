@@ -331,6 +331,7 @@ class Worker:
             terms=terms,
             hold_back=self._waits,
             heartbeat=lambda: self.source.current.heartbeat,
+            traces=self._traces,
         )
 
     def _server(
@@ -378,6 +379,7 @@ class Worker:
             record=self._record_decision(),
             on_error=self.telemetry.error,
             context_tokens=tokens,
+            traces=self._traces,
         )
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
         server = grpc.aio.server(options=(*_OPTIONS, limit))

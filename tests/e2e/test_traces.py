@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from tidegate.demo.stack import StackError
+from tidegate_client import Allowed, Tidegate
 
 from tests.e2e.collector import Collector, collecting
 from tests.e2e.stack import Gate, manager, running_gate, until
@@ -144,6 +145,26 @@ def test_where_envoy_traces_it_is_one_trace_with_its_own(
         by_envoy = {span.span_id for span in collector.spans("envoy") if span.trace_id.hex() == trace}
     assert {span.trace_id.hex() for span in spans.values()} == {trace}
     assert spans["tidegate.check"].parent_span_id in by_envoy
+
+
+def test_an_exchange_of_our_own_api_is_in_the_trace_of_the_request_that_it_judges(
+    traced: Gate, collector: Collector
+) -> None:
+    trace, caller, parent = traceparent()
+    sent = [*traced.fields(), ("traceparent", parent)]
+    with Tidegate(f"127.0.0.1:{traced.ports[0]}") as client:
+        verdict = client.decide("GET", "/predict/x", host="x", headers=sent, exchange=True)
+        assert isinstance(verdict, Allowed)
+        with client.open_exchange(verdict) as exchange:
+            exchange.head(200, "application/json")
+            answer = exchange.body(b'{"a": "bob@example.com"}', end=True)
+    assert answer.outcome == "rewritten"
+    spans = ended(traced, collector)
+    assert spans.keys() == {f"tidegate.{n}" for n in ("check", "process", "identify", "authorize", "admit")}
+    assert {span.trace_id.hex() for span in spans.values()} == {trace}
+    assert spans["tidegate.check"].parent_span_id.hex() == caller
+    assert spans["tidegate.process"].parent_span_id == spans["tidegate.check"].span_id
+    assert said(spans["tidegate.process"])["findings"] == 1
 
 
 def test_a_collector_that_is_not_there_costs_no_answer(tmp_path: Path, upstream: Upstream) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tidegate.api import tidegate_pb2 as pb
 from tidegate.api import translate
@@ -22,13 +23,16 @@ from tidegate.envoy.terms import Terms
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.grounding import unpacked
 
+if TYPE_CHECKING:
+    from tidegate.tracing import Traces
+
 
 class Conductor:
     """Carries exchanges through. However a stream ends, its exchange is settled and its place given back.
 
     `record` is told of each exchange that ended, and its request's id; `live` that one more runs (+1), or one less.
     `heartbeat` gives seconds after which a silent event stream may be kept alive, 0 for never: the peer does it, for
-    each of its messages has one answer.
+    each of its messages has one answer. `traces` are told of each exchange that ended.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Conductor:
         terms: Terms | None = None,
         hold_back: Callable[[], HoldBack] = unmeasured,
         heartbeat: Callable[[], float] = lambda: 0.0,
+        traces: Traces | None = None,
     ) -> None:
         self._exchange = exchange
         self._settlements = settlements
@@ -53,6 +58,7 @@ class Conductor:
         self._terms = terms or Terms(lambda *_: "", on_error=lambda _: None)
         self._hold_back = hold_back
         self._heartbeat = heartbeat
+        self._traces = traces
         self._aside = Aside("exchange")
         self._open = 0
         self._idle = asyncio.Event()
@@ -63,6 +69,7 @@ class Conductor:
         exchange, tenure, term = self._exchange(), self._places.open(), self._terms.open()
         waits = self._hold_back()
         renewal: asyncio.Task[None] | None = None
+        started = 0.0 if self._traces is None else self._traces.now()
         held = 0  # bytes that came since something was last released
         self._count(1)
         try:
@@ -103,6 +110,8 @@ class Conductor:
             self._count(-1)
             waits.over()
             self._record(exchange, exchange.handoff.request_id if exchange.handoff else "")
+            if self._traces is not None:
+                self._traces.processed(exchange, started)
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for exchanges that were told to stop (at most `timeout` seconds), then for all that they left to do."""

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
 from operator import methodcaller
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -44,6 +44,9 @@ from tidegate.pipeline import Pipeline
 from tidegate.policy.compiled import Policy
 from tidegate.revealing import Revealer
 
+if TYPE_CHECKING:
+    from tidegate.tracing import Traces
+
 SERVICE = "tidegate.v1.PolicyService"
 
 _MAX_HOLD = 86_400.0
@@ -59,10 +62,10 @@ class ApiServicer:
     """Answers our own API.
 
     `queue` is the pipeline's. Without a `conductor` no exchanges are carried through, without a `revealer` nothing is
-    revealed. `credential_headers` are those
-    that may carry a credential under a policy. `hash_key` keys the hash action. With `shadow` no rule changes a text.
-    `max_text` is the largest text that is held whole, bytes. `record` gets every decision and the seconds it took;
-    `on_error` every failure whose cause the caller is not told.
+    revealed. `credential_headers` are those that may carry a credential under a policy. `hash_key` keys the hash
+    action. With `shadow` no rule changes a text. `max_text` is the largest text that is held whole, bytes. `record`
+    gets every decision and the seconds it took; `on_error` every failure whose cause the caller is not told. `traces`
+    are told of decisions: they are below the span that the judged request names.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class ApiServicer:
         on_error: Callable[[Exception], None] | None = None,
         clock: Clock | None = None,
         context_tokens: ContextTokens | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._policy = policy
@@ -96,6 +100,7 @@ class ApiServicer:
         self._on_error = on_error or _log
         self._clock = clock or SystemClock()
         self._context_tokens = context_tokens or ContextTokens(clock=self._clock)
+        self._traces = traces
         self._plans = Plans(shadow=shadow)
         self._aside = Aside("texts")
 
@@ -113,6 +118,7 @@ class ApiServicer:
             decision = await self._pipeline.decide(request)
         if self._record is not None:
             self._record(decision, self._clock.monotonic() - started)
+        trace = "" if self._traces is None else self._traces.checked(decision, {}, started)
         if isinstance(decision.verdict, Allow) and not exchange:
             await self._leave(decision.verdict)
         credential_headers = self._credential_headers(policy)
@@ -120,7 +126,7 @@ class ApiServicer:
         if isinstance(decision.verdict, Allow):
             token = self._context_tokens.token_for(policy, decision.verdict, request_id)
         response = translate.decide_response(
-            decision, credential_headers=credential_headers, exchange=exchange, token=token
+            decision, credential_headers=credential_headers, exchange=exchange, token=token, trace=trace
         )
         if response.allow.handoff and response.allow.endpoint in policy.grounded:
             response.allow.handoff += f"\n{packed(await self._known(decision.request))}"

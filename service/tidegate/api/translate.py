@@ -70,11 +70,16 @@ def costs_by_unit(costs: Mapping[str, int]) -> dict[str, int]:
 
 
 def decide_response(
-    decision: Decision, *, credential_headers: Collection[str] = (), exchange: bool = False, token: str = ""
+    decision: Decision,
+    *,
+    credential_headers: Collection[str] = (),
+    exchange: bool = False,
+    token: str = "",
+    trace: str = "",
 ) -> pb.DecideResponse:
     """The verdict, with all that its caller has to send on; with a handoff where an `exchange` follows.
 
-    `token` is the context token, "" for none.
+    `token` is the context token and `trace` the decision's span as a `traceparent`, "" for none.
     """
     response = pb.DecideResponse(policy_version=decision.policy, request_id=decision.request.id)
     if isinstance(decision.verdict, Allow):
@@ -87,7 +92,8 @@ def decide_response(
         response.allow.request_headers.extend(_headers([*named, *decision.verdict.annotations]))
         response.allow.removed_request_headers.extend(_removed(decision.request, credential_headers))
         if exchange:
-            response.allow.handoff = Handoff.of(decision, decision.verdict).encode()
+            handoff = Handoff.of(decision, decision.verdict)
+            response.allow.handoff = (handoff._replace(trace=trace) if trace else handoff).encode()
     else:
         response.deny.CopyFrom(_deny(decision, decision.verdict))
     return response
