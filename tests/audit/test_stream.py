@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
+from redis.crc import key_slot
 from tidegate.audit.chain import Chain, Head
-from tidegate.audit.reading import lines_of
+from tidegate.audit.reading import _client, lines_of
 from tidegate.audit.sink import StreamPlace, place_of
 from tidegate.audit.stream import StreamSink, heads_of
 from tidegate.audit.verify import verify
 from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import AuditUnavailable
 
+from tests.admission.redis_cluster import RedisCluster, running_cluster
 from tests.audit.world import Told, a_decision, a_log, an_exchange
 
 
@@ -26,9 +27,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     running.stop()
 
 
-@pytest.fixture
-def url(server: RedisServer, request: pytest.FixtureRequest) -> str:
-    return f"{server.url}?stream={request.node.name}&maxlen=0"
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture(params=["server", "cluster"])
+def url(request: pytest.FixtureRequest) -> str:
+    return f"{request.getfixturevalue(request.param).url}?stream={request.function.__name__}&maxlen=0"
 
 
 def sink_at(url: str, writer: str = "w") -> StreamSink:
@@ -86,7 +93,7 @@ async def test_an_entry_that_was_taken_out_is_found_and_a_cut_end_by_the_head_be
     await log.close()
     lines = list(lines_of(url))
     stream = lines[0].place
-    with Redis.from_url(url.partition("?")[0]) as redis:
+    with _client(url.partition("?")[0]) as redis:
         seq, _, digest = redis.hget(heads_of(stream), "w").decode().partition(":")
         redis.xdel(stream, lines[-1].number)
         assert verify(lines_of(url)).broken is None
@@ -111,6 +118,20 @@ async def test_a_stream_that_drops_its_beginning_is_sound_and_says_so(server: Re
     assert report.broken is None
     assert 200 <= report.chains["w"].records < 500
     assert "what was before it is not here" in report.chains["w"].notes()[0]
+
+
+async def test_a_writer_follows_its_stream_to_another_master(cluster: RedisCluster) -> None:
+    stream = cluster.tags_of(0, 1)[0]
+    log = a_log(sink_at(f"{cluster.url}?stream={stream}"))
+    await log.start()
+    log.decision(a_decision())
+    assert await log.flush()
+    cluster.move(key_slot(stream.encode()), 0, 1)
+    log.decision(a_decision("r2"))
+    assert await log.flush()
+    await log.close()
+    report = verify(lines_of(f"{cluster.url}?stream={stream}"))
+    assert (report.broken, report.chains["w"].records) == (None, 4)
 
 
 async def test_records_wait_while_redis_is_out(tmp_path: Path) -> None:

@@ -59,11 +59,14 @@ STORES = "must be memory://, or begin with redis://, rediss://, unix://, redis+c
             "TLS: /none/x.pem: cannot be read: No such file or directory",
         ),
         (["--key-pepper-file", "/none/x"], "key pepper file: /none/x: cannot be read: No such file or directory"),
-        (["--audit", "/var/log"], "--audit: must begin with file://, redis://, rediss:// or unix://"),
+        (
+            ["--audit", "/var/log"],
+            "--audit: must begin with file://, redis://, rediss://, unix://, redis+cluster://, rediss+cluster://",
+        ),
         (["--audit", "file:///x?keep=3"], "--audit: unknown option 'keep'; there are max_size, max_age and fsync"),
         (
             ["--audit", "disk:///x", "--workers", "2"],
-            "--audit: must begin with file://, redis://, rediss:// or unix://",
+            "--audit: must begin with file://, redis://, rediss://, unix://, redis+cluster://, rediss+cluster://",
         ),
         (["--audit", "redis://localhost?colour=1"], "--audit: got an unexpected keyword argument 'colour'"),
         (["--log-level", "loud"], "--log-level: 'loud' is not one of debug, info, warning, error"),

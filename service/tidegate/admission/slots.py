@@ -44,6 +44,11 @@ class ClusterUrl:
         for seed in self.seeds:
             self.node(seed)
 
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """The host and the port of each node to begin with."""
+        return tuple((host.strip("[]"), int(port)) for host, _, port in (seed.rpartition(":") for seed in self.seeds))
+
     def node(self, address: str) -> str:
         """The URL of one node, by its "host:port"."""
         return f"{self._before}{address}{self._after}"

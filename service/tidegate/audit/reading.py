@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis import Redis
+from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisError
 
+from tidegate.admission.open import CLUSTER
+from tidegate.admission.slots import ClusterUrl
 from tidegate.audit.chain import parse, split
 from tidegate.audit.files import SUFFIX
 from tidegate.audit.sink import FilePlace, StreamPlace, place_of
@@ -67,9 +71,17 @@ def _of_files(path: Path) -> Iterator[Line]:
         raise AuditUnavailable(f"{failure.filename or path}: {failure.strerror}") from None
 
 
+def _client(url: str) -> Any:
+    if not url.startswith(CLUSTER):
+        return Redis.from_url(url)
+    cluster = ClusterUrl(url)
+    nodes = [ClusterNode(host, port) for host, port in cluster.places]  # type: ignore[no-untyped-call]
+    return RedisCluster.from_url(cluster.node(cluster.seeds[0]), startup_nodes=nodes, require_full_coverage=False)
+
+
 def _of_stream(place: StreamPlace) -> Iterator[Line]:
     try:
-        with Redis.from_url(place.url) as redis:
+        with closing(_client(place.url)) as redis:
             start = "-"
             while page := redis.xrange(place.stream, start, "+", _PAGE):
                 for number, fields in page:

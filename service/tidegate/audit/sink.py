@@ -13,7 +13,7 @@ from tidegate.admission.open import check_url
 from tidegate.audit.chain import Head, Sealed
 from tidegate.policy.durations import parse_duration, parse_size
 
-_REDIS = ("redis", "rediss", "unix")
+_REDIS = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster")
 _Value = TypeVar("_Value")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -50,7 +50,7 @@ class FilePlace:
 
 @dataclass(frozen=True, slots=True)
 class StreamPlace:
-    """A stream in the Redis at `url`, of about `maxlen` records, 0 for all of them."""
+    """A stream in the Redis, or Redis Cluster, at `url`, of about `maxlen` records, 0 for all of them."""
 
     url: str
     stream: str = "tidegate-audit"
@@ -79,7 +79,7 @@ def place_of(url: str) -> FilePlace | StreamPlace:
         rest = urlunsplit(parts._replace(query=urlencode(options)))
         check_url(rest)
         return StreamPlace(rest, stream, int(maxlen))
-    raise ValueError("must begin with file://, redis://, rediss:// or unix://")
+    raise ValueError(f"must begin with file://, {', '.join(f'{name}://' for name in _REDIS)}")
 
 
 def _read(name: str, parse: Callable[[object], _Value], text: str) -> _Value:

@@ -8,8 +8,11 @@ from importlib.resources import files
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisError
 
+from tidegate.admission.open import CLUSTER
+from tidegate.admission.slots import ClusterUrl
 from tidegate.audit.chain import Head, Sealed
 from tidegate.audit.sink import StreamPlace
 from tidegate.errors import AuditUnavailable
@@ -26,7 +29,7 @@ class StreamSink:
     """The stream, for one writer. `timeout` is how long a call may take, seconds."""
 
     def __init__(self, place: StreamPlace, writer: str, *, timeout: float = 2.0) -> None:
-        self._redis: Any = Redis.from_url(place.url, socket_timeout=timeout, socket_connect_timeout=timeout)
+        self._redis = _client(place.url, timeout)
         self._keys = (place.stream, heads_of(place.stream))
         self._maxlen = place.maxlen
         self._writer = writer
@@ -56,6 +59,18 @@ class StreamSink:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+
+def _client(url: str, timeout: float) -> Any:
+    """redis-py's own client of a cluster will do here: what it repeats is kept once."""
+    timeouts: Any = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    if not url.startswith(CLUSTER):
+        return Redis.from_url(url, **timeouts)
+    cluster = ClusterUrl(url)
+    nodes = [ClusterNode(host, port) for host, port in cluster.places]
+    return RedisCluster.from_url(
+        cluster.node(cluster.seeds[0]), startup_nodes=nodes, require_full_coverage=False, **timeouts
+    )
 
 
 def _text(head: Head) -> str:

@@ -83,7 +83,7 @@ def serve(
         str,
         typer.Option(
             envvar="TIDEGATE_AUDIT",
-            help="Where audit records are kept: file:///directory, redis://, rediss:// or unix://; docs/audit.md.",
+            help="Where audit records are kept: file:///directory, or a Redis as for --store; docs/audit.md.",
         ),
     ] = "",
     otlp: Annotated[
