@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tidegate import server
+from tidegate import services
 from tidegate.settings import Settings
 
 from tests.e2e.noop_policy import OPTIONS
@@ -76,4 +76,4 @@ def test_trailers_reach_the_filters(noop_gate: Gate) -> None:
 
 
 def test_the_stand_in_runs_under_the_options_of_the_real_server() -> None:
-    assert dict(OPTIONS) == dict(server._OPTIONS) | {"grpc.max_receive_message_length": Settings(Path()).max_message}
+    assert dict(OPTIONS) == dict(services.OPTIONS) | {"grpc.max_receive_message_length": Settings(Path()).max_message}
