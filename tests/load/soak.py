@@ -30,7 +30,7 @@ from tests.load.tally import Tally
 from tests.load.traffic import Traffic, mix
 from tests.load.watch import MEBI, Sample, growth, look
 
-_PATIENCE = 20.0  # seconds that Envoy waits for a decision: a machine that does something else is no outage
+_PATIENCE = 60.0  # seconds that Envoy waits for a decision: a machine that does something else is no outage
 
 
 @dataclass(frozen=True)
