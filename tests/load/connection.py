@@ -6,7 +6,7 @@ A client library would be the bottleneck of 500 streams in one process, and hide
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
@@ -49,7 +49,7 @@ class Connection:
                 await writer.drain()
                 status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
             begun()
-            while part := await _part(reader, headers, len(body), patience):
+            async for part in _parts(reader, headers, patience):
                 body += part
                 if leave_after and len(body) >= leave_after:
                     end = "left"
@@ -85,11 +85,27 @@ def _head(head: bytes) -> tuple[int, dict[str, str]]:
     return int(line.split(" ")[1]), {name.lower(): value.strip() for name, _, value in pairs}
 
 
-async def _part(reader: asyncio.StreamReader, headers: dict[str, str], have: int, patience: float) -> bytes:
-    """The next part of a body, b"" at its end. Raises IncompleteReadError when it breaks off."""
-    async with asyncio.timeout(patience):
-        if headers.get("transfer-encoding") == "chunked":
+async def _parts(reader: asyncio.StreamReader, headers: dict[str, str], patience: float) -> AsyncIterator[bytes]:
+    """A body as it comes, to the last byte that came. Raises IncompleteReadError when it breaks off."""
+    if headers.get("transfer-encoding") != "chunked":
+        async for part in _exactly(reader, int(headers.get("content-length", "0")), patience):
+            yield part
+        return
+    size = -1
+    while size:
+        async with asyncio.timeout(patience):
             size = int(await reader.readuntil(b"\r\n"), 16)
-            return (await reader.readexactly(size + 2))[:-2]
-        missing = int(headers.get("content-length", "0")) - have
-        return await reader.readexactly(min(missing, _LONGEST)) if missing else b""
+        async for part in _exactly(reader, size, patience):
+            yield part
+        async with asyncio.timeout(patience):
+            await reader.readexactly(2)
+
+
+async def _exactly(reader: asyncio.StreamReader, size: int, patience: float) -> AsyncIterator[bytes]:
+    while size:
+        async with asyncio.timeout(patience):
+            part = await reader.read(min(size, _LONGEST))
+        if not part:
+            raise asyncio.IncompleteReadError(b"", size)
+        size -= len(part)
+        yield part

@@ -30,6 +30,8 @@ from tests.load.tally import Tally
 from tests.load.traffic import Traffic, mix
 from tests.load.watch import MEBI, Sample, growth, look
 
+_PATIENCE = 60.0  # seconds that Envoy waits for a decision: a machine that does something else is no outage
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -59,8 +61,14 @@ class Plan:
 
 def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _: None) -> Evidence:
     """Run it, wait until all of it is over, and gather what was seen."""
-    flags = {"audit": f"file://{directory}/audit?{plan.audit}&fsync=never", "log-level": "info"}
-    with running_stack(directory, flags=flags) as stack:
+    flags = {
+        "audit": f"file://{directory}/audit?{plan.audit}&fsync=never",
+        "log-level": "info",
+        "store-timeout": _PATIENCE,
+    }
+    with running_stack(
+        directory, flags=flags, tweak=_patient, check_timeout=_PATIENCE, message_timeout=_PATIENCE
+    ) as stack:
         pids = stack.worker_pids()
         before = _look(stack, pids)
         tally, samples = asyncio.run(_drive(stack, plan, pids, say))
@@ -81,10 +89,20 @@ def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _: Non
     return Evidence(**evidence, books=books, workers=lives, most_growth=plan.most_growth)
 
 
+def _patient(document: dict[str, Any]) -> None:
+    """Envoy takes no worker for dead that only waits for its turn."""
+    (policy,) = (c for c in document["static_resources"]["clusters"] if c["name"] == "tidegate")
+    policy["connect_timeout"] = f"{_PATIENCE}s"
+    for check in policy["health_checks"]:
+        check["timeout"] = f"{_PATIENCE}s"
+    for options in policy["typed_extension_protocol_options"].values():
+        options["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"]["timeout"] = f"{_PATIENCE}s"
+
+
 async def _drive(
     stack: Stack, plan: Plan, pids: list[int], say: Callable[[str], None]
 ) -> tuple[Tally, list[list[Sample]]]:
-    traffic = Traffic(stack.port, stack.keys, ramp=plan.ramp)
+    traffic = Traffic(stack.port, stack.keys, ramp=plan.ramp, patience=2 * _PATIENCE)
     samples: list[list[Sample]] = []
     began = time.monotonic()
 

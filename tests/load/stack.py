@@ -7,11 +7,13 @@ import json
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from tidegate.admission.live import LiveLimits
 from tidegate.clock import SystemClock
 from tidegate.demo.redis_server import RedisServer
@@ -101,9 +103,9 @@ class Stack:
         return self.directory / "audit"
 
     def worker_pids(self) -> list[int]:
-        """The processes that the supervisor runs, oldest first."""
+        """The processes that the supervisor runs, oldest first; a single worker has none above it."""
         children = Path(f"/proc/{self.tidegate.pid}/task/{self.tidegate.pid}/children").read_text()
-        return sorted(map(int, children.split()))
+        return sorted(map(int, children.split())) if self.workers > 1 else [self.tidegate.pid]
 
     def counts(self) -> Counts:
         """What the model did so far."""
@@ -149,9 +151,18 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    directory: Path, *, workers: int = 2, policy: str = POLICY, flags: Mapping[str, object] | None = None
+    directory: Path,
+    *,
+    workers: int = 2,
+    policy: str = POLICY,
+    flags: Mapping[str, object] | None = None,
+    tweak: Callable[[dict[str, Any]], None] = lambda _: None,
+    **settings: Any,
 ) -> Iterator[Stack]:
-    """Start it, and stop it after the block. `flags` go to `tidegate serve`, in place of the usual ones.
+    """Start it, and stop it after the block.
+
+    `flags` go to `tidegate serve`, in place of the usual ones; `settings` are EnvoyConfig's, and `tweak` changes what
+    comes of them.
 
     Enter it from a thread that stays: Envoy ends with it.
     """
@@ -180,7 +191,10 @@ def running_stack(
         admin=Address("127.0.0.1", admin),
         workers=tuple(addresses),
         default_upstream=Address("127.0.0.1", model_port),
+        **settings,
     )
+    document = yaml.safe_load(config.render())
+    tweak(document)
     redis.start()
     try:
         with (
@@ -193,9 +207,10 @@ def running_stack(
                 [sys.executable, "-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in given.items())],
                 directory / "tidegate.log",
                 ready=lambda: all(serving(f"127.0.0.1:{first_port + index}") for index in range(workers)),
+                timeout=300,
                 stop_timeout=20,
             ) as tidegate,
-            running_envoy(config.render(), directory, port=port) as envoy,
+            running_envoy(yaml.safe_dump(document), directory, port=port) as envoy,
         ):
             yield Stack(
                 directory,

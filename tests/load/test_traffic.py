@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -151,3 +152,35 @@ async def test_nobody_there_is_an_outcome_and_no_exception() -> None:
         port = server.sockets[0].getsockname()[1]
     tally = await Traffic(port, {}, ramp=0.0).run([Callers(KINDS["chat"], 2)], requests=6)
     assert tally.outcomes == {"chat": {"reset": 6}}
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        (b"", "timed out"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", "timed out wrong body"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{|", "truncated wrong body"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n|", "truncated wrong body"),
+        (b"HTTP/1.1 200 OK\r\ncontent-le|", "reset"),
+        (b"HTTP/1.1 503 No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}|", "503"),
+    ],
+    ids=["silent", "silent in the body", "short", "no last chunk", "no status", "refused"],
+)
+async def test_how_an_answer_ended_is_told_apart(said: bytes, outcome: str) -> None:
+    """A "|" hangs up; else the server goes on saying nothing."""
+    over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said.rstrip(b"|"))
+        await writer.drain()
+        if not said.endswith(b"|"):
+            await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        traffic = Traffic(port, {}, ramp=0.0, patience=0.2 if "timed" in outcome else 20.0)
+        tally = await traffic.run([Callers(KINDS["chat"], 1)], requests=1)
+        over.set()
+    assert tally.outcomes == {"chat": {outcome: 1}}

@@ -24,6 +24,7 @@ from tests.load.tally import Leak, Seen, Tally, judge
 
 HOST = "models.example.com"
 _LEAVES_AFTER = 2000  # bytes of a body: a few events
+_BACKS_OFF = 0.5  # seconds after an outcome that is not right
 _HELD = ("chat-stream", "messages-stream", "generate-stream")
 
 
@@ -119,9 +120,11 @@ class Traffic:
                 if next(left, None) is None:
                     self._ends.set()
                     return
-                self._count(await self._exchange(group.kind, connection))
-                if group.pause:
-                    await self._wait(group.pause)
+                seen = await self._exchange(group.kind, connection)
+                self._count(seen)
+                pause = group.pause if seen.outcome in group.kind.right else max(group.pause, _BACKS_OFF)
+                if pause:
+                    await self._wait(pause)
         finally:
             await connection.close()
 

@@ -213,12 +213,12 @@ class Exchange:
         """Take a body chunk; `end` when it is the last one."""
         if self._state is _State.HEAD:
             raise ProtocolViolation("a response body came before its headers")
-        return self._take(data, end) if self._pacing is None else self._pacing.body(data, end)
+        return self._take(data, end) if self._pacing is None else self._pacing.body(data, end, self._take)
 
     def extended(self, answer: Answer) -> list[Command]:
         """What the ledger said to `Extend`."""
         assert self._pacing is not None  # noqa: S101 - only pacing asks
-        return self._pacing.extended(answer)
+        return self._pacing.extended(answer, self._take, self._stop)
 
     def trailers(self) -> list[Command]:
         """The body is over and trailers follow it."""
@@ -278,7 +278,7 @@ class Exchange:
         self._events = self._asking.unasked() if events else None
         if self._metering is not None and self._metering.hold.amounts and head.status < 400:
             after = AFTER_EVENT if events else AFTER_LINE
-            self._pacing = Pacing(self._metering, take=self._take, stop=self._stop, after=after)
+            self._pacing = Pacing(self._metering, after=after)
             if not read:  # so that an error can follow
                 self._events = self._events or (WholeEvents() if events else WholeLines())
         self._events_only = events and (read or self._events is not None)

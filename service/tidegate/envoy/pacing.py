@@ -11,6 +11,9 @@ from tidegate.envoy.allowance import Allowance, Answer
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.metering import Metering
 
+Take = Callable[[bytes, bool], list[Command]]
+Stop = Callable[[tuple[str, ...]], list[Command]]
+
 # Where to cut decides nothing but how much waits together.
 AFTER_EVENT: Final = re.compile(rb"(?<=\n\n)|(?<=\r\r)|(?<=\n\r\n)")
 AFTER_LINE: Final = re.compile(rb"(?<=\n)")
@@ -20,32 +23,24 @@ class Pacing:
     """The body of one stream, an event at a time: `after` matches where one is over.
 
     `take` carries a piece of it on and says what may leave; `stop` ends it where more is refused. The end of the body
-    never waits: nothing is saved by stopping a stream that is over.
+    never waits: nothing is saved by stopping a stream that is over. Both are given with each call, not kept: they are
+    the exchange's, which would wait for the collector then.
     """
 
-    def __init__(
-        self,
-        metering: Metering,
-        *,
-        take: Callable[[bytes, bool], list[Command]],
-        stop: Callable[[tuple[str, ...]], list[Command]],
-        after: re.Pattern[bytes] = AFTER_EVENT,
-    ) -> None:
+    def __init__(self, metering: Metering, *, after: re.Pattern[bytes] = AFTER_EVENT) -> None:
         self._metering = metering
         self._allowance = Allowance(metering.hold)
-        self._take = take
-        self._stop = stop
         self._after = after
         self._waiting: deque[bytes] = deque()
         self._end = False
         self._withheld: list[Command] = []
 
-    def body(self, data: bytes, end: bool) -> list[Command]:
+    def body(self, data: bytes, end: bool, take: Take) -> list[Command]:
         """Take a chunk; `Extend` comes last where what follows has to wait for the answer."""
         rest = data.lstrip(b"\r\n")  # line ends at the start are those of an event that came before
         self._waiting.extend(filter(None, (data[: len(data) - len(rest)], *self._after.split(rest))))
         self._end = end
-        return self._go_on([])
+        return self._go_on([], take)
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -57,29 +52,29 @@ class Pacing:
         """Bytes that were taken and not looked at yet."""
         return sum(map(len, self._waiting))
 
-    def extended(self, answer: Answer) -> list[Command]:
+    def extended(self, answer: Answer, take: Take, stop: Stop) -> list[Command]:
         """What came of `Extend`."""
         withheld, self._withheld = self._withheld, []
         verdict = self._allowance.answered(answer)
         if verdict == "go":
-            return self._go_on(withheld)
+            return self._go_on(withheld, take)
         if verdict == "stop":
             self._waiting.clear()
-            return self._stop(self._allowance.limits)
+            return stop(self._allowance.limits)
         self._withheld = withheld
         return [Extend(self._metering.reservation, verdict, self._metering.hold.seconds)]
 
-    def _go_on(self, out: list[Command]) -> list[Command]:
+    def _go_on(self, out: list[Command], take: Take) -> list[Command]:
         while self._waiting:
             before = self._metering.meter.written
-            step = self._take(self._waiting.popleft(), False)
+            step = take(self._waiting.popleft(), False)
             if self._metering.meter.written > before and not _ends(step):
                 demand = self._allowance.demand(self._metering.costs())
                 if demand is not None:
                     self._withheld = step
                     return [*_joined(out), Extend(self._metering.reservation, demand, self._metering.hold.seconds)]
             out += step
-        return _joined(out + (self._take(b"", True) if self._end else []))
+        return _joined(out + (take(b"", True) if self._end else []))
 
 
 def _ends(commands: list[Command]) -> bool:

@@ -226,11 +226,12 @@ class _Stream:
         return None
 
     async def __aexit__(self, *_: object) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.wait((self._beating,))
-            if not self._beating.cancelled():
-                self._beating.exception()  # it could not write: whoever reads the stream learns of that, too
+        beating, self._beating = self._beating, None  # its end leads back here, and would wait for the collector
+        if beating is not None:
+            beating.cancel()
+            await asyncio.wait((beating,))
+            if not beating.cancelled():
+                beating.exception()  # it could not write: whoever reads the stream learns of that, too
 
     async def beat(self) -> bool:
         async with self._writing:

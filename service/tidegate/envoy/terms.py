@@ -63,6 +63,10 @@ class Terms:
             self.look()
 
 
+def _nothing() -> None:
+    pass
+
+
 class Term:
     """One exchange's. `why` it has to end, "" while it may go on. Call `follow` after every step."""
 
@@ -87,6 +91,7 @@ class Term:
 
     def close(self) -> None:
         """The exchange is over, whichever way."""
+        self._interrupt = _nothing  # what it would end has this term: so neither waits for the collector
         if self._caller is not None:
             self._terms._remove(self)
 
