@@ -84,6 +84,14 @@ def test_a_value_goes_with_the_groups_that_it_stands_in(text: str, want: str) ->
         assert run(plan, chunks)[0] == want
 
 
+def test_a_value_that_begins_in_the_group_in_which_another_ends_is_not_cut_short() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq0q1yQ\nZk3vB8h1Yw==\n-----END PRIVATE KEY-----"
+    for size in range(40, 45):
+        text = base64.b64encode(f"{{'a': '{key}dp.st.prd.{'4fK9' * 11}".encode()[: 6 + len(key) + 11 + size]).decode()
+        whole = run(PLANS[Action.REDACT], [text])
+        assert run(PLANS[Action.REDACT], list(text)) == whole
+
+
 def test_a_value_is_compared_as_it_reads() -> None:
     for action in (Action.HASH, Action.MASK, Action.PSEUDONYMIZE):
         plan = FilterPlan(dict.fromkeys(("EMAIL", "IP_ADDRESS", "PHONE"), action), keys=PLANS[action].keys)

@@ -207,13 +207,14 @@ class _Starts:
 
 
 class _Value(NamedTuple):
-    """A value in what a chain stands for, by its bytes; see `Hit`."""
+    """A value in what a chain stands for, by its bytes; see `Hit`. `last` is where the last of it was decided."""
 
     row: Detector
     at: int
     start: int
     end: int
     over: bool
+    last: int
 
 
 class _Chain:
@@ -259,6 +260,9 @@ class _Chain:
             self._values.append(value)
             if value.at // size >= decided // size:
                 break
+            if value.last >= decided:  # what begins in the group in which it ends may become longer
+                decided = value.at
+                break
             at = -(-value.end // size) * size
             if at > decided:
                 decided = self._decided(look, value.end)
@@ -300,11 +304,11 @@ class _Chain:
             end = offsets.end(hit.end)
             more = look.find(hit.end, min(offsets.after(-(-end // size) * size), most))
             if more is None:
-                return _Value(row, place, start, end, over)
+                return _Value(row, place, start, end, over, offsets.start(hit.at))
             hit, over = more, over or more.over
 
     def _as_written(self, value: _Value) -> Hit:
-        row, at, start, end, over = value
+        row, at, start, end, over, _ = value
         size, chars = self._codec.size, self._codec.chars
         stop = self.start + -(-end // size) * chars
         if stop > self._match.end(1):
