@@ -104,6 +104,14 @@ def test_values_that_meet_in_a_group_are_replaced_together_by_what_stands_for_th
         assert rewrite(PLANS[Action.HASH], first, key=KEY) in out
 
 
+def test_a_value_that_begins_in_the_group_in_which_another_ends_is_not_cut_short() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEA7bq0q1yQ\nZk3vB8h1Yw==\n-----END PRIVATE KEY-----"
+    for size in range(40, 45):
+        text = base64.b64encode(f"{{'a': '{key}dp.st.prd.{'4fK9' * 11}".encode()[: 6 + len(key) + 11 + size]).decode()
+        whole = run(PLANS[Action.REDACT], [text])
+        assert run(PLANS[Action.REDACT], list(text)) == whole
+
+
 def test_a_value_is_compared_as_it_reads() -> None:
     for action in (Action.HASH, Action.MASK, Action.PSEUDONYMIZE):
         plan = FilterPlan(dict.fromkeys(("EMAIL", "IP_ADDRESS", "PHONE"), action), keys=PLANS[action].keys)

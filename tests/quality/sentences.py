@@ -84,6 +84,13 @@ TALK: Final = (
     "My colleague <PERSON> will take over from here.",
     "The vote was <count> to <count>, and the council of <LOCATION> accepted the plan.",
     "Use the coupon SPRING-<count> at checkout; it is good until <date>.",
+    "Your password must have at least <count> characters, one digit and one sign.",
+    "The reset token is valid for <count> minutes; ticket <ticket> explains why.",
+    "Rotate the secret after <date>, and write <ticket> into the log.",
+    "The password is case-sensitive, and a passphrase of <count> words is easier to keep.",
+    "I sent the password to <PERSON> by post, with order <order>.",
+    "An API key is bound to the project <resource>, not to a person.",
+    "Is the token for <ORGANIZATION> still the one from <date>? The password has not changed since.",
 )
 """What an assistant says besides."""
 
@@ -120,6 +127,13 @@ CODE: Final = (
     "born = date.fromisoformat(row['born'])\nage = (today - born).days // 365\n",
     "mac = hmac.new(key, message, 'sha256').hexdigest()  # <digest>\n",
     "ip route add default via $GATEWAY dev eth<count>\n",
+    "token_count = <count>\nsecret_version = '<version>'\n",
+    "env:\n  - name: PASSWORD\n    valueFrom:\n      secretKeyRef: {name: db, key: password}\n",
+    "cache_key = '<uuid>'  # one token bucket each\n",
+    "password_policy:\n  min_length: <count>\n  algorithm: argon2id\n  since: <version>\n",
+    "secret = Secret.find('<uuid>')\ntoken = tokens[<count>]\n",
+    "image: <resource>\npullSecret: registry-<count>\ntag: <commit>\n",
+    'assert password != "<placeholder>", "set a password first"\n',
 )
 """What programs and their output look like."""
 
@@ -154,5 +168,11 @@ MANUAL: Final = (
     "| setting | default | since |\n| --- | ---: | --- |\n| window | <count> | <version> |\n| limit | <number> | <version> |",
     "The bank switch routes by prefix; numbers in this page are made up.",
     "Birthdays are stored without a year, so that no age can be computed.",
+    "The token endpoint answers with status <count> and the id <uuid>.",
+    "Each secret has a version, such as <version>, and its file a digest: <digest>.",
+    "Password hashes moved to another table in commit <commit>.",
+    "The API key page moved to <resource> on <date>.",
+    "A token for the build <commit> is not needed; the secret store is at <resource>.",
+    "The password is read once, at line <count>, and the request <uuid> was refused for it.",
 )
 """What manuals say."""

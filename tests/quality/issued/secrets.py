@@ -36,10 +36,44 @@ def _pem(rng: Random) -> str:
     return f"-----BEGIN {label}-----\n{chr(10).join(textwrap.wrap(body, 64))}\n-----END {label}-----"
 
 
+def _password(rng: Random) -> str:
+    """What a person makes up where letters, digits and a sign are asked for."""
+    word, other = rng.sample(("Sommer", "dragon", "Tiger", "blue", "Horse", "Paris", "winter", "Coffee", "moon"), 2)
+    number, sign = rng.randrange(10, 3000), rng.choice("!?#*+.-_@&")
+    leet = word.replace("o", "0").replace("e", "3").replace("i", "1")
+    return rng.choice(
+        (
+            f"{word}{number}{sign}",
+            f"{leet}{sign}{other}{number}",
+            f"{word}-{other}-{number}",
+            f"{sign}{leet.title()}{number}",
+        )
+    )
+
+
+_HANDED: Final = (
+    "My token is <v>, please keep it safe.",
+    "I set the API key to <v> this morning.",
+    "Sure! Use this in your shell:\n\n```sh\nexport API_TOKEN=<v>\n```",
+    'Put `api_key = "<v>"` into the file and start again.',
+    "The new secret will be <v> from Monday on.",
+    "They sent me a token for the staging server: <v>",
+    "The client secret that you asked for is <v>.",
+    "token <v> expired, so I made another one",
+)
+_TOLD: Final = (
+    "Here is the password: <v>",
+    "Log in with the password <v> and change it.",
+    "The password for the guest network is <v>.",
+    "I changed the password from the old one to <v>, as you asked.",
+    "Wi-Fi password: <v>\nRoom: 12",
+    "her password was '<v>' until yesterday",
+)
 SECRETS: Final = (
     Kind("JWT", _jwt, ("session token", "ID token", "JWT"), ("id_token", "access_token")),
     Kind("PRIVATE_KEY", _pem, ("private key",), ("private_key",), ("Keep this file out of the repository:\n\n<v>\n", "```\n<v>\n```")),
-    Kind("GENERIC_SECRET", shaped("{w:24}", "{u:32}", "{h:40}"), ("API key", "client secret", "password"), ("api_key", "client_secret", "password", "auth_token")),
+    Kind("GENERIC_SECRET", shaped("{w:24}", "{u:32}", "{h:40}"), ("API key", "client secret", "password"), ("api_key", "client_secret", "password", "auth_token"), _HANDED),
+    Kind("GENERIC_SECRET", _password, ("password", "temporary password", "passphrase"), ("password", "db_password", "passwd"), _TOLD),
     _secret("AGE_SECRET_KEY", "age", "secret key", draw=lambda rng: "AGE-SECRET-KEY-1" + "".join(rng.choices("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L", k=58))),
     _secret("ADOBE_SECRET", "Adobe", "client secret", "p8e-{w:32}"),
     _secret("AIRTABLE_TOKEN", "Airtable", "personal access token", "pat{w:14}.{h:64}"),

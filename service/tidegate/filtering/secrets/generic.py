@@ -6,7 +6,7 @@ Sources: RFC 7617 (Basic), RFC 6750 (Bearer), RFC 3986 section 3.2.1 (userinfo).
 from __future__ import annotations
 
 from tidegate.filtering.detector import Detector
-from tidegate.filtering.entropy import password_part, random_part, unsigned_part, userinfo
+from tidegate.filtering.entropy import chosen_part, password_part, random_part, said_part, userinfo
 from tidegate.filtering.secrets.cloud import CLOUD
 from tidegate.filtering.secrets.code import CODE
 from tidegate.filtering.secrets.keys import KEYS
@@ -22,6 +22,14 @@ _NAMES = (
     r"(?i:api[_ -]?key|secret|token|passw(?:or)?d|passphrase|credential|auth[_ -]?key|private[_ -]?key|access"
     r"[_ -]?key|pwd)"
 )
+_PASSWORDS = r"(?i:passw(?:or)?d|passphrase|passcode|pwd)"
+_MARKS = r"\\?[\x22'*_\x60]{0,3}"
+_SAID = (
+    rf"{_MARKS}(?:(?:[ ][a-z]{{1,9}}){{0,6}}"
+    r"(?:[ ]{0,2}[:=|]\*{0,2}[ \t\n]{0,3}|[ ](?:is|was|be|reads|says)[ ]{1,2})|[ ]{1,2}(?:to[ ])?)"
+    rf"{_MARKS}"
+)
+"""What stands between a word for a secret and the secret, where people talk: a few words more, or nothing."""
 _NAMED = rf"{_NAMES}(?i:[_-]?(?:key|value|token))?\\?[\x22'*_\x60]{{0,3}}[ \t]{{0,3}}"
 
 GENERIC: tuple[Detector, ...] = (
@@ -114,18 +122,56 @@ GENERIC: tuple[Detector, ...] = (
         entity="GENERIC_SECRET",
         name="said",
         sign=_NAMES,
-        body=rf"{_NAMED}(?::|is[ ]|reads[ ])[ \t]{{0,3}}[\x22'\x60]?([0-9A-Za-z_+\x2f=-]{{16,128}})",
+        body=rf"{_NAMES}(?i:[_-]?(?:key|value|token))?{_SAID}([0-9A-Za-z_+\x2f=-]{{16,128}})",
         ahead=r"[^0-9A-Za-z_+\x2f=.(\[-]|\.[^0-9A-Za-z_]",
-        accept=unsigned_part(tuple(row.sign for rows in _SIGNED for row in rows if row.sign)),
+        loose=True,
+        accept=said_part(tuple(row.sign for rows in _SIGNED for row in rows if row.sign)),
         check="entropy, letters and digits; placeholders are none, nor what another row knows by its beginning",
         positives=(
             f"api_key: {made_up(ALNUM, 24)}",
             f"Your client secret is {made_up(ALNUM, 32)}.",
             f"check that the password reads `{made_up(ALNUM, 24)}`",
+            f"the token for the staging server: {made_up(ALNUM, 24)}",
+            f"(client secret {made_up(ALNUM, 24)})",
+            f"I have changed your API key to {made_up(ALNUM, 24)}.",
+            f"| API key | {made_up(ALNUM, 24)} |",
+            f"- **Client secret:** {made_up(ALNUM, 24)}",
         ),
         negatives=(
             "the secret is that nobody counted to 1000000000000000",
             f"Your GitHub token is nobody's: x{made_up(ALNUM, 9)}",
+            "The API key page moved to projects/abcdef-123456/locations/eu",
+            "a token for the build 4f9a2c7b0d5e81634f9a2c7b0d5e81634f9a2c7b",
+            "the secret of this digest: 4f9a2c7b0d5e81634f9a2c7b0d5e81634f9a2c7b",
+            "token id is 4f9a2c7b-0d5e-4163-9a2c-7b0d5e81634f",
+        ),
+    ),
+    Detector(
+        entity="GENERIC_SECRET",
+        name="password-said",
+        sign=_PASSWORDS,
+        body=rf"{_PASSWORDS}{_SAID}([^\s\x22'\x60<>{{}}()|\\,;$\[\]\xa0]{{8,64}})",
+        ahead=r"[\s\x22'\x60<>|,;)}\]\\\xa0]",
+        loose=True,
+        accept=chosen_part,
+        check="letters, digits, and signs or both cases; placeholders, names of fields and of algorithms are none",
+        positives=(
+            "Here is the password: Tr0ub4dor&3",
+            "the password for the guest network is Tiger1180!",
+            "her password was 'dragon1282!' until yesterday",
+            "log in with the password Tiger491@ and change it",
+            '"db_password": "C0ff33#dragon"',
+            "Passphrase: Horse-moon-52",
+            "PASSWORD=Sommer1882!",
+        ),
+        negatives=(
+            "the password is case-sensitive",
+            "password: base64-Encoded",
+            "password=settings.DB2_Field",
+            "password: Db-Password-2",
+            "the password has at least 12-16 characters",
+            "password: YourChange1!",
+            "password is SHA-256 and a passphrase 2FA-enabled",
         ),
     ),
 )
