@@ -6,7 +6,12 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tidegate.filtering.ner.pipeline import DEFAULT, load
+import spacy
+from tidegate.filtering.ner.pipeline import DEFAULT, SpacyModel, load
+from tidegate.filtering.ner.transitions import Transitions, known
+from tidegate.filtering.ner.words import Span
+
+from tests.quality import corpus
 
 SENTENCES = [
     "Wanda Kowalczyk lives in Rotterdam.",
@@ -50,3 +55,41 @@ def test_threads_read_side_by_side() -> None:
     want = model.read(SENTENCES)
     with ThreadPoolExecutor(4) as pool:
         assert all(answer == want for answer in pool.map(model.read, [SENTENCES] * 40))
+
+
+def test_what_is_chosen_is_what_its_own_parser_chooses() -> None:
+    language = load(DEFAULT)._language
+    recogniser = language.get_pipe("ner")
+    choices = Transitions(recogniser)
+    texts = [line for part in corpus.chat(3, 150) for line in part.text.split("\n")]
+    texts += [*SENTENCES, " ", "  Lisbon", "Lisbon\n\n Noor \u00a0 Haddad", "New York", "in New", "\t" * 9, "a" * 300]
+    marked = 0
+    for start, size in ((0, 1), (1, 1), (2, 7), (9, 64), (73, 1000)):
+        batch = [language.make_doc(text) for text in texts[start : start + size] + texts[-7:]]
+        found = choices.spans(batch)
+        recogniser.set_annotations(batch, recogniser.predict(batch))
+        assert found == [[Span(each.label_, each.start_char, each.end_char) for each in doc.ents] for doc in batch]
+        marked += sum(map(len, found))
+    assert marked > 500
+
+
+def test_nothing_is_chosen_in_nothing() -> None:
+    language = load(DEFAULT)._language
+    choices = Transitions(language.get_pipe("ner"))
+    assert choices.spans([]) == []
+    assert choices.spans([language.make_doc("")] * 2) == [[], []]
+
+
+def test_another_kind_of_recogniser_chooses_for_itself() -> None:
+    language = load(DEFAULT)._language
+    assert known(language.get_pipe("ner"))
+    other = spacy.blank("en")
+    other.add_pipe("beam_ner").add_label("PERSON")
+    other.initialize()
+    assert not known(other.get_pipe("beam_ner"))
+    other.add_pipe("ner").add_label("PERSON")
+    other.initialize()
+    model = SpacyModel("other", lambda: other)
+    assert model.spans(["Noor Haddad", ""]) == [
+        [Span(each.label_, each.start_char, each.end_char) for each in other(text).ents] for text in ("Noor Haddad", "")
+    ]

