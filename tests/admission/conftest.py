@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import redis.asyncio
+from tidegate.admission.redis import RedisLedger
 from tidegate.demo.redis_server import RedisServer, running_redis
 
 from tests.admission.redis_cluster import RedisCluster, running_cluster
+from tests.admission.switchboard import Desk
 from tests.admission.world import Book
 from tests.admission.world import book as new_book
 
@@ -47,5 +51,25 @@ async def book(request: pytest.FixtureRequest) -> AsyncIterator[Book]:
     stores = {"redis": "redis_url", "cluster": "cluster_url"}
     url = request.getfixturevalue(stores[request.param]) if request.param in stores else ""
     made = new_book(request.param, url)
+    yield made
+    await made.ledger.close()
+
+
+@pytest.fixture
+async def ledger(redis_url: str) -> AsyncIterator[RedisLedger]:
+    made = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=5.0)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
+    async with redis.asyncio.Redis.from_url(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    made = Desk()
     yield made
     await made.ledger.close()

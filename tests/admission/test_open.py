@@ -78,3 +78,10 @@ async def test_a_redis_that_is_no_cluster_and_the_other_way_round_are_told(
         ledger = await open_ledger(url, clock=SystemClock(), on_silence=told.append)
         await ledger.close()
     assert ["cluster support disabled" in told[0], "is a cluster" in told[1]] == [True, True]
+
+
+async def test_open_ledger_in_memory() -> None:
+    ledger = await open_ledger("memory://", clock=SystemClock())
+    assert isinstance(ledger, MemoryLedger)
+    with pytest.raises(ValueError):
+        await open_ledger("ftp://x", clock=SystemClock())

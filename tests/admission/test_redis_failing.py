@@ -1,0 +1,133 @@
+"""A Redis that is frozen, gone, full, demoted or set back: an error in time, and nothing done for who has left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+
+import pytest
+import redis.asyncio
+from tidegate.admission.redis import RedisLedger
+from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
+from tidegate.demo.redis_server import RedisServer
+from tidegate.errors import StoreUnavailable
+from tidegate.model import Charge
+
+from tests.admission.test_redis import FEW
+
+
+async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        began = time.perf_counter()
+        callers = [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(300)]
+        await asyncio.sleep(0.05)
+        callers += [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(10)]
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(answer, StoreTimedOut) for answer in answers)
+        assert time.perf_counter() - began < 2.0  # not once for each batch that waits
+        assert not await ledger.ready()
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    # it thaws, and finds what nobody waits for any more: only `ready` and this look are done
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 99
+    await ledger.close()
+
+
+async def test_a_thawed_redis_does_nothing_for_who_met_it_frozen(redis_server: RedisServer) -> None:
+    warm, ledger = (RedisLedger(redis_server.url, timeout=timeout) for timeout in (5.0, 0.1))
+    await warm.reserve([Charge(FEW, "other")])  # the script is known, the clock is not
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreTimedOut):
+                await ledger.reserve([Charge(FEW, "k")], hold=60)
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    async with asyncio.timeout(5):
+        while not await ledger.ready():
+            await asyncio.sleep(0.01)
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 100
+    await ledger.close()
+    await warm.close()
+
+
+async def test_a_redis_that_is_gone_fails_at_once_and_may_come_back(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    redis_server.stop(kill=True)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await ledger.reserve([Charge(FEW, "k")])
+    redis_server.start()
+    assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 99
+    await ledger.close()
+
+
+async def test_a_store_whose_clock_jumps_is_believed_at_the_next_call(ledger: RedisLedger) -> None:
+    await ledger.reserve([Charge(FEW, "k")])
+    ledger._runner._ahead -= 3600 * 1_000_000
+    with pytest.raises(StoreTimedOut):
+        await ledger.reserve([Charge(FEW, "k")])
+    assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 98
+
+
+async def test_a_store_that_takes_no_writes_is_not_ready(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    assert await ledger.ready()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await client.config_set("maxmemory", "1")
+        assert not await ledger.ready()
+        with pytest.raises(StoreUnavailable):
+            await ledger.reserve([Charge(FEW, "k")])
+        await client.config_set("maxmemory", "0")
+    assert await ledger.ready()
+    await ledger.close()
+
+
+async def test_a_master_that_became_a_replica_is_left_for_whoever_has_its_name_now(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=5.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        connected = {one["id"] for one in await client.client_list()} - {str(await client.client_id())}
+        await client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailable, match="replica") as caught:
+            await ledger.reserve([Charge(FEW, "k")])
+        assert not isinstance(caught.value, ScriptFailed)
+        async with asyncio.timeout(5):
+            while connected & {one["id"] for one in await client.client_list()}:
+                await asyncio.sleep(0.01)
+        await client.execute_command("REPLICAOF", "NO", "ONE")
+    assert (await ledger.reserve([Charge(FEW, "k")])).refused is None
+    await ledger.close()
+
+
+async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=5.0)
+    await ledger.ready()
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(ledger.reserve([Charge(FEW, "k")]))
+    await asyncio.sleep(0.01)
+    await ledger.close()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(FEW, "k")])
+    assert not await ledger.ready()
+
+
+async def test_a_stall_of_this_process_is_not_taken_for_a_slow_store(redis_url: str) -> None:
+    quick = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=0.05)
+    await quick.ready()
+    for turns in (1, 2, 3):  # before it is sent, and after
+        waiting = asyncio.create_task(quick.reserve([Charge(FEW, "k")]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.08)
+        assert (await waiting).refused is None
+    await quick.close()
