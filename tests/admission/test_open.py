@@ -75,7 +75,7 @@ async def test_a_redis_that_is_no_cluster_and_the_other_way_round_are_told(
     told: list[str] = []
     other = (shared_cluster.master_of("tg|replicas") + 1) % MASTERS
     for url in (redis_url.replace("://", "+cluster://"), f"redis://127.0.0.1:{shared_cluster.ports[other]}"):
-        ledger = await open_ledger(url, clock=SystemClock(), on_silence=told.append)
+        ledger = await open_ledger(url, clock=SystemClock(), timeout=5.0, on_silence=told.append)
         await ledger.close()
     assert ["cluster support disabled" in told[0], "is a cluster" in told[1]] == [True, True]
 
