@@ -22,7 +22,7 @@ from tidegate.policy import parse_policy
 from tidegate.policy.compiled import Policy
 
 from tests.audit.world import ADA, POLICY, RPM, Fickle, Told, a_decision, a_log, a_refusal, an_exchange
-from tests.envoy.test_exchange import REDACT, exchange, head, sse
+from tests.envoy.world import REDACT, exchange, head, sse
 
 PEPPER = b"a-pepper-of-thirty-two-bytes-long"
 KEY, KEY_ID, DIGEST = mint_key(PEPPER)

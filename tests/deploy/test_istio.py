@@ -11,8 +11,9 @@ import yaml
 from pydantic import ValidationError
 from tidegate.envoy.traps import read, trapped
 
+from tests.deploy.istio_kinds import MeshValues
 from tests.deploy.manifests import DEPLOY, Document, documents, the
-from tests.deploy.mesh_kinds import KINDS, MeshValues
+from tests.deploy.mesh_kinds import KINDS
 from tests.deploy.printed import AUTHZ, PROC, ROUTER, document, filter_of, manager, message, printed
 from tests.e2e.test_envoy_config import validate
 

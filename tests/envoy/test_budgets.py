@@ -15,9 +15,9 @@ from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Algorithm, Charge, Hold, Limit
 
 from tests.admission.world import COUNTING, HandClock, limit
-from tests.envoy.test_exchange import NOTHING, REDACT, body_of, content_of, exchange, head
-from tests.envoy.test_metering import HELD, SSE
-from tests.envoy.test_pacing import DONE, texts
+from tests.envoy.budget import DONE, texts
+from tests.envoy.priced import HELD, SSE
+from tests.envoy.world import NOTHING, REDACT, body_of, content_of, exchange, head
 
 PROMPT = 5
 

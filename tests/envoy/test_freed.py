@@ -18,9 +18,10 @@ from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.terms import Terms
 from tidegate.model import Proof
 
-from tests.envoy.test_exchange import HANDOFF, sse
+from tests.envoy.priced import HELD, event
+from tests.envoy.served import message
 from tests.envoy.test_heartbeats import Stage
-from tests.envoy.test_metering import HELD, event, message
+from tests.envoy.world import HANDOFF, sse
 
 PIECE = message(body=sse("hello there, write to bob@", done=False))
 

@@ -13,8 +13,8 @@ from tidegate.filtering.grounding import GroundingSpotter
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.policy import parse_policy
 
-from tests.envoy.test_exchange import body_of, exchange, head
 from tests.envoy.test_request_side import request
+from tests.envoy.world import body_of, exchange, head
 from tests.policy.cases import valid
 
 PLAN = FilterPlan({"UNGROUNDED_URL": Action.REDACT}, spotters=(GroundingSpotter(),))

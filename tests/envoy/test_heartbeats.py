@@ -24,9 +24,10 @@ from tidegate.envoy.places import Places
 from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.ruleset import FilterPlan
 
-from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SHADOW, body_of, content_of, exchange, head, sse
+from tests.envoy.priced import HELD
+from tests.envoy.served import Desk, Record, message
 from tests.envoy.test_holds import Turned
-from tests.envoy.test_metering import HELD, Desk, Record, message
+from tests.envoy.world import BLOCK, HANDOFF, NOTHING, REDACT, SHADOW, body_of, content_of, exchange, head, sse
 
 SSE = {"content_type": "text/event-stream"}
 

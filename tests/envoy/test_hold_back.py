@@ -11,8 +11,8 @@ from tidegate.clock import Clock
 from tidegate.envoy.hold_back import HoldBack
 from tidegate.filtering.formats import Progress, open_body
 
-from tests.envoy.test_exchange import REDACT, SHADOW, exchange, head, sse
 from tests.envoy.test_heartbeats import Hands
+from tests.envoy.world import REDACT, SHADOW, exchange, head, sse
 
 
 class Waits:

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import itertools
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-import grpc
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tidegate.admission.queue.fair_queue import FairQueue
-from tidegate.admission.queue.places import MemoryPlaces
-from tidegate.clock import SystemClock
 from tidegate.envoy.exchange import Exchange
-from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
-from tidegate.envoy.heartbeats import Heartbeats
-from tidegate.envoy.holds import Holds
+from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Settlement
-from tidegate.envoy.places import Places
-from tidegate.envoy.process import ProcessServicer
-from tidegate.envoy.settle import Settlements
-from tidegate.errors import StoreUnavailable, UnsupportedBody
+from tidegate.errors import UnsupportedBody
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.model import Hold, Price
 
-from tests.envoy.test_exchange import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
-
-HELD = HANDOFF._replace(reservation="res-1", prompt_tokens=100, hold=Hold(600.0, (("tokens", 1_000_000),), ("tpm",)))
-USAGE = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
-TOLD = {"prompt_tokens": 7, "completion_tokens": 3, "tokens": 10}
-ZERO = {"prompt_tokens": 0, "completion_tokens": 0, "tokens": 0, "money": 0}
-
-
-def counted(completion: int) -> dict[str, int]:
-    return {"prompt_tokens": 100, "completion_tokens": completion, "tokens": 100 + completion}
-
-
-def chat(text: str, **more: Any) -> bytes:
-    return json.dumps({"choices": [{"message": {"content": text}}], **more}).encode()
-
-
-def event(text: str, **more: Any) -> bytes:
-    choices = [{"index": 0, "delta": {"content": text}}]
-    return f"data: {json.dumps({'choices': choices, **more})}\n\n".encode()
+from tests.envoy.priced import HELD, SSE, TOLD, USAGE, ZERO, chat, counted, event
+from tests.envoy.world import BLOCK, HANDOFF, NOTHING, REDACT, SECRET, body_of, exchange, head
 
 
 def settled(
@@ -73,7 +44,6 @@ def costs(*parts: bytes, **changes: Any) -> Mapping[str, int]:
     return settlement.costs
 
 
-SSE = {"content_type": "text/event-stream"}
 BOUGHT = HELD._replace(price=Price(1_000_000, 3_000_000, 500_000, 1_250_000, 50))
 
 
@@ -266,173 +236,9 @@ def test_trailers_and_cuts_change_nothing(plan: FilterPlan, places: list[int]) -
     assert settlement.costs == TOLD
 
 
-class Desk:
-    """A store that answers when it is told to."""
-
-    def __init__(self, failure: Exception | None = None, known: bool = True) -> None:
-        self.failure, self.known = failure, known
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.seen: list[tuple[str, Mapping[str, int]]] = []
-        self.outcomes: list[tuple[str, int]] = []
-        self.errors: list[Exception] = []
-
-    async def settle(self, reservation: str, given: Mapping[str, int]) -> bool:
-        await self.gate.wait()
-        self.seen.append((reservation, given))
-        if self.failure is not None:
-            raise self.failure
-        return self.known
-
-    async def extend(self, reservation: str, given: Mapping[str, int], *, hold: float) -> Literal["extended"]:
-        return "extended"
-
-    def settlements(self) -> Settlements:
-        return Settlements(self.settle, record=lambda *given: self.outcomes.append(given), on_error=self.errors.append)
-
-
-@pytest.mark.parametrize(
-    ("desk", "outcome"),
-    [
-        (lambda: Desk(), "settled"),
-        (lambda: Desk(known=False), "late"),
-        (lambda: Desk(StoreUnavailable("down")), "unavailable"),
-        (lambda: Desk(RuntimeError("boom")), "failed"),
-    ],
-)
-async def test_how_each_settlement_went_is_recorded(desk: Any, outcome: str) -> None:
-    made: Desk = desk()
-    settlements = made.settlements()
-    settlements.start(Settlement("res-1", {"tokens": 3}, lies=2))
-    await settlements.drained()
-    assert made.seen == [("res-1", {"tokens": 3})]
-    assert made.outcomes == [(outcome, 2)]
-    assert made.errors == ([made.failure] if outcome == "failed" else [])
-
-
-def message(handoff: Handoff | None = None, body: bytes = b"", end: bool = False) -> ext_proc.ProcessingRequest:
-    made = ext_proc.ProcessingRequest()
-    if handoff is None:
-        made.response_body.body = body
-        made.response_body.end_of_stream = end
-        return made
-    for name, value in ((":status", "200"), ("content-type", "text/event-stream")):
-        field = made.response_headers.headers.headers.add()
-        field.key, field.raw_value = name, value.encode()
-    made.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value = handoff.encode()
-    return made
-
-
-class Line:
-    """A gRPC context that takes what is written."""
-
-    async def write(self, response: Any) -> None:
-        await asyncio.sleep(0)
-
-    async def abort(self, *_: Any) -> None:
-        raise grpc.aio.AbortError
-
-
-class Record(Line):
-    def __init__(self) -> None:
-        self.sent: list[ext_proc.ProcessingResponse] = []
-
-    async def write(self, response: Any) -> None:
-        self.sent.append(response)
-
-    def out(self) -> bytes:
-        bodies = (r.response_body.response.body_mutation.streamed_response.body for r in self.sent)
-        return b"".join(bodies)
-
-
-def servicer(
-    desk: Desk, record: Callable[..., None] = lambda *_: None, make: Callable[[], Exchange] = exchange
-) -> ProcessServicer:
-    queue = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
-    return ProcessServicer(
-        exchange=make, record=record, on_error=desk.errors.append, live=lambda _: None,
-        settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
-        heartbeats=Heartbeats(lambda: 0.0, clock=SystemClock(), record=lambda: None),
-        places=Places(queue, record=lambda *_: None, on_error=desk.errors.append),
-    )  # fmt: skip
-
-
-async def test_a_stream_that_is_cancelled_settles_and_shutdown_waits_for_it() -> None:
-    desk = Desk()
-    desk.gate.clear()
-    subject = servicer(desk)
-    reached = asyncio.Event()
-
-    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
-        yield message(HELD)
-        yield message(body=event("x" * 40))
-        reached.set()
-        await asyncio.Event().wait()
-
-    stream = asyncio.create_task(subject.process(messages(), Line()))
-    await reached.wait()
-    stream.cancel()
-    drained = asyncio.create_task(subject.drained())
-    with pytest.raises(asyncio.CancelledError):
-        await stream
-    await asyncio.sleep(0)
-    assert not drained.done()
-    desk.gate.set()
-    await drained
-    assert desk.seen == [("res-1", counted(10))]
-
-
-async def test_a_stream_that_ends_settles_once_and_never_waits_for_the_store() -> None:
-    desk = Desk()
-    desk.gate.clear()
-    subject = servicer(desk)
-
-    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
-        yield message(HELD)
-        yield message(body=event("hello", **USAGE), end=True)
-
-    await subject.process(messages(), Line())
-    desk.gate.set()
-    await subject.drained()
-    assert desk.seen == [("res-1", TOLD)]
-
-
-@pytest.mark.parametrize("body", [b"data: {broken\n\n", b"data: \xff\n\n"])
-async def test_a_stream_that_is_aborted_settles(body: bytes) -> None:
-    desk = Desk(StoreUnavailable("down"))
-    subject = servicer(desk)
-
-    async def messages() -> AsyncIterator[ext_proc.ProcessingRequest]:
-        yield message(HELD)
-        yield message(body=event("x" * 40) + body)
-        yield message(HELD)
-
-    with pytest.raises(grpc.aio.AbortError):
-        await subject.process(messages(), Line())
-    await subject.drained()
-    assert desk.outcomes == [("unavailable", 0)]
-    assert desk.seen == [("res-1", counted(10))]
-
-
 def test_a_settlement_tells_by_how_much_it_is_more_than_was_held() -> None:
     for held, over in ((9, (("tokens", 1),)), (10, ()), (11, ())):
         small = HELD._replace(hold=Hold(600.0, (("tokens", held),), ("tpm",)))
         settlement = settled(chat("hello", **USAGE), handoff=small)
         assert settlement is not None
         assert (settlement.costs["tokens"], settlement.over) == (10, over)
-
-
-async def test_what_was_too_much_is_counted_once_it_is_settled() -> None:
-    told: list[tuple[str, int]] = []
-    for answer, counted_as in ((True, [("tokens", 3)]), (False, [])):
-        told.clear()
-
-        async def settle(_reservation: str, _costs: Mapping[str, int], answer: bool = answer) -> bool:
-            return answer
-
-        settlements = Settlements(
-            settle, record=lambda *_: None, on_error=lambda _: None, over=lambda *what: told.append(what)
-        )
-        settlements.start(Settlement("res-1", TOLD, 0, (("tokens", 3),)))
-        await settlements.drained()
-        assert told == counted_as

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.filtering.ruleset import FilterPlan
 
-from tests.envoy.test_exchange import NOTHING, REDACT, SHADOW, body_of, exchange, head
-from tests.envoy.test_metering import HELD
-from tests.envoy.test_pacing import PROMPT, Room, endings, handoff, play
+from tests.envoy.budget import PROMPT, Room, endings, handoff, play
+from tests.envoy.priced import HELD
 from tests.envoy.test_request_side import cut
+from tests.envoy.world import NOTHING, REDACT, SHADOW, body_of, exchange, head
 
 LINES = {"content_type": "application/x-ndjson"}
 TOLD = {"error": "Limit 'tpm' is exhausted: the response ends here.", "code": "rate_limit_exceeded"}

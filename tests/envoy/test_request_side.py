@@ -21,8 +21,9 @@ from tidegate.envoy.handoff import FIELD, NAMESPACE
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.ruleset import FilterPlan
 
-from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, body_of, exchange, head, sse
-from tests.envoy.test_metering import HELD, SSE, TOLD, USAGE, ZERO, Desk, Record, counted, event, message, servicer
+from tests.envoy.priced import HELD, SSE, TOLD, USAGE, ZERO, counted, event
+from tests.envoy.served import Desk, Record, message, servicer
+from tests.envoy.world import HANDOFF, NOTHING, REDACT, body_of, exchange, head, sse
 
 ASKING = b'{"stream":true,"messages":[]}'
 ASKED = b'{"stream_options":{"include_usage":true},"stream":true,"messages":[]}'

@@ -20,7 +20,7 @@ from tidegate.filtering.structure.schema import Schema
 from tidegate.model import Hold, Reason
 from tidegate.policy import Policy, parse_policy
 
-from tests.envoy.test_exchange import HANDOFF, NOTHING, REDACT, SHADOW, body_of, head
+from tests.envoy.world import HANDOFF, NOTHING, REDACT, SHADOW, body_of, head
 from tests.filtering.structure.bodies import BAD, GOOD, answer, chat
 
 RAW_GOOD = json.dumps(chat(GOOD)).encode()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tidegate.demo.redis_server import running_redis
 from tidegate.identity import BearerVerifier, KeySets
+from tidegate.identity.revocation_store import RedisRevocations
 
 from tests.admission.redis_cluster import running_cluster
 from tests.identity import forge
@@ -49,3 +51,20 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster.url
+
+
+@pytest.fixture(params=["redis", "cluster"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"tgr-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+async def listed(url: str, prefix: str) -> AsyncIterator[RedisRevocations]:
+    made = RedisRevocations(url, prefix=prefix)
+    yield made
+    await made.close()

@@ -1,0 +1,97 @@
+"""What a replica knows of a list of revoked tokens: it only grows, until nobody can say that it is whole."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from tidegate.errors import StoreUnavailable
+from tidegate.identity import (
+    revocation_feed,
+    revocation_store,
+)
+from tidegate.identity.revocation import Revocation, RevokedTokens
+from tidegate.identity.revocation_feed import RevocationFeed
+from tidegate.identity.revocation_store import Listed, RedisRevocations
+
+from tests.identity.forge import NOW, FakeClock
+from tests.identity.test_revocation import at
+
+
+class Scripted:
+    """A store that answers as it is told."""
+
+    def __init__(self, *answers: Listed | Exception) -> None:
+        self.answers = [*answers]
+
+    async def since(self, at: bytes) -> Listed:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        pass
+
+
+ONE, TWO = Revocation(token="t1", until=at(NOW + 100)), Revocation(token="t2")
+OUT = StoreUnavailable("out")
+
+
+async def test_what_was_once_revoked_stays_so_while_the_process_lives(clock: FakeClock) -> None:
+    adopted: list[RevokedTokens] = []
+    states: list[str] = []
+    odd: list[Exception] = []
+    store = Scripted(
+        OUT, Listed(b"a", (ONE,)), Listed(b"a", None), OUT, Listed(b"b", (TWO,)), Listed(b"c", (), unreadable=1),
+        Listed(b"d", ()), OUT, Listed(b"d", None),
+    )  # fmt: skip
+    feed = RevocationFeed(
+        store, clock=clock, adopt=adopted.append, on_state=states.append, on_error=odd.append, max_age=60
+    )
+    assert feed.list.unavailable
+    await feed.refresh()
+    assert (states, adopted) == (["none"], [])
+    for _ in range(2):
+        await feed.refresh()
+    assert feed.list.entries == {ONE}
+    await feed.refresh()
+    assert feed.list.entries == {ONE}
+    assert states == ["none", "current", "old"]
+    await feed.refresh()  # the store has lost the first
+    assert feed.list.entries == {ONE, TWO}
+    await feed.refresh()  # another version's entry: nobody knows whom it refuses
+    assert [type(error) for error in odd] == [ValueError]
+    clock.advance(101)
+    await feed.refresh()
+    assert feed.list.entries == {TWO}  # the first is over
+    clock.advance(61)
+    await feed.refresh()
+    assert feed.list.unavailable
+    assert states[-1] == "none"
+    await feed.refresh()
+    assert feed.list.entries == {TWO}
+    assert states[-1] == "current"
+
+
+async def test_a_long_list_is_read_and_put_in_force_beside_the_event_loop(
+    listed: RedisRevocations, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done_on: list[int] = []
+
+    def noted(step: Any) -> Any:
+        def run(*given: Any) -> Any:
+            done_on.append(threading.get_ident())
+            return step(*given)
+
+        return run
+
+    monkeypatch.setattr(revocation_store, "_entries", noted(revocation_store._entries))
+    monkeypatch.setattr(revocation_feed, "_joined", noted(revocation_feed._joined))
+    await listed.add(TWO, now=NOW)
+    feed = RevocationFeed(listed, clock=clock, adopt=lambda _: None)
+    await feed.refresh()
+    assert feed.list.entries == {TWO}
+    assert len(done_on) == 2
+    assert threading.get_ident() not in done_on
