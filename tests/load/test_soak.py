@@ -276,7 +276,7 @@ def test_the_command_fails_where_something_is_broken(
     monkeypatch.setattr(command, "soak", done)
     monkeypatch.setattr("sys.argv", ["soak", "--minutes", "2", "--streams", "50"])
     assert command.main() == status
-    assert plans == [Plan(120.0, 50, ramp=12.0, warm_up=40.0)]
+    assert plans == [Plan(120.0, 50, 1.0, 1.0, ramp=12.0, warm_up=40.0)]
     printed = capsys.readouterr().out
     assert ("BROKEN" in printed) is bool(status)
     assert json.loads(printed.splitlines()[-1])["exchanges"] == _TALLY.total
