@@ -120,7 +120,7 @@ class Model:
     ) -> bool:
         """Write events until the last, the other side leaves, or this one does."""
         for place, part in enumerate(writes):
-            if reader.at_eof():
+            if reader.at_eof() or writer.is_closing():
                 return False
             if ending == "model resets" and place > len(writes) // 2:
                 writer.transport.abort()

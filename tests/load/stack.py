@@ -25,6 +25,8 @@ from tidegate.policy.load import load_policy
 from tests.load.kinds import LET_IN
 from tests.load.model import Counts
 
+_PATIENCE = 60.0  # seconds that a look waits for an answer
+
 PEPPER = b"load pepper, not a secret at all"
 
 POLICY = f"""\
@@ -109,12 +111,14 @@ class Stack:
 
     def counts(self) -> Counts:
         """What the model did so far."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.model_port}/counts", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.model_port}/counts", timeout=_PATIENCE) as answer:
             return Counts(**json.load(answer))
 
     def metrics(self, worker: int) -> str:
         """What a worker publishes."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.first_metrics + worker}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.first_metrics + worker}/metrics", timeout=_PATIENCE
+        ) as answer:
             return str(answer.read(), "utf-8")
 
     def metric(self, name: str, worker: int | None = None, **labels: str) -> float:
@@ -130,7 +134,7 @@ class Stack:
     def stat(self, name: str) -> int:
         """One of Envoy's counters or gauges. Raises KeyError where it has none of the name."""
         address = f"http://127.0.0.1:{self.admin}/stats?filter=^{name}$"
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
             return int(dict(line.split(": ") for line in str(answer.read(), "utf-8").splitlines())[name])
 
     def charged(self, tenant: str) -> tuple[Counter[str], int]:
@@ -208,7 +212,7 @@ def running_stack(
                 directory / "tidegate.log",
                 ready=lambda: all(serving(f"127.0.0.1:{first_port + index}") for index in range(workers)),
                 timeout=300,
-                stop_timeout=20,
+                stop_timeout=_PATIENCE,
             ) as tidegate,
             running_envoy(yaml.safe_dump(document), directory, port=port) as envoy,
         ):
