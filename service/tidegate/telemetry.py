@@ -101,7 +101,7 @@ class Telemetry:
         self._first = new.histogram(
             "first_text_added_seconds", "How much later the first text of a stream left than it came", _HELD
         )
-        self._heartbeats = new.counter("heartbeats", "Comments put into event streams that were silent")
+        self._heartbeats = new.counter("heartbeats", "Comments, or lines without text, put into silent streams")
         self._moderation = ModerationMeter()
         new.collector(self._moderation, *MODERATION)
 
