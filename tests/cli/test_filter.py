@@ -317,3 +317,30 @@ def test_telephone_numbers_of_a_region_are_found_where_it_is_named() -> None:
     refused = run("--detect", "PHONE", "--region", "GBR", given=said)
     assert (refused.exit_code, refused.stderr) == (2, "--region: there is no 'GBR'; did you mean 'GR'?\n")
     assert "--region is for --detect PHONE" in run("--detect", "EMAIL", "--region", "GB", given=said).stderr
+
+
+STRUCTURED = POLICY.replace(
+    "classification: restricted}",
+    "classification: restricted, structure: {answer: {schema: {type: object, required: [total]}}}}",
+)
+
+
+def test_an_endpoints_structure_is_tried_too(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(STRUCTURED)
+    flags = ("--policy", str(tmp_path / "policy.yaml"), "--endpoint", "chat", "--tier", "free")
+
+    def answer(text: str) -> str:
+        return json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]})
+
+    good = run(*flags, given=answer('{"total": 1, "by": "bob@example.com"}'))
+    assert (good.exit_code, "structure=valid" in good.stderr, "bob@" in good.stdout) == (0, True, False)
+    bad = run(*flags, given=answer('{"sum": 1}'))
+    assert (bad.exit_code, bad.stdout) == (1, "")
+    assert "structure=answer/schema/required; failure=response_structure; blocked\n" in bad.stderr
+    told = run(*flags, "--json", given=answer('{"sum": 1}'))
+    assert json.loads(told.stderr)["structure"] == "answer/schema/required"
+    shadow = run(*flags, "--shadow", given=answer('{"sum": 1}'))
+    assert (shadow.exit_code, shadow.stdout) == (0, answer('{"sum": 1}'))
+    text = run(*flags, "--format", "text", given="no JSON")
+    assert (text.exit_code, text.stdout) == (2, "")
+    assert "text has no structure, and the endpoint demands one" in text.stderr

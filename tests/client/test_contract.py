@@ -176,9 +176,15 @@ def test_a_stream_says_the_same_however_it_is_cut(engine: Any, size: int) -> Non
         [TEXT[start : start + size] for start in range(0, len(TEXT), size)], rulesets=["pii", "cards"]
     )
 
-    assert not stream.complete
+    assert (stream.complete, stream.coverage) == (False, None)
     assert "".join(stream) == whole.text == "mail [EMAIL] or pay [CREDIT_CARD], not today. Ünïcödé 🌊 [EMAIL]"
     assert (stream.complete, stream.findings, stream.blocked) == (True, whole.findings, None)
+    assert stream.coverage == whole.coverage
+    assert (whole.coverage.format, whole.coverage.scanned_bytes, whole.coverage.skipped) == (
+        "text",
+        len(TEXT.encode()),
+        {},
+    )
 
 
 def test_an_empty_stream_ends(engine: Any) -> None:
@@ -205,6 +211,7 @@ def test_a_blocked_stream_ends_early_and_says_why(engine: Any) -> None:
 
     assert stream.blocked.entity == "AWS_KEY"
     assert stream.complete
+    assert 0 < stream.coverage.scanned_bytes < len("".join(pulled)) + 1
     assert "AKIA" not in text
     assert "sent" not in pulled
 

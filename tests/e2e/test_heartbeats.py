@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -71,8 +72,30 @@ def test_a_stream_that_beats_is_gone_when_its_client_is(beating: Gate) -> None:
     hold.open()
 
 
-def test_lines_of_json_are_kept_as_they_are(beating: Gate) -> None:
-    body = b'{"message": {"content": "Good morning. "}, "done": false}\n'
+def test_ollamas_lines_are_kept_alive_by_lines_without_text(beating: Gate) -> None:
+    def line(text: str, *, done: bool = False) -> bytes:
+        return (
+            json.dumps({"model": "m", "message": {"role": "assistant", "content": text}, "done": done}).encode() + b"\n"
+        )
+
+    hold = Hold()
+    steps = [line("write to bob@exa"), hold, line("mple.com today"), line("", done=True)]
+    fields = beating.fields(chunked(steps, content_type="application/x-ndjson"))
+    received = b""
+    with beating.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        for part in answer.iter_raw():
+            received += part
+            if received.count(b"\n") == 6:  # five seconds of silence, and Envoy's patience is two
+                hold.open()
+    assert b"bob" not in received
+    documents = [json.loads(each) for each in received.splitlines()]  # as Ollama's clients read them, one by one
+    assert "".join(each["message"]["content"] for each in documents) == "write to [EMAIL] today"
+    assert [each["done"] for each in documents] == [False] * (len(documents) - 1) + [True]
+    assert len(documents) >= 8
+
+
+def test_lines_that_nobody_knows_are_kept_as_they_are(beating: Gate) -> None:
+    body = b'{"message": "Good morning. "}\n'
     hold = Hold()
     fields = beating.fields(chunked([body, hold], content_type="application/x-ndjson"))
     received = b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
@@ -18,10 +19,11 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.envoy.commands import RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
-from tidegate.envoy.heartbeats import COMMENT, Heartbeats
+from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.process import ProcessServicer
+from tidegate.filtering.formats.beats import COMMENT
 from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.priced import HELD
@@ -169,10 +171,85 @@ def test_what_has_no_comments_is_not_ours_or_is_over_never_rests(
     plan: FilterPlan, changes: dict[str, Any], body: bytes
 ) -> None:
     subject = exchange(plan)
-    assert not subject.rests
+    assert not subject.beat
     subject.head(head(**changes))
     subject.sent += len(body_of(subject.body(body, end=False)))
-    assert not subject.rests
+    assert not subject.beat
+
+
+OLLAMA = {"content_type": "application/x-ndjson"}
+CHAT = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": "so bob@exa"}}
+
+
+def lines(*documents: dict[str, Any]) -> bytes:
+    return "".join(f"{json.dumps(document)}\n" for document in documents).encode()
+
+
+@pytest.mark.parametrize(
+    ("document", "want"),
+    [
+        ({**CHAT, "done": False}, {**CHAT, "message": {"role": "assistant", "content": ""}, "done": False}),
+        ({"model": "m", "response": "hi ", "done": False}, {"model": "m", "response": "", "done": False}),
+        ({"response": "hi ", "context": [1, 2], "done": False}, {"response": "", "done": False}),
+    ],
+)
+def test_lines_of_ollama_are_followed_by_one_without_text(document: dict[str, Any], want: dict[str, Any]) -> None:
+    subject = exchange(REDACT)
+    subject.head(head(**OLLAMA))
+    assert subject.beat == b""  # nothing has left that says which of its calls this is
+    subject.sent += len(body_of(subject.body(lines(document), end=False)))
+    assert json.loads(subject.beat) == want
+    assert b"bob" not in subject.beat
+
+
+@pytest.mark.parametrize(
+    ("plan", "body"),
+    [
+        (REDACT, b'{"a": "b"}\n'),
+        (REDACT, b'["response", "b"]\n'),
+        (REDACT, lines({**CHAT, "done": True})),
+        (REDACT, lines({**CHAT, "done": False}) + b"\n"),
+        (REDACT, lines({"response": ["x"], "done": False})),
+        (REDACT, lines({"error": "no such model"})),
+        (SHADOW, lines({**CHAT, "done": False})),
+        (NOTHING, lines({**CHAT, "done": False})),
+        (BLOCK, lines({**CHAT, "done": False}, {"message": {"content": "mple.com now"}, "done": False})),
+    ],
+)
+def test_other_lines_those_that_end_and_those_that_leave_as_they_came_are_followed_by_none(
+    plan: FilterPlan, body: bytes
+) -> None:
+    subject = exchange(plan)
+    subject.head(head(**OLLAMA))
+    subject.sent += len(body_of(subject.body(body, end=False)))
+    assert subject.beat == b""
+
+
+@given(
+    st.lists(st.text("ab @.com\n", max_size=12), max_size=5),
+    st.lists(st.integers(0, 600), max_size=8),
+    st.booleans(),
+)
+def test_an_empty_line_wherever_one_may_stand_adds_nothing(texts: list[str], cuts: list[int], chat: bool) -> None:
+    said = [{"message": {"role": "assistant", "content": text}} if chat else {"response": text} for text in texts]
+    stream = lines(*({"model": "m", **each, "done": False} for each in said), {"model": "m", "done": True})
+    subject, plain = exchange(REDACT), exchange(REDACT)
+    subject.head(head(**OLLAMA))
+    plain.head(head(**OLLAMA))
+    places = [0, *sorted({cut for cut in cuts if cut < len(stream)}), len(stream)]
+    out = want = b""
+    for start, end in zip(places, [*places[1:], None], strict=True):
+        out += subject.beat
+        out += body_of(subject.body(stream[start:end], end=end is None))
+        want += body_of(plain.body(stream[start:end], end=end is None))
+
+    def answered(raw: bytes) -> tuple[str, list[bool]]:
+        documents = [json.loads(line) for line in raw.splitlines()]
+        text = "".join(one.get("response", "") + one.get("message", {}).get("content", "") for one in documents)
+        return text, [one["done"] for one in documents if one["done"]]
+
+    assert subject.beat == b""
+    assert answered(out) == answered(want)
 
 
 async def test_none_is_sent_where_the_policy_wants_none() -> None:
@@ -212,9 +289,9 @@ def test_no_comment_is_put_into_an_event_that_is_too_large_to_be_held() -> None:
     subject.head(head(**SSE))
     subject.sent += len(body_of(subject.body(b"data: " + b"x" * 300_000, end=False)))
     assert subject.sent
-    assert not subject.rests
+    assert not subject.beat
     subject.body(b"\n\ndata: y\n\n", end=False)
-    assert subject.rests
+    assert subject.beat
 
 
 @given(
@@ -236,10 +313,10 @@ def test_a_comment_wherever_a_stream_rests_changes_no_event(
     out = want = b""
     for start, end in zip(places, [*places[1:], None], strict=True):
         last = end is None
-        out += COMMENT if subject.rests else b""
+        out += subject.beat
         told = body_of(subject.body(stream[start:end], end=last))
         subject.sent += len(told)
         out += told
         want += body_of(plain.body(stream[start:end], end=last))
-    assert not subject.rests
+    assert not subject.beat
     assert heard(out) == heard(want)

@@ -93,7 +93,7 @@ def test_no_comment_is_put_between_lines() -> None:
     subject.head(head(**LINES, handoff=handoff(100)))
     subject.sent += len(body_of(subject.body(line("Hi. "), end=False)))
     assert subject.sent
-    assert not subject.rests
+    assert not subject.beat
 
 
 def test_where_no_limit_counts_what_the_response_says_lines_pass_as_they_come() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -188,6 +189,29 @@ def test_prose_does_not_pass_for_base64(field: str, blank: str) -> None:
     text = WORDS.replace(" ", blank)
     for document in ({field: text}, {"messages": [{"role": "user", "content": [{"type": "x", field: text}]}]}):
         assert found(document, text)
+
+
+HIDDEN = ("".join(map(str.capitalize, WORDS.split())), WORDS.replace(" ", "+"), WORDS.replace(" ", "").upper())
+
+
+@pytest.mark.parametrize("field", ["data", "url", "image"])
+@pytest.mark.parametrize("kind", ["", "data:image/png;base64,"])
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_prose_without_spaces_does_not_pass_for_media(hidden: str, kind: str, field: str) -> None:
+    noise = base64.b64encode(Random(1).randbytes(3000)).decode()
+    for sent in (hidden, noise + hidden + noise, hidden + noise, noise + hidden, f"iVBORw0KGgo{hidden}"):
+        unread: Counter[str] = Counter()
+        texts = [prompt.text for prompt in prompts({field: kind + sent}, unread)]
+        assert any(hidden in text for text in texts)
+        assert unread == ({} if noise not in sent else {"media": 1})
+
+
+def test_media_are_hardly_read_at_all() -> None:
+    image = base64.b64encode(Random(2).randbytes(1 << 20)).decode()
+    unread: Counter[str] = Counter()
+    read = sum(len(prompt.text) for prompt in prompts({"data": image}, unread))
+    assert read < len(image) / 1000
+    assert unread == {"media": 1}
 
 
 @pytest.mark.parametrize("kind", ["", "data:image/svg+xml;base64,", "data:application/yaml;base64,"])

@@ -291,19 +291,24 @@ def _extension(message: pb.ExtendResponse) -> Extension:
     return _EXTENSIONS.get(message.extension, "gone")
 
 
+def coverage_of(message: pb.Coverage) -> Coverage:
+    """The receipt of a text."""
+    return Coverage(
+        format=message.format,
+        scanned_bytes=message.scanned_bytes,
+        skipped_bytes=message.skipped_bytes,
+        scanned_fields=message.scanned_fields,
+        skipped_fields=message.skipped_fields,
+        skipped=MappingProxyType(dict(message.skipped)),
+        structure=message.structure,
+    )
+
+
 def _filtered(message: pb.FilterTextResponse) -> Filtered:
-    coverage = message.coverage
     return Filtered(
         text=message.text,
         findings=tuple(map(finding_of, message.findings)),
-        coverage=Coverage(
-            format=coverage.format,
-            scanned_bytes=coverage.scanned_bytes,
-            skipped_bytes=coverage.skipped_bytes,
-            scanned_fields=coverage.scanned_fields,
-            skipped_fields=coverage.skipped_fields,
-            skipped=MappingProxyType(dict(coverage.skipped)),
-        ),
+        coverage=coverage_of(message.coverage),
         blocked=finding_of(message.blocked) if message.HasField("blocked") else None,
     )
 

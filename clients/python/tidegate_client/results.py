@@ -136,7 +136,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was read of a text, bytes and fields. Every byte is scanned or skipped; `skipped` is reason → fields."""
+    """What was read of a text, bytes and fields. Every byte is scanned or skipped; `skipped` is reason → fields.
+
+    `structure` is how a response matched what its endpoint demands, "" where nothing is demanded.
+    """
 
     format: str
     scanned_bytes: int
@@ -144,6 +147,7 @@ class Coverage:
     scanned_fields: int
     skipped_fields: int
     skipped: Mapping[str, int]
+    structure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from tidegate_client import messages
 from tidegate_client import tidegate_pb2 as pb
-from tidegate_client.results import Finding
+from tidegate_client.results import Coverage, Finding
 
 # One message of a stream, and its one answer.
 Ask = Callable[[Message], Any]
@@ -20,19 +20,22 @@ AsyncAsk = Callable[[Message], Awaitable[Any]]
 class _Outcome:
     """What a stream has said of itself so far.
 
-    `complete` is true once the last answer was read; until then `findings` is empty and `blocked` None. A blocked
-    stream ends early: what came out before stands, the rest is withheld.
+    `complete` is true once the last answer was read; until then `findings` is empty, and `blocked` and `coverage`, the
+    receipt, are None. A blocked stream ends early: what came out before stands, the rest is withheld.
     """
 
     def __init__(self) -> None:
         self.complete = False
         self.findings: tuple[Finding, ...] = ()
         self.blocked: Finding | None = None
+        self.coverage: Coverage | None = None
 
     def _take(self, answer: pb.FilterStreamResponse) -> str:
         if answer.HasField("done"):
             self.complete = True
             self.findings = tuple(map(messages.finding_of, answer.done.findings))
+            if answer.done.HasField("coverage"):  # an older service tells none
+                self.coverage = messages.coverage_of(answer.done.coverage)
             if answer.done.HasField("blocked"):
                 self.blocked = messages.finding_of(answer.done.blocked)
         return answer.text

@@ -14,7 +14,6 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Command, Extend, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
-from tidegate.envoy.heartbeats import COMMENT
 from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
@@ -94,8 +93,8 @@ class Conductor:
                     tenure.follow(exchange)
                 exchange.sent += len(answer.body)
                 waits.left(exchange.progress)
-                if exchange.rests and (every := self._heartbeat()):
-                    answer.keep_alive.after_seconds, answer.keep_alive.data = every, COMMENT
+                if (every := self._heartbeat()) and (beat := exchange.beat):
+                    answer.keep_alive.after_seconds, answer.keep_alive.data = every, beat
                 yield answer
                 if exchange.finished:
                     return

@@ -12,9 +12,10 @@ import math
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -31,12 +32,11 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.context_token import ContextTokens
 from tidegate.envoy.aside import Aside, effort_of
 from tidegate.errors import ProtocolViolation, StoreUnavailable, UnsupportedBody
-from tidegate.filtering.formats import open_body
+from tidegate.filtering.formats import BodyRewriter, Coverage, open_body
 from tidegate.filtering.grounding import known_of, packed
-from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.sealed import MAX_PSEUDONYM
 from tidegate.filtering.spotting import Effort
-from tidegate.filtering.staged import Rewriting, rewriting
+from tidegate.filtering.structure.opening import structured
 from tidegate.hash_key import keyed
 from tidegate.model import UNITS, Allow, Decision, Deny, Request
 from tidegate.outward import dialect_of
@@ -52,10 +52,23 @@ SERVICE = "tidegate.v1.PolicyService"
 _MAX_HOLD = 86_400.0
 _MAX_REASON = 500
 _SAME = frozenset(UNITS) - {"money"}  # what one number may stand for; a request is no millionth of a dollar
-_SLICE = 64 * 1024  # units fed at once, so that one large text does not stop the event loop for all others
+_SLICE = 64 * 1024  # bytes fed at once, so that one large text does not stop the event loop for all others
 
 _Asked = TypeVar("_Asked", bound=Message)
 _Answered = TypeVar("_Answered", bound=Message)
+
+
+class _Opened(NamedTuple):
+    """A text that is being rewritten, and what it takes; `demanded` says that its endpoint demands a structure."""
+
+    body: BodyRewriter
+    effort: Effort
+    demanded: bool = False
+
+    def coverage(self) -> Coverage:
+        """The receipt so far."""
+        told = self.body.coverage()
+        return replace(told, structure=told.structure or "unchecked") if self.demanded else told
 
 
 class ApiServicer:
@@ -101,6 +114,7 @@ class ApiServicer:
         self._clock = clock or SystemClock()
         self._context_tokens = context_tokens or ContextTokens(clock=self._clock)
         self._traces = traces
+        self._shadow = shadow
         self._plans = Plans(shadow=shadow)
         self._aside = Aside("texts")
 
@@ -180,51 +194,45 @@ class ApiServicer:
 
     async def filter_text(self, message: pb.FilterTextRequest) -> pb.FilterTextResponse:
         """Rewrite one text. Raises `InvalidCall`, `UnsupportedBody`, `MalformedBody`, `BodyTooLarge`."""
-        plan = self._plan(message.selection)
-        content_type = message.content_type or "text/plain; charset=utf-8"
-        rewriter = open_body(content_type, plan, key=self._hash_key, max_bytes=self._max_text)
-        if rewriter is None:
-            raise UnsupportedBody(content_type)
-        data = message.text.encode()
-        out = bytearray()
-        for start in range(0, len(data), _SLICE):
-            out += await self._aside.run(partial(rewriter.feed, data[start : start + _SLICE]), plan.effort)
-            if rewriter.blocked is not None:
-                break
-            await asyncio.sleep(0)
-        if rewriter.blocked is None:
-            out += await self._aside.run(rewriter.finish, effort_of(plan.effort, len(data)))  # JSON is read now
-        coverage = rewriter.coverage()
+        opened = self._open(message.selection, message.content_type)
+        body, data = opened.body, message.text.encode()
+        out = await self._feed(opened, data)
+        if body.blocked is None:
+            out += await self._aside.run(body.finish, effort_of(opened.effort, len(data)))  # JSON is read now
+        coverage = opened.coverage()
         return pb.FilterTextResponse(
-            text="" if rewriter.blocked is not None else out.decode(),
+            text="" if body.blocked is not None else out.decode(),
             findings=translate.findings_of(coverage.findings),
             coverage=translate.coverage_of(coverage),
-            blocked=translate.finding_of(rewriter.blocked),
+            blocked=translate.finding_of(body.blocked),
         )
 
     async def filter_stream(
         self, messages: AsyncIterator[pb.FilterStreamRequest]
     ) -> AsyncGenerator[pb.FilterStreamResponse, None]:
-        """Rewrite a text in chunks, one answer a message. Raises `InvalidCall`, `ProtocolViolation`."""
-        rewriter: Rewriting | None = None
-        effort = Effort.QUICK
+        """Rewrite a text in chunks, one answer a message. Raises `InvalidCall`, `ProtocolViolation`, `BodyTooLarge`."""
+        opened: _Opened | None = None
         async for message in messages:
             match message.WhichOneof("message"):
-                case "start" if rewriter is None:
-                    plan = self._plan(message.start.selection)
-                    rewriter, effort = rewriting(plan, key=self._hash_key), plan.effort
+                case "start" if opened is None:
+                    opened = self._open(message.start.selection, "")
                     answer, ended = pb.FilterStreamResponse(), False
-                case "text" if rewriter is not None:
-                    answer = pb.FilterStreamResponse(text=await self._feed(rewriter, message.text, effort))
-                    ended = rewriter.blocked is not None
-                case "end" if rewriter is not None:
-                    answer = pb.FilterStreamResponse(text=await self._aside.run(rewriter.finish, effort))
-                    ended = True
+                case "text" if opened is not None:
+                    out = await self._feed(opened, message.text.encode())
+                    answer, ended = pb.FilterStreamResponse(text=out.decode()), opened.body.blocked is not None
+                case "end" if opened is not None:
+                    rest = await self._aside.run(opened.body.finish, opened.effort)
+                    answer, ended = pb.FilterStreamResponse(text=rest.decode()), True
                 case other:
                     raise ProtocolViolation(f"'{other}' is not expected here: send start, then text, then end")
             if ended:
-                findings, blocked = translate.findings_of(rewriter.findings), translate.finding_of(rewriter.blocked)
-                answer.done.CopyFrom(pb.FilterStreamResponse.Done(findings=findings, blocked=blocked))
+                coverage = opened.coverage()
+                done = pb.FilterStreamResponse.Done(
+                    findings=translate.findings_of(coverage.findings),
+                    blocked=translate.finding_of(opened.body.blocked),
+                    coverage=translate.coverage_of(coverage),
+                )
+                answer.done.CopyFrom(done)
             yield answer
             if ended:
                 return
@@ -269,19 +277,34 @@ class ApiServicer:
             with suppress(StoreUnavailable):
                 await self._queue.leave(allow.endpoint, allow.ticket)
 
-    def _plan(self, selection: pb.Selection) -> FilterPlan:
+    def _open(self, selection: pb.Selection, content_type: str) -> _Opened:
+        """What rewrites a text, and holds it to the structure that an endpoint demands, if one is named."""
         policy = self._policy()
         names = rulesets_of(policy, rulesets=selection.rulesets, endpoint=selection.endpoint, tier=selection.tier)
-        return keyed(self._plans.plan(policy, names, selection.endpoint), self._hash_key)
+        plan = keyed(self._plans.plan(policy, names, selection.endpoint), self._hash_key)
+        kind = content_type or "text/plain; charset=utf-8"
+        body = open_body(kind, plan, key=self._hash_key, max_bytes=self._max_text)
+        if body is None:
+            raise UnsupportedBody(kind)
+        demand = policy.structures.get(selection.endpoint)
+        if demand is None:
+            return _Opened(body, plan.effort)
+        demand = demand.in_shadow() if self._shadow else demand
+        held = structured(body, kind, demand, max_bytes=self._max_text)
+        if held is None:
+            raise InvalidCall(
+                "the endpoint demands a structure of its responses: give one whole, with its content_type"
+            )
+        return _Opened(held, plan.effort, demanded=True)
 
-    async def _feed(self, rewriter: Rewriting, text: str, effort: Effort) -> str:
-        out = []
-        for start in range(0, len(text), _SLICE):
-            out.append(await self._aside.run(partial(rewriter.feed, text[start : start + _SLICE]), effort))
-            if rewriter.blocked is not None:
+    async def _feed(self, opened: _Opened, data: bytes) -> bytes:
+        body, out = opened.body, bytearray()
+        for start in range(0, len(data), _SLICE):
+            out += await self._aside.run(partial(body.feed, data[start : start + _SLICE]), opened.effort)
+            if body.blocked is not None:
                 break
             await asyncio.sleep(0)
-        return "".join(out)
+        return bytes(out)
 
     def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
         async def serve(message: _Asked, context: Any) -> _Answered:

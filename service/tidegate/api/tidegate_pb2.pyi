@@ -780,12 +780,17 @@ class Coverage(message.Message):
     SCANNED_FIELDS_FIELD_NUMBER: builtins.int
     SKIPPED_FIELDS_FIELD_NUMBER: builtins.int
     SKIPPED_FIELD_NUMBER: builtins.int
+    STRUCTURE_FIELD_NUMBER: builtins.int
     format: builtins.str
     """"text", "json", ..."""
     scanned_bytes: builtins.int
     skipped_bytes: builtins.int
     scanned_fields: builtins.int
     skipped_fields: builtins.int
+    structure: builtins.str
+    """How a response matched the structure that its endpoint demands: "valid", "unchecked", or which place of a schema it
+    broke first. "" where nothing is demanded.
+    """
     @builtins.property
     def skipped(self) -> containers.ScalarMap[builtins.str, builtins.int]:
         """Why fields were not read, and how many."""
@@ -799,10 +804,11 @@ class Coverage(message.Message):
         scanned_fields: builtins.int = ...,
         skipped_fields: builtins.int = ...,
         skipped: abc.Mapping[builtins.str, builtins.int] | None = ...,
+        structure: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["format", b"format", "scanned_bytes", b"scanned_bytes", "scanned_fields", b"scanned_fields", "skipped", b"skipped", "skipped_bytes", b"skipped_bytes", "skipped_fields", b"skipped_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["format", b"format", "scanned_bytes", b"scanned_bytes", "scanned_fields", b"scanned_fields", "skipped", b"skipped", "skipped_bytes", b"skipped_bytes", "skipped_fields", b"skipped_fields", "structure", b"structure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -816,7 +822,8 @@ class FilterTextRequest(message.Message):
     text: builtins.str
     content_type: builtins.str
     """"" or "text/plain" for plain text; else a type that the service can read ("application/json", ...): its text fields
-    are rewritten, its structure is kept.
+    are rewritten, its structure is kept. A response of an endpoint that is named is held to the JSON Schemas that the
+    endpoint demands; plain text, which has no structure, is refused there (INVALID_ARGUMENT).
     """
     @builtins.property
     def selection(self) -> Selection: ...
@@ -933,21 +940,27 @@ class FilterStreamResponse(message.Message):
 
         FINDINGS_FIELD_NUMBER: builtins.int
         BLOCKED_FIELD_NUMBER: builtins.int
+        COVERAGE_FIELD_NUMBER: builtins.int
         @builtins.property
         def findings(self) -> containers.RepeatedCompositeFieldContainer[Finding]: ...
         @builtins.property
         def blocked(self) -> Finding:
             """The value that blocked the text: nothing more comes, and what was held back stays back. Absent when none did."""
 
+        @builtins.property
+        def coverage(self) -> Coverage:
+            """The receipt, as FilterText's."""
+
         def __init__(
             self,
             *,
             findings: abc.Iterable[Finding] | None = ...,
             blocked: Finding | None = ...,
+            coverage: Coverage | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = typing.Literal["blocked", b"blocked"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = typing.Literal["blocked", b"blocked", "coverage", b"coverage"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = typing.Literal["blocked", b"blocked", "findings", b"findings"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = typing.Literal["blocked", b"blocked", "coverage", b"coverage", "findings", b"findings"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

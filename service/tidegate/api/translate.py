@@ -206,6 +206,7 @@ def coverage_of(coverage: Coverage) -> pb.Coverage:
         scanned_fields=coverage.scanned_fields,
         skipped_fields=coverage.skipped_fields,
         skipped=coverage.skipped,
+        structure=coverage.structure,
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tidegate.filtering.ruleset import FilterPlan, Ruleset
     from tidegate.filtering.selection import Selection
     from tidegate.filtering.spotting import Spotter
+    from tidegate.filtering.structure.demand import Structure
     from tidegate.policy.compiled import Policy
 
 _STDIN = "-"
@@ -101,7 +102,7 @@ def filter_(
         if show_values and not (sys.stdout if check else sys.stderr).isatty():
             raise SettingsError("--show-values: values are shown on a terminal only")
         wanted = _wanted(detect or [], region or [])
-        plan = _plan(policy, ruleset or [], endpoint, tier, wanted, "annotate" if shadow else act)
+        plan, structure = _plan(policy, ruleset or [], endpoint, tier, wanted, "annotate" if shadow else act)
         if request is not None:
             with _opened(str(request)) as body:
                 plan = grounded(plan, known_of(body.read()))
@@ -111,6 +112,7 @@ def filter_(
             format_,
             key=key,
             write=None if check else typer.get_binary_stream("stdout"),
+            structure=structure,
             colored=color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ),
         )
         reports: list[Report] = []
@@ -154,7 +156,7 @@ def _plan(
     tier: str,
     detect: tuple[frozenset[str], frozenset[str]],
     act: str,
-) -> FilterPlan:
+) -> tuple[FilterPlan, Structure | None]:
     from tidegate.filtering.ruleset import Action, Rule, Ruleset, merge
     from tidegate.filtering.staged import unfindable
     from tidegate.policy.safety_spotters import spotters as content_safety
@@ -171,10 +173,12 @@ def _plan(
     selection: Selection | None = None
     spotters: tuple[Spotter, ...] = ()
     allowed: Allowed | None = None
+    structure: Structure | None = None
     if rulesets or endpoint:
         policy = _policy(file)
         chosen, selection = _of(policy, rulesets, endpoint, tier), policy.selection_of(endpoint)
         spotters, allowed = policy.spotters_of(endpoint), policy.allowed_of(endpoint)
+        structure = policy.structures.get(endpoint)
     if wanted:
         rule = Rule(wanted, acts.get(act, Action.REDACT), regions=regions)
         chosen.append(Ruleset("--detect", (rule,)))
@@ -183,7 +187,9 @@ def _plan(
     plan = merge(chosen, selection, spotters, allowed)
     if unfound := unfindable(plan):
         raise SettingsError(f"--endpoint is needed: {', '.join(sorted(unfound))} is looked for in its texts alone")
-    return replace(plan, actions=dict.fromkeys(plan.actions, acts[act])) if act else plan
+    if act:
+        plan = replace(plan, actions=dict.fromkeys(plan.actions, acts[act]))
+    return plan, structure.in_shadow() if structure is not None and act == "annotate" else structure
 
 
 def _without_policy(wanted: frozenset[str]) -> list[Spotter]:

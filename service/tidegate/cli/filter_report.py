@@ -105,6 +105,7 @@ class Report:
         return f"{place}: {found.entity}{value} (by {found.detector}), {found.act}{instead}"
 
     def _receipt(self, coverage: Coverage) -> dict[str, Any]:
+        structure = {"structure": coverage.structure} if coverage.structure else {}
         return {
             "file": self._name,
             "format": coverage.format,
@@ -118,6 +119,7 @@ class Report:
                 for (entity, act), count in sorted(coverage.findings.items())
             ],
             "blocked": self.blocked,
+            **structure,
         }
 
 

@@ -14,6 +14,9 @@ from tidegate.cli.filter_report import END, START, Report
 from tidegate.errors import MalformedBody, TidegateError, UnsupportedBody
 from tidegate.filtering.formats import format_of, open_body
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.structure.demand import ENTITY as STRUCTURE
+from tidegate.filtering.structure.demand import Structure
+from tidegate.filtering.structure.opening import structured
 from tidegate.model import Reason
 
 _TYPES = {
@@ -28,6 +31,8 @@ KINDS = {kind: media for kind, media in _TYPES.items() if format_of(media) == ki
 
 _SUFFIXES = {"json": "json", "ndjson": "ndjson", "jsonl": "ndjson", "sse": "sse", "csv": "csv", "txt": "text"}
 _CHUNK = 1 << 16
+_BLOCKED = str(Reason.CONTENT_BLOCKED), "The response was blocked by policy."
+_UNSTRUCTURED = str(Reason.RESPONSE_STRUCTURE), "The response does not have the structure that is demanded of it."
 _MAX_HELD = 1 << 28
 _EVENTS = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?::[^\n]*)?\r?\n)*+(?::[^\n]*\n|(?:event|id|retry):[^\n]*\n)*+data:")
 _JSON = re.compile(rb'\s*+(?:\{\s*+(?:["}]|\Z)|\[\s*+(?:["{\[\]0-9-]|true|false|null|\Z))')
@@ -35,16 +40,27 @@ _HIGHLIGHT = {START: "\x1b[1;33m", END: "\x1b[0m"}
 
 
 class Run:
-    """Inputs by one plan. What is rewritten goes to `write`, or nowhere; `colored` highlights what was put in."""
+    """Inputs by one plan. What is rewritten goes to `write`, or nowhere; `colored` highlights what was put in.
+
+    `structure` is what an endpoint demands of its responses. What is judged is what leaves, so nothing is highlighted.
+    """
 
     def __init__(
-        self, plan: FilterPlan, kind: str, *, key: bytes, write: BinaryIO | None, colored: bool = False
+        self,
+        plan: FilterPlan,
+        kind: str,
+        *,
+        key: bytes,
+        write: BinaryIO | None,
+        structure: Structure | None = None,
+        colored: bool = False,
     ) -> None:
         self._plan = plan
+        self._structure = structure
         self._kind = kind
         self._key = key
         self._sink = write
-        self._colored = colored and write is not None
+        self._colored = colored and write is not None and structure is None
 
     def over(self, name: str, stream: BinaryIO) -> Report:
         """The whole of one input. Raises `TidegateError`, naming the input, for what cannot be read."""
@@ -81,6 +97,12 @@ class Run:
         )
         if body is None:
             raise UnsupportedBody(f"no format reads {kind}")
+        if self._structure is not None:
+            body = structured(body, KINDS[kind], self._structure, max_bytes=_MAX_HELD)
+            if body is None:
+                raise UnsupportedBody(
+                    f"{kind} has no structure, and the endpoint demands one: such a response is withheld"
+                )
         for data in chunks:
             report.read(data)
             write(body.feed(data))
@@ -89,7 +111,8 @@ class Run:
         if body.blocked is None:
             write(body.finish())
         if body.blocked is not None:
-            write(body.abort(str(Reason.CONTENT_BLOCKED), "The response was blocked by policy."))
+            broken = body.blocked.entity == STRUCTURE
+            write(body.abort(*(_UNSTRUCTURED if broken else _BLOCKED)))
         report.end(body.coverage(), blocked=body.blocked is not None)
         return report
 

@@ -43,6 +43,7 @@ from tidegate.filtering.formats import (
     decodes,
     format_of,
 )
+from tidegate.filtering.formats.beats import COMMENT, empty_line
 from tidegate.filtering.grounding import grounded, known_of, needs_request
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
@@ -98,6 +99,8 @@ class Exchange:
     _shadow: bool = False
     _demand: Structure | None = None
     _events_only: bool = False
+    _lines_only: bool = False
+    _left: bytes = b""
     _passed: int = 0
     _over: Over | None = None
     _endable: bool = False
@@ -116,12 +119,18 @@ class Exchange:
         return 0 if self._pacing is None else self._pacing.waiting
 
     @property
-    def rests(self) -> bool:
-        """Whether what was let out is whole events of a stream that is rewritten: a comment may follow them."""
-        if not self._events_only or self._state not in (_State.READ, _State.PASS):
-            return False
+    def beat(self) -> bytes:
+        """What says nothing and may follow what was let out, if that is whole events or lines; b"" where nothing may.
+
+        A stream that leaves as it came gets nothing but where its events are known to be whole.
+        """
+        unanswered = self._reading is not None and self._reading.held
+        if self._state not in (_State.READ, _State.PASS) or unanswered:
+            return b""
+        if not self._events_only:
+            return b"" if self._shadow or self._state is _State.PASS else empty_line(self._left)
         begun = self.sent or not self._shadow  # a byte order mark that is not ours to drop must stay first
-        return bool(begun) and (self._events is None or not self._events.inside)
+        return COMMENT if begun and (self._events is None or not self._events.inside) else b""
 
     @property
     def progress(self) -> Progress:
@@ -282,6 +291,7 @@ class Exchange:
             if not read:  # so that an error can follow
                 self._events = self._events or (WholeEvents() if events else WholeLines())
         self._events_only = events and (read or self._events is not None)
+        self._lines_only = read and not events
 
     def _take(self, data: bytes, end: bool) -> list[Command]:
         match self._state:
@@ -292,6 +302,10 @@ class Exchange:
             case _:
                 assert self._reading is not None  # noqa: S101 - READ is entered with one
                 commands = self._told(self._reading.take(data, end))
+        if self._lines_only:
+            self._left = next(
+                (one.data for one in reversed(commands) if isinstance(one, Body) and one.data), self._left
+            )
         return commands if self._events is None else in_whole(self._events, commands)
 
     def _let_pass(self, data: bytes, end: bool) -> list[Command]:

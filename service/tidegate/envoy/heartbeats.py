@@ -1,18 +1,12 @@
-"""A comment on an event stream that is silent, so that nobody on the way takes it for dead.
-
-Comments are what the format has for that (WHATWG, "Server-sent events", 9.2.7: one every 15 seconds or so), and readers
-pass over them. Lines of JSON have nothing of the kind: Ollama's clients parse every line that comes.
-"""
+"""Something on a stream that is silent, so that nobody on the way takes it for dead: see `filtering.formats.beats`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from tidegate.clock import Clock
-
-COMMENT: Final = b": keep-alive\n\n"
 
 
 class Stream(Protocol):
@@ -21,12 +15,12 @@ class Stream(Protocol):
     written: float
 
     async def beat(self) -> bool:
-        """Write a comment where it breaks nothing in two; whether it was written. Raises what a write raises."""
+        """Write what says nothing, where it breaks nothing in two; whether it was. Raises what a write raises."""
         ...
 
 
 class Heartbeats:
-    """Keeps streams alive. `every` gives seconds of silence, 0 for never; `record` is told of each comment."""
+    """Keeps streams alive. `every` gives seconds of silence, 0 for never; `record` is told of each time."""
 
     def __init__(
         self,

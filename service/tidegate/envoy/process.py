@@ -15,7 +15,7 @@ from tidegate.envoy import translate
 from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
-from tidegate.envoy.heartbeats import COMMENT, Heartbeats
+from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
@@ -219,7 +219,7 @@ class _Stream:
         self._context = context
         self._heartbeats = heartbeats
         self._beating: asyncio.Task[None] | None = None
-        self._rests = False  # as of what was last written: the exchange itself may be at work on another thread
+        self._beat = b""  # as of what was last written: the exchange itself may be at work on another thread
         self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> None:
@@ -236,9 +236,9 @@ class _Stream:
     async def beat(self) -> bool:
         async with self._writing:
             self.written = self._heartbeats.now()
-            if self._rests:
-                await self._context.write(translate.processing_response(Body(COMMENT, end=False), "", ""))
-            return self._rests
+            if self._beat:
+                await self._context.write(translate.processing_response(Body(self._beat, end=False), "", ""))
+            return bool(self._beat)
 
     def id_of(self, exchange: Exchange) -> str:
         return exchange.handoff.request_id if exchange.handoff else self.request_id
@@ -252,12 +252,12 @@ class _Stream:
         if not commands:
             return
         async with self._writing:
-            self._rests = False
+            self._beat = b""
             await self._write(commands, exchange)
-            self._rests = exchange.rests
+            self._beat = exchange.beat
         self.unanswered = 0
         self.written = self._heartbeats.now()
-        if self._rests and self._beating is None:
+        if self._beat and self._beating is None:
             self._beating = self._heartbeats.start(self)
 
     async def _write(self, commands: list[Command], exchange: Exchange) -> None:

@@ -4,7 +4,7 @@ Every string is read, keys included, wherever it stands, so that no field that a
 OpenAI's chat, completions, responses and embeddings, Anthropic's messages, Ollama and any other JSON. The names of the
 known APIs only tell who speaks. Text parts of one message are one text, as the model reads them: some servers put
 nothing between them and some a line break, so that they are read both ways. Images, sound and files in base64 are
-counted and not read, but for what is a text, which is.
+counted and not read, but for what is a text, or may be words without spaces (`media`), which is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
+
+from tidegate.inbound.media import wordy
 
 Role = Literal["system", "user", "assistant", "tool", "other"]
 ROLES: Final[tuple[Role, ...]] = ("system", "user", "assistant", "tool", "other")
@@ -145,7 +147,10 @@ def _text(text: str, place: Place | None, role: Role, unread: Counter[str]) -> I
         if inner is not None:
             yield Prompt(place, role, inner)
         elif media:
-            unread["media"] += 1
+            words = list(wordy(raw))
+            yield from (Prompt(place, role, stretch) for stretch in words)
+            if words != [raw]:
+                unread["media"] += 1
         if media or (pure and inner is not None):
             return
     yield Prompt(place or "body", role, text)

@@ -78,7 +78,7 @@ class Platform(Strict):
     heartbeat: words.Heartbeat = Field(
         default=15.0,
         description="How long an event stream that rules rewrite may be silent before a comment is put into it, so "
-        "that nobody on the way takes it for dead; 0s for never.",
+        "that nobody on the way takes it for dead, or Ollama's lines before one without text is; 0s for never.",
     )
 
 

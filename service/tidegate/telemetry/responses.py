@@ -27,7 +27,7 @@ class Responses:
         self._first = metrics.histogram(
             "first_text_added_seconds", "How much later the first text of a stream left than it came", _HELD
         )
-        self._heartbeats = metrics.counter("heartbeats", "Comments put into event streams that were silent")
+        self._heartbeats = metrics.counter("heartbeats", "Comments, or lines without text, put into silent streams")
         self._reveals = metrics.counter("reveals", "Calls to turn a pseudonym back", ("outcome",))
 
     def record(self, request_id: str, outcome: str, failure: str, coverage: Coverage) -> None:

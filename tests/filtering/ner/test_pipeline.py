@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import spacy
@@ -27,13 +28,28 @@ SENTENCES = [
     [
         ("en_core_web_xxl", "the pipeline 'en_core_web_xxl' is not installed"),
         ("../en", "the pipeline '../en' is not installed"),
-        ("json", "the package 'json' has no pipeline that this spaCy can load"),
+        ("json", "the package 'json' has no pipeline: it neither is a spacy_models entry point nor has a meta.json"),
         ("", "the pipeline '' is not installed"),
     ],
 )
 def test_a_pipeline_that_cannot_be_had_is_named(name: str, message: str) -> None:
     with pytest.raises(ValueError, match="^" + message.replace(".", r"\.")):
         load(name)
+
+
+@pytest.mark.parametrize("meta", [None, "{", "[]", '{"name": "x"}', '{"lang": "en", "pipeline": ["ner"]}'])
+def test_a_package_that_is_no_pipeline_is_never_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meta: str | None
+) -> None:
+    name = f"no_pipeline_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    if meta is not None:
+        (tmp_path / name / "meta.json").write_text(meta)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match=f"^the package '{name}' has no pipeline"):
+        load(name)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_pipeline_is_loaded_once_and_only_as_far_as_names_need() -> None:

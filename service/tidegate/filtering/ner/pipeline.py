@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
+from importlib.machinery import ModuleSpec
+from importlib.metadata import entry_points
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,8 +104,13 @@ def load(name: str) -> SpacyModel:
         import spacy
     except ImportError:
         raise ValueError("names are found by spaCy, which is not installed: tidegate's extra [ner] has it") from None
-    if not name.isidentifier() or importlib.util.find_spec(name) is None:
+    found = importlib.util.find_spec(name) if name.isidentifier() else None
+    if found is None:
         raise ValueError(f"the pipeline {name!r} is not installed; it is the name of a package, such as {DEFAULT}")
+    if not _says_so(found):
+        raise ValueError(
+            f"the package {name!r} has no pipeline: it neither is a spacy_models entry point nor has a meta.json"
+        )
     try:
         model = SpacyModel(name, partial(_load, spacy.load, name))
     except (OSError, ValueError, AttributeError):  # E050 and others: no config, of another version of spaCy
@@ -109,6 +118,22 @@ def load(name: str) -> SpacyModel:
     if not model.entities:
         raise ValueError(f"the pipeline {name!r} finds no people, places or organisations")
     return model
+
+
+def _says_so(package: ModuleSpec) -> bool:
+    """Whether an installed package says, before it is imported, that it is a pipeline: importing one runs its code.
+
+    As `spacy package` makes them: an entry point of that name, or a `meta.json` beside the module.
+    """
+    if entry_points(group="spacy_models", name=package.name):
+        return True
+    if package.origin is None:
+        return False
+    try:
+        told = json.loads((Path(package.origin).parent / "meta.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and isinstance(told.get("lang"), str) and "pipeline" in told
 
 
 def _load(load: Callable[..., Language], name: str) -> Language:
