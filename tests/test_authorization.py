@@ -226,6 +226,7 @@ def test_the_quick_look_passes_nothing_that_the_thorough_one_would_stop(body: Wr
     path=st.lists(st.sampled_from(["v1", "chat", "files", "models", "{id}", "**", "", ".."]), max_size=5).map("/".join),
     who=st.builds(
         Identity,
+        claims=st.just({}),
         subject=st.just("s"),
         tenant=st.sampled_from(["acme", "globex", "x", "*", ""]),
         tier=st.sampled_from(["free", "gold", "x", "*", ""]),

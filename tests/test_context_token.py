@@ -110,7 +110,7 @@ def test_one_signature_stands_for_half_the_lifetime_of_its_token(clock: FakeCloc
 def test_nobody_gets_the_token_of_another(change: dict[str, Any], clock: FakeClock) -> None:
     tokens = ContextTokens(clock=clock)
     first = tokens.token_for(policy(), allow(), "r")
-    assert tokens.token_for(policy(), allow(replace(ADA, **change)), "r") != first
+    assert tokens.token_for(policy(), allow(ADA._replace(**change)), "r") != first
     assert tokens.token_for(policy(), allow(endpoint="files"), "r") != first
     assert tokens.token_for(policy(), allow(), "r") == first
 
@@ -137,7 +137,7 @@ def test_no_token_outlives_its_credential_by_more_than_the_least_or_is_shown_whe
 ) -> None:
     clock = FakeClock()
     tokens, ours = ContextTokens(clock=clock), policy(lifetime=lifetime, reuse=lifetime / 2)
-    caller = allow(replace(ADA, expires_at=NOW + left))
+    caller = allow(ADA._replace(expires_at=NOW + left))
     for step in (0.0, later):
         clock.advance(step)
         end = read(tokens.token_for(ours, caller, "r"))["exp"]
@@ -149,7 +149,7 @@ def test_what_is_remembered_is_bounded(clock: FakeClock) -> None:
     tokens = ContextTokens(clock=clock, cache_size=2)
     first = tokens.token_for(policy(), allow(), "r")
     for name in ("bob", "eve"):
-        tokens.token_for(policy(), allow(replace(ADA, subject=name)), "r")
+        tokens.token_for(policy(), allow(ADA._replace(subject=name)), "r")
     assert len(tokens._signed) == 2
     assert tokens.token_for(policy(), allow(), "r") != first
 

@@ -32,7 +32,7 @@ async def test_a_limit_may_count_by_every_attribute_of_a_request() -> None:
     limit = Limit("platform", "all", "sliding_window", 9, 60.0, per=per)
     chat = dataclasses.replace(POLICY.endpoints[0], scopes=frozenset({"write", "read"}))
     policy = dataclasses.replace(POLICY, floor_limits=(limit,), endpoints=(chat,))
-    caller = dataclasses.replace(ADA, client_id="app-1", scopes=frozenset({"read", "write", "other"}))
+    caller = ADA._replace(client_id="app-1", scopes=frozenset({"read", "write", "other"}))
     ledger = Counts()
     decision = await pipeline(caller, ledger, policy=policy).decide(REQUEST)
     assert isinstance(decision.verdict, Allow)

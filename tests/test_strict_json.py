@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,11 +28,17 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
 
 
+def unchangeable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({name: unchangeable(part) for name, part in value.items()})
+    return tuple(map(unchangeable, value)) if isinstance(value, list) else value
+
+
 @settings(max_examples=200, deadline=None)
 @given(value=st.dictionaries(st.text(max_size=6), VALUES, max_size=5), ascii_only=st.booleans())
 def test_reads_every_object_up_to_its_depth_and_none_beyond(value: dict[str, Any], ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8")
-    assert parse_object(raw, max_depth=depth(value)) == value
+    assert parse_object(raw, max_depth=depth(value)) == {name: unchangeable(part) for name, part in value.items()}
     with pytest.raises(BadJson) as caught:
         parse_object(raw, max_depth=depth(value) - 1)
     assert caught.value.reason == "json_depth"
@@ -48,6 +55,22 @@ def test_arbitrary_bytes_never_raise_anything_else(raw: bytes) -> None:
 def test_only_utf_8(encoding: str) -> None:
     with pytest.raises(BadJson):
         parse_object('{"a": 1}'.encode(encoding), max_depth=4)
+
+
+@pytest.mark.parametrize("raw", [b'{"a":[{"b":{"c":[1]}}]}', b'{"a": [{"b": {"c": [1]}}]}'], ids=["compact", "spaced"])
+def test_what_is_nested_cannot_be_changed_whichever_reader_saw_it(raw: bytes) -> None:
+    nested = parse_object(raw, max_depth=5)["a"]
+    assert type(nested) is tuple
+    assert type(nested[0]) is type(nested[0]["b"]) is MappingProxyType
+    assert nested[0]["b"]["c"] == (1,)
+
+
+@pytest.mark.parametrize("levels", [9, 250, 254, 255, 256, 1023, 1025, 5000])
+def test_a_depth_that_a_quick_reader_still_reads_is_refused(levels: int) -> None:
+    for raw in (b'{"a":' * levels + b"1" + b"}" * levels, b'{"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"):
+        with pytest.raises(BadJson) as caught:
+            parse_object(raw, max_depth=8)
+        assert caught.value.reason == "json_depth"
 
 
 def test_brackets_in_strings_do_not_count() -> None:

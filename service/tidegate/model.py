@@ -51,8 +51,7 @@ class Request:
     port: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Who calls, as one authenticated method established it.
 
     `credential` is the public id of the credential (an API key's id, a token's `jti` or key id), never a secret.
@@ -68,12 +67,16 @@ class Identity:
     method: str
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    claims: Mapping[str, Any] = field(default_factory=_empty, repr=False)
+    claims: Mapping[str, Any] = _EMPTY
     credential: str = ""
     expires_at: float | None = None
     client_id: str = ""
     audiences: frozenset[str] | None = None
     endpoints: frozenset[str] | None = None
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if name != "claims")
+        return f"Identity({shown})"
 
 
 class Proof(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -26,14 +27,18 @@ class BadJson(ValueError):
         self.reason = reason
 
 
-def parse_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
+def parse_object(raw: bytes, max_depth: int) -> dict[str, Any]:
     """The JSON object in `raw`, nested at most `max_depth` levels (the object itself is level 1).
 
-    Raises BadJson for everything else, whatever the bytes are.
+    What is nested in it cannot be changed: tuples, and read-only mappings. Raises BadJson for everything else, whatever
+    the bytes are.
     """
-    value = parse_value(raw, max_depth=max_depth)
-    if not isinstance(value, dict):
+    value = _plain(raw)
+    if value is None:
+        value = parse_value(raw, max_depth=max_depth)
+    if type(value) is not dict:
         raise BadJson("json_not_object")
+    _settle(value, max_depth)
     return value
 
 
@@ -62,9 +67,23 @@ def _plain(raw: bytes) -> Any:
     """
     try:
         value = orjson.loads(raw)
-    except ValueError:
+        return value if orjson.dumps(value) == raw else None
+    except (ValueError, TypeError):  # the latter for what is nested hundreds deep
         return None
-    return value if orjson.dumps(value) == raw else None
+
+
+def _settle(value: Any, depth: int) -> None:
+    """Make unchangeable what is nested in an object or a list."""
+    if depth == 0:
+        raise BadJson("json_depth")
+    for place, part in value.items() if type(value) is dict else enumerate(value):
+        kind = type(part)
+        if kind is list:
+            _settle(part, depth - 1)
+            value[place] = tuple(part)
+        elif kind is dict:
+            _settle(part, depth - 1)
+            value[place] = MappingProxyType(part)
 
 
 def _depth(text: str, enough: int) -> int:

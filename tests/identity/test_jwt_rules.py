@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import tidegate
 from tidegate.errors import IdentityProviderUnavailable
-from tidegate.identity import BearerVerifier, Introspector, KeySets, signature
-from tidegate.identity.keyset import KeySet
+from tidegate.identity import BearerVerifier, Introspector, KeySets, bearer
+from tidegate.identity.keyset import KeySet, PublicKey
+from tidegate.identity.token import Token
 from tidegate.model import Deny, Identity, Reason
 from tidegate.policy.compiled_identity import ClaimMap, Introspection, Issuer
 
@@ -203,14 +204,14 @@ async def test_rule_09_the_memory_dies_with_exp_key_and_policy(
     verifier: BearerVerifier, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = 0
-    genuine = signature._constructed
+    genuine = bearer.check_signature
 
-    def counting(key: object, alg: str) -> object:
+    def counting(token: Token, key: PublicKey) -> None:
         nonlocal checked
         checked += 1
-        return genuine(key, alg)
+        genuine(token, key)
 
-    monkeypatch.setattr(signature, "_constructed", counting)
+    monkeypatch.setattr(bearer, "check_signature", counting)
     issuer, token = forge.issuer(), forge.token()
     first = await verifier.verify(token, (issuer,), policy_version="v1")
     assert await verifier.verify(token, (issuer,), policy_version="v1") is first
@@ -249,10 +250,10 @@ async def test_rule_09_refusals_are_not_remembered(verifier: BearerVerifier, clo
 async def test_rule_10_every_exception_is_a_refusal(verifier: BearerVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
     for failure in (TypeError, OverflowError, RecursionError, MemoryError, KeyError, AssertionError):
 
-        def broken(key: object, alg: str, failure: type[Exception] = failure) -> object:
+        def broken(token: Token, key: PublicKey, failure: type[Exception] = failure) -> None:
             raise failure("from below")
 
-        monkeypatch.setattr(signature, "_constructed", broken)
+        monkeypatch.setattr(bearer, "check_signature", broken)
         answer = await verdict(verifier, forge.token())
         assert isinstance(answer, Deny)
         assert answer.status == 401

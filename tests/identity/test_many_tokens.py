@@ -6,7 +6,9 @@ import gc
 import tracemalloc
 
 import pytest
-from tidegate.identity import BearerVerifier, KeySets, signature
+from tidegate.identity import BearerVerifier, KeySets, bearer
+from tidegate.identity.keyset import PublicKey
+from tidegate.identity.token import Token
 from tidegate.model import Identity
 
 from tests.identity import forge
@@ -33,14 +35,14 @@ async def test_ten_thousand_live_tokens_are_remembered_in_bounded_memory(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked = 0
-    genuine = signature._constructed
+    genuine = bearer.check_signature
 
-    def counting(key: object, alg: str) -> object:
+    def counting(token: Token, key: PublicKey) -> None:
         nonlocal checked
         checked += 1
-        return genuine(key, alg)
+        genuine(token, key)
 
-    monkeypatch.setattr(signature, "_constructed", counting)
+    monkeypatch.setattr(bearer, "check_signature", counting)
     verifier, issuers = BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)), (forge.issuer(),)
 
     async def verify(given: list[str]) -> int:

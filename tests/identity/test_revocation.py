@@ -95,7 +95,7 @@ def test_an_entry_that_could_mean_two_things_is_none(entry: dict[str, Any]) -> N
 
 def identity(**changes: Any) -> Identity:
     base = Identity("ada", "acme", "free", "jwt", claims={"iss": "i", "jti": "t1", "iat": 5}, credential="t1")
-    return replace(base, **changes)
+    return base._replace(**changes)
 
 
 def test_a_token_without_an_id_is_not_revoked_by_that_of_its_key() -> None:

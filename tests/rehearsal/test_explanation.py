@@ -76,6 +76,7 @@ _TENANTS = st.builds(
 )
 _WHO = st.builds(
     Identity,
+    claims=st.just({}),
     subject=st.just("s"),
     tenant=st.sampled_from(["acme", "acme", "globex", "x"]),
     tier=st.sampled_from(["free", "gold", "x"]),

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hmac
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final
 
 from tidegate.clock import Clock
 from tidegate.errors import IdentityProviderUnavailable
@@ -23,16 +23,12 @@ from tidegate.policy.compiled_identity import Issuer, SharedSecret
 _MACS: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 
 
-class _Verified(NamedTuple):
-    """A token that passed, and what it hangs on: it is forgotten when `keys` is no longer the issuer's set.
+_Verified = tuple[Identity, SignedBy, KeySet | None, float]
+"""A token that passed, and what it hangs on: its issuer, the keys that it had, and its end (Unix seconds).
 
-    `keys` is None for a shared secret: it changes with the policy only, and so does the issuer.
-    """
-
-    identity: Identity
-    issuer: SignedBy
-    keys: KeySet | None
-    expires: float  # Unix seconds
+It is forgotten when they are no longer the issuer's keys. There are none for a shared secret: it changes with the
+policy only, and so does the issuer.
+"""
 
 
 class BearerVerifier:
@@ -63,11 +59,30 @@ class BearerVerifier:
                 if await self._stands(remembered, issuers):
                     if digest in self._verified:  # another task may have pushed it out while this one waited
                         self._verified.move_to_end(digest)
-                    return remembered.identity
+                    return remembered[0]
                 self._verified.pop(digest, None)
-            verified = await self._verify(parse(token), issuers)
-            self._remember(digest, verified)
-            return verified.identity
+            parsed = parse(token)
+            issuer = claims.issuer_of(parsed, issuers)
+            keys: KeySet | None = None
+            if isinstance(issuer, SharedSecret):
+                _check_mac(parsed, issuer)
+                key_id = issuer.name
+            else:
+                if parsed.alg not in issuer.algorithms or parsed.alg not in ALGORITHMS:
+                    raise TokenRejected("alg_not_allowed")
+                keys = self._key_sets.fresh(issuer)
+                key = None if keys is None else keys.select(parsed.kid, parsed.alg)
+                if key is None:
+                    keys, key = await self._fetched(parsed, issuer)
+                check_signature(parsed, key)
+                key_id = key.kid
+            # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
+            expires, audiences = claims.check(parsed, issuer, self._clock.now())
+            identity = claims.map_identity(parsed.claims, issuer.claims, "jwt", key_id, expires, audiences)
+            self._verified[digest] = identity, issuer, keys, expires
+            if len(self._verified) > self._cache_size:
+                self._verified.popitem(last=False)
+            return identity
         except TokenRejected as rejected:
             return refusals.expired(rejected.reason) if rejected.expired else refusals.invalid(rejected.reason)
         except claims.ClaimsUnmapped as unmapped:
@@ -80,42 +95,14 @@ class BearerVerifier:
 
     async def _stands(self, verified: _Verified, issuers: tuple[SignedBy, ...]) -> bool:
         """Whether a remembered token is as good as on the day it was verified."""
-        issuer = verified.issuer
+        _, issuer, keys, expires = verified
         if isinstance(issuer, SharedSecret):
             current = any(issuer is known for known in issuers)
         else:
-            keys = self._key_sets.fresh(issuer)
-            if keys is None:
-                keys = await self._key_sets.get(issuer)
-            current = keys is verified.keys
-        return current and self._clock.now() < verified.expires
+            current = keys is (self._key_sets.fresh(issuer) or await self._key_sets.get(issuer))
+        return current and self._clock.now() < expires
 
-    async def _verify(self, token: Token, issuers: tuple[SignedBy, ...]) -> _Verified:
-        issuer = claims.issuer_of(token, issuers)
-        if isinstance(issuer, SharedSecret):
-            return self._verify_shared(token, issuer)
-        if token.alg not in issuer.algorithms or token.alg not in ALGORITHMS:
-            raise TokenRejected("alg_not_allowed")
-        keys = self._key_sets.fresh(issuer)
-        key = None if keys is None else keys.select(token.kid, token.alg)
-        if keys is None or key is None:
-            keys, key = await self._key(token, issuer)
-        check_signature(token, key)
-        # The clock is read after the fetch and the signature, so a token that expired meanwhile is refused.
-        expires = claims.check(token, issuer, now=self._clock.now())
-        identity = _mapped(token, issuer, key.kid, expires)
-        return _Verified(identity, issuer, keys, expires)
-
-    def _verify_shared(self, token: Token, issuer: SharedSecret) -> _Verified:
-        if token.alg != issuer.algorithm or token.alg not in _MACS:
-            raise TokenRejected("alg_not_allowed")
-        if not hmac.compare_digest(hmac.digest(issuer.secret, token.signed, _MACS[token.alg]), token.signature):
-            raise TokenRejected("signature")
-        expires = claims.check(token, issuer, now=self._clock.now())
-        identity = _mapped(token, issuer, issuer.name, expires)
-        return _Verified(identity, issuer, None, expires)
-
-    async def _key(self, token: Token, issuer: Issuer) -> tuple[KeySet, PublicKey]:
+    async def _fetched(self, token: Token, issuer: Issuer) -> tuple[KeySet, PublicKey]:
         keys = await self._key_sets.get(issuer)
         key = keys.select(token.kid, token.alg)
         if key is None:
@@ -126,12 +113,9 @@ class BearerVerifier:
             raise TokenRejected("kid_unknown")
         return keys, key
 
-    def _remember(self, digest: tuple[bytes, str], verified: _Verified) -> None:
-        if self._cache_size > 0:
-            self._verified[digest] = verified
-            while len(self._verified) > self._cache_size:
-                self._verified.popitem(last=False)
 
-
-def _mapped(token: Token, issuer: SignedBy, key_id: str, expires: float) -> Identity:
-    return claims.map_identity(token.claims, issuer.claims, method="jwt", credential=key_id, expires=expires)
+def _check_mac(token: Token, issuer: SharedSecret) -> None:
+    if token.alg != issuer.algorithm or token.alg not in _MACS:
+        raise TokenRejected("alg_not_allowed")
+    if not hmac.compare_digest(hmac.digest(issuer.secret, token.signed, _MACS[token.alg]), token.signature):
+        raise TokenRejected("signature")

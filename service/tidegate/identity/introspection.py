@@ -13,7 +13,7 @@ import math
 import re
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote_plus
 
 from tidegate.clock import Clock
@@ -113,7 +113,7 @@ class Introspector:
         self._remember(key, _Answer(verdict, self._clock.monotonic() + endpoint.cache, expires))
         return verdict
 
-    async def _ask(self, token: str, endpoint: Introspection) -> dict[str, object]:
+    async def _ask(self, token: str, endpoint: Introspection) -> dict[str, Any]:
         form = {"token": token, "token_type_hint": "access_token"}
         auth = None
         if endpoint.client_auth == "basic":  # both are form-encoded before (RFC 6749 section 2.3.1)
@@ -133,15 +133,11 @@ class Introspector:
         finally:
             room.release()
 
-    def _judge(
-        self, answer: dict[str, object], endpoint: Introspection, digest: bytes
-    ) -> tuple[Identity | Deny, float]:
+    def _judge(self, answer: dict[str, Any], endpoint: Introspection, digest: bytes) -> tuple[Identity | Deny, float]:
         try:
-            expires = claims.check_answer(answer, endpoint, now=self._clock.now())
+            expires, audiences = claims.check_answer(answer, endpoint, now=self._clock.now())
             short = digest.hex()[:16]
-            identity = claims.map_identity(
-                answer, endpoint.claims, method="introspection", credential=short, expires=expires
-            )
+            identity = claims.map_identity(answer, endpoint.claims, "introspection", short, expires, audiences)
         except TokenRejected as rejected:
             deny = refusals.expired if rejected.expired else refusals.invalid
             return deny(rejected.reason), math.inf

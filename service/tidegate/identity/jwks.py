@@ -68,7 +68,8 @@ class KeySets:
     def fresh(self, issuer: Issuer) -> KeySet | None:
         """The issuer's keys when they are at hand and younger than `ttl`; never waits."""
         if not (issuer.jwks_uri or issuer.discover):
-            return self._static_keys(issuer)
+            known = self._static.get(id(issuer))
+            return known[1] if known is not None and known[0] is issuer else self._static_keys(issuer)
         source = self._sources.get(_place(issuer))
         if source is None or self._clock.monotonic() - source.fetched >= self._ttl:
             return None
@@ -115,9 +116,6 @@ class KeySets:
         await self._provider.aclose()
 
     def _static_keys(self, issuer: Issuer) -> KeySet:
-        known = self._static.get(id(issuer))
-        if known is not None and known[0] is issuer:
-            return known[1]
         if len(self._static) >= _MAX_STATIC:
             self._static.clear()
         keys = key_set(issuer.jwks)
@@ -151,10 +149,10 @@ class KeySets:
         finally:
             source.fetch = None
 
-    async def _download(self, uri: str) -> list[object]:
+    async def _download(self, uri: str) -> tuple[object, ...]:
         """The `keys` of the JWK Set document at `uri`."""
         keys = (await self._provider.get(uri, accept=_JWK_SET)).get("keys")
-        if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        if not isinstance(keys, tuple) or len(keys) > MAX_KEYS:
             raise Unusable(f"not a JWK set of at most {MAX_KEYS} keys")
         return keys
 

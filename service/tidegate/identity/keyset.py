@@ -38,13 +38,17 @@ _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """One usable verification key. `members` holds exactly the public JWK members; `alg` is "" for any of its type."""
+    """One usable verification key. `members` holds exactly the public JWK members; `alg` is "" for any of its type.
+
+    `prepared` is what `signature` has made of it, by algorithm.
+    """
 
     kid: str
     kty: str
     curve: str
     alg: str
     members: tuple[tuple[str, str], ...] = field(repr=False)
+    prepared: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def fits(self, alg: str) -> bool:
         """Whether a signature of algorithm `alg` may be checked with this key."""

@@ -6,7 +6,8 @@ were signed, and the signature.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -23,8 +24,14 @@ _HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.
 
 def check_signature(token: Token, key: PublicKey) -> None:
     """Raises TokenRejected unless the token's signature is one by `key`, which must fit the token's algorithm."""
-    if not _constructed(key, token.alg).verify(token.signed, token.signature):
-        raise TokenRejected("signature")
+    prepared = key.prepared.get(token.alg)
+    if prepared is None:
+        prepared = key.prepared[token.alg] = _prepared(key, token.alg)
+    verify, terms = prepared
+    try:
+        verify(token.signature, token.signed, *terms)
+    except InvalidSignature:
+        raise TokenRejected("signature") from None
 
 
 class Signer:
@@ -39,32 +46,35 @@ class Signer:
         return signature
 
 
-class _RsaKey(Key):  # type: ignore[misc]  # jose ships no types
+_Prepared = tuple[Callable[..., None], tuple[Any, ...]]
+"""What raises InvalidSignature unless a signature is one of a message, and what it wants to know beside the two."""
+
+
+@lru_cache(maxsize=512)
+def _prepared(key: PublicKey, alg: str) -> _Prepared:
+    """What checks the signatures of one public key and one algorithm, made once.
+
+    Raises TokenRejected for an impossible key.
+    """
+    try:
+        if key.kty == "RSA":
+            return _rsa(key, alg)
+        return partial(_verify, jwk.construct(dict(key.members), alg)), ()
+    except (ValueError, KeyError, TypeError):
+        raise TokenRejected("key_unusable") from None
+
+
+def _rsa(key: PublicKey, alg: str) -> _Prepared:
     """An RSA key that jose made, for RSASSA-PSS (RFC 7518 section 3.5), which jose lacks, and PKCS1-v1_5.
 
     For the latter jose makes scheme, hash and key anew for each signature: a fifth of what checking it costs.
     """
-
-    def __init__(self, key: Any, algorithm: str) -> None:
-        self._public = jwk.construct(key, algorithm.replace("PS", "RS")).prepared_key
-        self._hash = _HASHES[algorithm[2:]]
-        self._scheme: padding.AsymmetricPadding = padding.PKCS1v15()
-        if algorithm.startswith("PS"):  # the salt must be as long as the hash
-            self._scheme = padding.PSS(mgf=padding.MGF1(self._hash), salt_length=self._hash.digest_size)
-
-    def verify(self, msg: bytes, sig: bytes) -> bool:
-        """Whether `sig` is a signature of `msg`."""
-        try:
-            self._public.verify(sig, msg, self._scheme, self._hash)
-        except InvalidSignature:
-            return False
-        return True
+    public, digest = jwk.construct(dict(key.members), alg.replace("PS", "RS")).prepared_key, _HASHES[alg[2:]]
+    if alg.startswith("PS"):  # the salt must be as long as the hash
+        return public.verify, (padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size), digest)
+    return public.verify, (padding.PKCS1v15(), digest)
 
 
-@lru_cache(maxsize=512)
-def _constructed(key: PublicKey, alg: str) -> Any:
-    """A jose key for one public key and one algorithm, made once. Raises TokenRejected for an impossible key."""
-    try:
-        return (_RsaKey if key.kty == "RSA" else jwk.construct)(dict(key.members), alg)
-    except (ValueError, KeyError, TypeError):
-        raise TokenRejected("key_unusable") from None
+def _verify(key: Key, signature: bytes, message: bytes) -> None:
+    if not key.verify(message, signature):
+        raise InvalidSignature
