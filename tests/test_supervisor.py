@@ -170,6 +170,24 @@ async def test_a_worker_that_dies_meanwhile_is_waited_for() -> None:
         assert children.counts() == (2, 3)  # it may have been started with the old code
 
 
+async def test_a_worker_that_is_gone_before_it_is_told_to_go_ends_no_replacement() -> None:
+    class Gone(Child):
+        def send_signal(self, number: int) -> None:
+            super().send_signal(number)
+            raise ProcessLookupError
+
+    children = Children()
+    async with supervised(children) as (_, told):
+        for index in range(2):
+            children.newest(index).__class__ = Gone
+            await serves(children.newest(index))
+        await ask_for_new_ones()
+        for index in range(2):
+            await serves(children.newest(index))
+        assert children.counts() == (2, 2)
+        assert told == ["replacing the workers, one after another", "every worker is replaced"]
+
+
 async def test_who_asks_again_meanwhile_gets_another_round() -> None:
     """The new code may have come after the first worker was replaced."""
     children = Children()

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -83,8 +84,7 @@ class Supervisor:
         if number is not signal.SIGHUP:
             self._stopping.set()
         for child in self._running.values():
-            if child.returncode is None:
-                child.send_signal(number)
+            _tell(child, number)
 
     async def _keep(self, index: int) -> int:
         restarted = False
@@ -92,7 +92,7 @@ class Supervisor:
             serves = partial(self._serves, self._served[index])
             child = self._running[index] = await self._start(index, serves)
             if self._stopping.is_set():
-                child.send_signal(signal.SIGTERM)
+                _tell(child, signal.SIGTERM)
             status = await child.wait()
             self._served[index] = asyncio.Event()
             self._news.set()
@@ -122,7 +122,7 @@ class Supervisor:
             for index in self._workers:
                 await self._all_known()
                 self._leaving = index
-                self._running[index].send_signal(signal.SIGTERM)
+                _tell(self._running[index], signal.SIGTERM)
                 while self._leaving == index:
                     await self._heard_of()
             await self._all_known()
@@ -141,6 +141,12 @@ class Supervisor:
     async def _heard_of(self) -> None:
         self._news.clear()
         await self._news.wait()
+
+
+def _tell(child: Child, number: signal.Signals) -> None:
+    if child.returncode is None:
+        with suppress(ProcessLookupError):  # it is over, and nobody has waited for it yet
+            child.send_signal(number)
 
 
 async def supervise(
