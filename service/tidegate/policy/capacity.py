@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from tidegate.admission.queue.terms import MAX_QUEUE
-from tidegate.policy import words
+from tidegate.policy import times
 from tidegate.policy.strict import Strict
 
 
@@ -21,11 +21,11 @@ class Capacity(Strict):
         le=MAX_QUEUE,
         description="The most that wait; beyond it whoever would be served last gets 503.",
     )
-    max_wait: words.QueueWait = Field(
+    max_wait: times.QueueWait = Field(
         default=0.15,
         description="How long one waits before it gets 503; 1ms to 1s, half of what Envoy gives a decision.",
     )
-    lease: words.Lease = Field(
+    lease: times.Lease = Field(
         default=60.0,
         description="When the place of an exchange that nobody hears of any more is free again, as after a crash; "
         "1s to 1d.",

@@ -27,11 +27,13 @@ from tidegate.model import Limit, Price
 from tidegate.policy import (
     capacity,
     compiled,
+    endpoints,
     limits,
     prices,
     requests,
     schema,
     structures,
+    tenants,
 )
 from tidegate.policy.compile_identity import (
     context_token_of,
@@ -156,7 +158,7 @@ def _price(price: prices.ModelPrice) -> Price:
     return Price(price.prompt, price.completion, read, write, price.request)
 
 
-def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
+def _tenant(name: str, tenant: tenants.Tenant, currency: str) -> compiled.Tenant:
     grants, denies = (tuple(_grant(grant) for grant in listed) for listed in (tenant.grants, tenant.denies))
     subjects = {
         subject: _of_subject(_limits(f"subject:{name}/{subject}", own.limits, currency))
@@ -167,14 +169,14 @@ def _tenant(name: str, tenant: schema.Tenant, currency: str) -> compiled.Tenant:
     return compiled.Tenant(name, grants, limits_, MappingProxyType(subjects), tenant.weight, denies, reveal)
 
 
-def _reveal(tenant: str, reveal: schema.Reveal) -> compiled.Reveal:
+def _reveal(tenant: str, reveal: tenants.Reveal) -> compiled.Reveal:
     tokens, period = reveal.rate
     limit = Limit(f"tenant:{tenant}", "reveal calls", "token_bucket", tokens, period, tokens, ("subject",))
     found = None if reveal.entities == "*" else expand(reveal.entities)
     return compiled.Reveal(frozenset(reveal.roles), frozenset(reveal.scopes), found, limit)
 
 
-def _grant(grant: schema.Grant | schema.Denial) -> compiled.Grant:
+def _grant(grant: tenants.Grant | tenants.Denial) -> compiled.Grant:
     when = None if grant.when is None else condition(grant.when)
     return compiled.Grant(grant.role, chosen(grant.endpoints), chosen(grant.methods), chosen(grant.models), when)
 
@@ -186,7 +188,7 @@ def _of_subject(limits_: tuple[Limit, ...]) -> tuple[Limit, ...]:
 
 def _endpoint(
     name: str,
-    endpoint: schema.Endpoint,
+    endpoint: endpoints.Endpoint,
     floor: Sequence[str],
     classifications: Mapping[str, Sequence[str]],
     document: schema.Document,
@@ -230,7 +232,7 @@ def _endpoint(
     )
 
 
-def _markup(*links: schema.Links | None) -> MarkupSpotter:
+def _markup(*links: endpoints.Links | None) -> MarkupSpotter:
     return MarkupSpotter(Hosts(host for part in links if part is not None for host in part.hosts))
 
 
@@ -291,7 +293,7 @@ def _capacity(given: capacity.Capacity, tiers: Mapping[str, schema.Tier]) -> Cap
     return Capacity(concurrent, given.queue, given.max_wait, given.lease, reserve, given.cost)
 
 
-def _model(rule: schema.ModelRule) -> compiled.ModelRule:
+def _model(rule: endpoints.ModelRule) -> compiled.ModelRule:
     kind, *locator = rule.source.split(".")
     allowed = MappingProxyType({tier: frozenset(models) for tier, models in rule.allowed.items()})
     if kind == "body":

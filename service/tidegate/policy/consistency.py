@@ -21,6 +21,7 @@ from tidegate.policy.credentials import (
     SharedSecret,
 )
 from tidegate.policy.document import Path
+from tidegate.policy.endpoints import Endpoint, Fields
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
@@ -28,7 +29,8 @@ from tidegate.policy.regions import check_regions
 from tidegate.policy.request_names import check_requests
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.safety_spotters import found_by
-from tidegate.policy.schema import Denial, Document, Endpoint, Fields, Grant, Rule
+from tidegate.policy.schema import Document, Rule
+from tidegate.policy.tenants import Denial, Grant
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import chosen, entities
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from tidegate.policy import words
+from tidegate.policy import addresses, times, words
 from tidegate.policy.strict import Strict
 
 Category = Literal["HATE", "HARASSMENT", "VIOLENCE", "SEXUAL", "SELF_HARM", "BIAS"]
@@ -39,7 +39,7 @@ class _Remote(Strict):
         "classifier judges it, for the categories that the service has; annotate: it passes, and the receipt counts it "
         "as `moderation_unavailable` and its bytes as not scanned.",
     )
-    timeout: words.CallTime = Field(
+    timeout: times.CallTime = Field(
         default=2.0, description="For one question with all its tries, such as `2s`; 100ms to 30s."
     )
     calls_per_minute: words.Count | None = Field(
@@ -58,7 +58,7 @@ class _Remote(Strict):
 class OpenAi(_Remote):
     """OpenAI's moderation endpoint. It is sent each passage of responses for which a ruleset names what it judges."""
 
-    url: words.ServiceUrl = Field(
+    url: addresses.ServiceUrl = Field(
         default="https://api.openai.com/v1/moderations",
         description="Where it is asked; https, or http on loopback.",
     )
@@ -73,7 +73,7 @@ class OpenAi(_Remote):
 class Azure(_Remote):
     """Azure AI Content Safety. It is sent each passage of responses for which a ruleset names what it judges."""
 
-    endpoint: words.ServiceUrl = Field(description="The address of the resource; https, or http on loopback.")
+    endpoint: addresses.ServiceUrl = Field(description="The address of the resource; https, or http on loopback.")
     severities: dict[AzureCategory, Literal[2, 4, 6]] = Field(
         default={}, description="The least severity of a category: 2, 4 or 6; 4 for those not named."
     )

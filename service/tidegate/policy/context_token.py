@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tidegate.policy import words
+from tidegate.policy import times, words
 from tidegate.policy.strict import Strict
 
 
@@ -41,10 +41,10 @@ class ContextToken(Strict):
         max_length=8,
         description="The first signs; all are published. Behind the first, public keys are enough.",
     )
-    lifetime: words.ContextLifetime = Field(
+    lifetime: times.ContextLifetime = Field(
         default=60.0, description="How long a token is good, but no longer than the caller's credential; 5s to 1h."
     )
-    reuse: words.ContextReuse | None = Field(
+    reuse: times.ContextReuse | None = Field(
         default=None,
         description="How long one token stands for all requests of a caller to an endpoint; by default half of "
         "`lifetime`. 0s: every request gets one of its own, which names it in `request_id`.",

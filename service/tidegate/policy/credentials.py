@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tidegate.policy import words
+from tidegate.policy import addresses, times, words
 from tidegate.policy.strict import Strict
 
 _DPOP = (
@@ -61,7 +61,7 @@ class Issuer(Strict):
     algorithms: words.Some[words.SigningAlgorithm] = Field(
         default=["RS256", "ES256"], description="The signature algorithms accepted from this issuer; asymmetric only."
     )
-    jwks_uri: words.JwksUri | None = Field(
+    jwks_uri: addresses.JwksUri | None = Field(
         default=None,
         description="Where its public keys are fetched; https, or http on loopback. Without it and `jwks_file`, the "
         "issuer is asked: `issuer` must be its URL, where its metadata are (OpenID Connect Discovery, RFC 8414).",
@@ -69,8 +69,8 @@ class Issuer(Strict):
     jwks_file: words.FileName | None = Field(
         default=None, description="A file with its public keys (a JWK set), relative to the policy file."
     )
-    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
-    max_lifetime: words.Lifetime = Field(
+    leeway: times.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    max_lifetime: times.Lifetime = Field(
         default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
     )
     types: words.Some[words.TokenType] = Field(
@@ -89,7 +89,7 @@ class Issuer(Strict):
         if self.jwks_uri is not None and self.jwks_file is not None:
             raise ValueError("give jwks_uri or jwks_file, not both")
         if self.discover:
-            words.discoverable(self.issuer)
+            addresses.discoverable(self.issuer)
         return self
 
 
@@ -116,8 +116,8 @@ class SharedSecret(Strict):
     secret_env: words.EnvName | None = Field(
         default=None, description="The environment variable with the secret, read when the policy is loaded."
     )
-    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
-    max_lifetime: words.Lifetime = Field(
+    leeway: times.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    max_lifetime: times.Lifetime = Field(
         default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
     )
     claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
@@ -137,7 +137,7 @@ class Introspection(Strict):
     """
 
     name: words.Name = Field(description="What the endpoint is called in logs and metrics.")
-    url: words.JwksUri = Field(description="The introspection endpoint; https, or http on loopback.")
+    url: addresses.JwksUri = Field(description="The introspection endpoint; https, or http on loopback.")
     client_id: words.Text = Field(description="Who tidegate is to the endpoint.")
     client_secret_file: words.FileName | None = Field(
         default=None, description="The file with tidegate's secret, relative to the policy file."
@@ -154,11 +154,11 @@ class Introspection(Strict):
     audiences: words.Set[words.Text] = Field(
         default=[], description="An answer must have one of these in `aud`. Without any, answers must have no `aud`."
     )
-    cache: words.CacheTime = Field(
+    cache: times.CacheTime = Field(
         default=2.0,
         description="How long an answer is used, and so how long a revoked token may still pass; 0s to 5m.",
     )
-    leeway: words.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
+    leeway: times.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
     claims: Claims = Field(default_factory=Claims, description="How the members of an answer become an identity.")
     dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
@@ -196,7 +196,7 @@ class Dpop(Strict):
     algorithms: words.Some[words.SigningAlgorithm] = Field(
         default=list(words.ALGORITHMS), description="The signature algorithms accepted in proofs; asymmetric only."
     )
-    window: words.ProofWindow = Field(
+    window: times.ProofWindow = Field(
         default=60.0, description="How far the `iat` of a proof may lie from now, before or after; 1s to 5m."
     )
     nonce: bool = Field(
@@ -213,7 +213,7 @@ class Dpop(Strict):
 class Workload(Strict):
     """A workload that proves itself by its client certificate (mTLS), and who it is."""
 
-    id: words.SpiffeIds = Field(
+    id: addresses.SpiffeIds = Field(
         description="Its SPIFFE ID, exactly, or with a final `/**` every ID below; the longest that matches counts."
     )
     subject: words.Text | None = Field(default=None, description="What it is called; by default its SPIFFE ID.")
@@ -244,7 +244,7 @@ class IdentityMethods(Strict):
     workloads: list[Workload] = Field(
         default=[], description="Accept the client certificates of these workloads, where no other credential comes."
     )
-    xfcc_from: words.Set[words.SpiffeId] = Field(
+    xfcc_from: words.Set[addresses.SpiffeId] = Field(
         default=[],
         description="Proxies before Envoy, by SPIFFE ID, that are believed in X-Forwarded-Client-Cert: the workload is "
         "the one that they name.",

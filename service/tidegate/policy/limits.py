@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from tidegate.model import Unit
-from tidegate.policy import words
+from tidegate.policy import times, words
 from tidegate.policy.amounts import Capacity, Refill
 from tidegate.policy.strict import Strict
 
@@ -52,7 +52,7 @@ class SlidingWindow(_Limit):
 
     algorithm: Literal["sliding_window"] = Field(description="Selects this kind of limit.")
     limit: Capacity = Field(description="The most that passes in any one window.")
-    window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
+    window: times.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
 class SlidingWindowCounter(_Limit):
@@ -63,7 +63,7 @@ class SlidingWindowCounter(_Limit):
 
     algorithm: Literal["sliding_window_counter"] = Field(description="Selects this kind of limit.")
     limit: Capacity = Field(description="The most that passes in a window.")
-    window: words.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
+    window: times.Window = Field(description='The length of the window, for example "60s"; 1s to 31d.')
 
 
 class Quota(_Limit):
@@ -84,7 +84,7 @@ class Concurrency(_Limit):
 
     algorithm: Literal["concurrency"] = Field(description="Selects this kind of limit.")
     limit: words.Count = Field(description="The most exchanges that run at once.")
-    lease: words.Lease = Field(
+    lease: times.Lease = Field(
         default=60.0,
         description="How long a place stays taken that nobody gives back or renews any more, as after a crash. It is "
         "renewed while its exchange runs; 1s to 1d.",

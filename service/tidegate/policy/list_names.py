@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tidegate.policy.endpoints import Endpoint
 from tidegate.policy.lists import AllowList, DenyList
-from tidegate.policy.schema import Document, Endpoint
+from tidegate.policy.schema import Document
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import LISTED, entities
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tidegate.policy import words
+from tidegate.policy import addresses, words
 from tidegate.policy.strict import Strict
 
 _FILE = (
@@ -38,7 +38,7 @@ class AllowList(Strict):
 
     terms: words.Set[words.Text] = Field(default=[], description="The values.")
     file: words.FileName | None = Field(default=None, description=_FILE)
-    domains: words.Set[words.Domain] = Field(
+    domains: words.Set[addresses.Domain] = Field(
         default=[],
         description="Domains whose e-mail addresses are allowed, and those of the domains below them; but none that "
         "holds a value of another kind, such as a card number.",

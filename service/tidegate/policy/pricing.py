@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidegate.policy.document import Path
+from tidegate.policy.endpoints import Endpoint
 from tidegate.policy.limits import Limits
 from tidegate.policy.prices import Prices
-from tidegate.policy.schema import Document, Endpoint, Tenant
+from tidegate.policy.schema import Document
+from tidegate.policy.tenants import Tenant
 from tidegate.policy.validate import Report, suggestion
 
 _Placed = tuple[Path, Limits]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.policy.document import Path
+from tidegate.policy.endpoints import Endpoint
 from tidegate.policy.list_names import listed_entities
-from tidegate.policy.schema import Document, Endpoint
+from tidegate.policy.schema import Document
 from tidegate.policy.validate import Report, suggestion
 from tidegate.policy.words import LISTED, entities
 

@@ -1,12 +1,10 @@
-"""The vocabulary of the policy document: what a name, a host, a path or a claim path may look like."""
+"""The vocabulary of the policy document: what a name, a kind of value, a claim path or a size may look like."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Hashable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,26 +16,18 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from tidegate.admission.queue.terms import MAX_WAIT
 from tidegate.filtering.canaries import CANARY, SHORTEST
 from tidegate.filtering.ner.model import NAMES
 from tidegate.filtering.prompt_leak import SYSTEM_PROMPT
 from tidegate.filtering.references import UNGROUNDED
 from tidegate.filtering.selection import parse_pointer
 from tidegate.filtering.targets import MARKUP
-from tidegate.policy import spiffe
 from tidegate.policy.durations import (
-    DAY,
-    DURATION_PATTERN,
     MAX_COUNT,
-    MAX_WINDOW,
     SIZE_PATTERN,
-    bounded,
-    parse_duration,
     parse_size,
     shown,
 )
-from tidegate.policy.routes import REST, segments, variable
 
 T = TypeVar("T", bound=Hashable)
 
@@ -70,10 +60,7 @@ PATTERNS = {
     ENV_PATTERN: "an environment variable is letters, digits and '_', and begins with no digit",
 }
 
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_VARIABLE = re.compile(r"[a-z_][a-z0-9_]{0,31}")
 _SOURCE = re.compile(r"body(\.[A-Za-z0-9_-]{1,64}){1,8}|header\.[a-z0-9][a-z0-9-]{0,63}|path\.[a-z_][a-z0-9_]{0,31}")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _unique(items: list[T]) -> list[T]:
@@ -95,60 +82,9 @@ def _not_star(value: str) -> str:
     return _printable(value)
 
 
-def _host(value: str) -> str:
-    if value == "*":
-        raise ValueError('write "*" alone, not beside other hosts')
-    if value != value.lower():
-        raise ValueError(f"must be in lower case: {value.lower()!r}")
-    if value.startswith("["):
-        try:
-            ipaddress.IPv6Address(value[1:-1] if value.endswith("]") else "")
-        except ValueError:
-            raise ValueError(f"{value!r} is not an IPv6 address in brackets") from None
-    elif len(value) > 253 or not all(_LABEL.fullmatch(label) for label in value.split(".")):
-        raise ValueError(f"{value!r} is not a host name: exact, without scheme, port, wildcard or trailing dot")
-    return value
-
-
-def _domain(value: str) -> str:
-    if value.startswith("[") or "." not in value:
-        raise ValueError(f"{shown(value)} is not a domain, such as example.com")
-    return _host(value)
-
-
 def _canary(value: str) -> str:
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("must be visible ASCII characters, without spaces")
-    return value
-
-
-def _hosts(value: str) -> str:
-    _host(value.removeprefix("*."))
-    return value
-
-
-def _lone_star(value: object) -> object:
-    return "*" if value == ["*"] else value
-
-
-def _path(value: str) -> str:
-    if not value.startswith("/") or not value.isprintable():
-        raise ValueError('must begin with "/" and hold printable characters only')
-    for bad in ("//", "%", "\\", "?", "#", ";"):
-        if bad in value:
-            raise ValueError(f"must not hold {bad!r}: paths are compared decoded, without query")
-    parts, names = segments(value), set()
-    for index, part in enumerate(parts):
-        name = variable(part)
-        if part in (".", ".."):
-            raise ValueError(f"must not hold the segment {part!r}")
-        if part == REST and index != len(parts) - 1:
-            raise ValueError("** may only be the last segment")
-        if name and (_VARIABLE.fullmatch(name) is None or name in names):
-            raise ValueError(f"{part!r} must name a variable of its own: {{lower_case}}")
-        if not name and part != REST and any(sign in part for sign in "{}*"):
-            raise ValueError(f"{part!r}: a {{variable}} or ** must be a whole segment")
-        names.add(name)
     return value
 
 
@@ -170,31 +106,6 @@ def _algorithm(value: str) -> str:
     if value not in ALGORITHMS:
         raise ValueError(f"{value!r} is not accepted; accepted: {', '.join(ALGORITHMS)}")
     return value
-
-
-def _jwks_uri(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if not host or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("is not a URL")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-        raise ValueError("must be https (http only for a loopback address)")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("must not hold a user name, a password or a fragment")
-    return value
-
-
-def discoverable(issuer: str) -> None:
-    """Raises ValueError for an issuer that is not the URL of its own metadata."""
-    try:
-        _jwks_uri(issuer)
-    except ValueError as error:
-        raise ValueError(f"without jwks_uri or jwks_file its keys are discovered, but issuer {error}") from None
-    if "?" in issuer:
-        raise ValueError("without jwks_uri or jwks_file its keys are discovered, but issuer has a query")
 
 
 def _claim(value: object) -> tuple[str, ...]:
@@ -219,63 +130,6 @@ def _condition(value: str) -> str:
     return value
 
 
-def _window(value: object) -> float:
-    return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
-
-
-def _lease(value: object) -> float:
-    return bounded(parse_duration(value), 1, DAY, "1s to 1d")
-
-
-def _leeway(value: object) -> float:
-    return bounded(parse_duration(value), 0, 60, "0s to 60s")
-
-
-def _lifetime(value: object) -> float:
-    return bounded(parse_duration(value), 1, MAX_WINDOW, "1s to 31d")
-
-
-def _queue_wait(value: object) -> float:
-    return bounded(parse_duration(value), 0.001, MAX_WAIT, "1ms to 1s, half of what Envoy gives a decision")
-
-
-def _spiffe_id(value: str) -> str:
-    if spiffe.parse(value) is None:
-        raise ValueError(f"{shown(value)} is not a SPIFFE ID: spiffe://trust.domain/path, exactly")
-    return value
-
-
-def _spiffe_ids(value: str) -> str:
-    if spiffe.parse(f"{value[:-2]}x" if value.endswith("/**") else value) is None:
-        raise ValueError(f"{shown(value)} is not a SPIFFE ID, or one with a final /**: spiffe://trust.domain/path")
-    return value
-
-
-def _heartbeat(value: object) -> float:
-    seconds = parse_duration(value)
-    return bounded(seconds, 1, 3600, "1s to 1h, or 0s") if seconds else 0.0
-
-
-def _cache_time(value: object) -> float:
-    return bounded(parse_duration(value), 0, 300, "0s to 5m")
-
-
-def _proof_window(value: object) -> float:
-    return bounded(parse_duration(value), 1, 300, "1s to 5m")
-
-
-def _call_time(value: object) -> float:
-    return bounded(parse_duration(value), 0.1, 30, "100ms to 30s")
-
-
-def _context_lifetime(value: object) -> float:
-    return bounded(parse_duration(value), 5, 3600, "5s to 1h")
-
-
-def _context_reuse(value: object) -> float:
-    return bounded(parse_duration(value), 0, 3600, "0s to 1h")
-
-
 def _score(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise ValueError(f"must be a number above 0 and at most 1, not {shown(value)}")
@@ -298,7 +152,8 @@ def _list_entities(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"enum": sorted(entities())}, {**kind, "pattern": LISTED_PATTERN}]
 
 
-def _text(pattern: str, *examples: str) -> WithJsonSchema:
+def text_like(pattern: str, *examples: str) -> WithJsonSchema:
+    """How the JSON Schema has a text that a validator of ours reads."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
@@ -321,16 +176,10 @@ Expression = Annotated[str, StringConstraints(min_length=1, max_length=512), Aft
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ListName = Annotated[str, StringConstraints(pattern=LIST_PATTERN, max_length=48)]
 Canary = Annotated[str, StringConstraints(min_length=SHORTEST, max_length=128), AfterValidator(_canary)]
-HostPattern = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_hosts)]
-Domain = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_domain)]
-Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
-PathTemplate = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_path)]
-ModelSource = Annotated[str, AfterValidator(_source), _text(f"^({_SOURCE.pattern})$", "body.model", "path.model")]
+ModelSource = Annotated[str, AfterValidator(_source), text_like(f"^({_SOURCE.pattern})$", "body.model", "path.model")]
 SigningAlgorithm = Annotated[
     str, AfterValidator(_algorithm), WithJsonSchema({"type": "string", "enum": list(ALGORITHMS)})
 ]
-JwksUri = Annotated[str, AfterValidator(_jwks_uri), _text(r"^https?://", "https://id.example.com/jwks.json")]
-ServiceUrl = Annotated[str, AfterValidator(_jwks_uri), _text(r"^https?://", "https://safety.example.com")]
 TokenType = Annotated[str, StringConstraints(max_length=64), AfterValidator(_token_type)]
 ClaimPath = Annotated[
     tuple[str, ...],
@@ -339,20 +188,7 @@ ClaimPath = Annotated[
         {"anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
     ),
 ]
-Window = Annotated[float, BeforeValidator(_window), _text(DURATION_PATTERN, "60s")]
-Lease = Annotated[float, BeforeValidator(_lease), _text(DURATION_PATTERN, "60s")]
-Leeway = Annotated[float, BeforeValidator(_leeway), _text(DURATION_PATTERN, "30s")]
-QueueWait = Annotated[float, BeforeValidator(_queue_wait), _text(DURATION_PATTERN, "150ms")]
 Weight = Annotated[int, Field(ge=1, le=1_000_000)]
-Lifetime = Annotated[float, BeforeValidator(_lifetime), _text(DURATION_PATTERN, "1h")]
-SpiffeId = Annotated[str, AfterValidator(_spiffe_id), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/sa/batch")]
-SpiffeIds = Annotated[str, AfterValidator(_spiffe_ids), _text(r"^spiffe://", "spiffe://prod.example.com/ns/ml/**")]
-ProofWindow = Annotated[float, BeforeValidator(_proof_window), _text(DURATION_PATTERN, "60s")]
-Heartbeat = Annotated[float, BeforeValidator(_heartbeat), _text(DURATION_PATTERN, "15s")]
-CallTime = Annotated[float, BeforeValidator(_call_time), _text(DURATION_PATTERN, "2s")]
-CacheTime = Annotated[float, BeforeValidator(_cache_time), _text(DURATION_PATTERN, "2s")]
-ContextLifetime = Annotated[float, BeforeValidator(_context_lifetime), _text(DURATION_PATTERN, "60s")]
-ContextReuse = Annotated[float, BeforeValidator(_context_reuse), _text(DURATION_PATTERN, "30s")]
 TokenPrefix = Annotated[str, StringConstraints(pattern=OPAQUE_PATTERN, max_length=64)]
 Score = Annotated[
     float,
@@ -373,7 +209,7 @@ Size = Annotated[
 ]
 
 Pointer = Annotated[
-    str, StringConstraints(max_length=256), AfterValidator(_pointer), _text(POINTER_PATTERN, "/outputs/*/data")
+    str, StringConstraints(max_length=256), AfterValidator(_pointer), text_like(POINTER_PATTERN, "/outputs/*/data")
 ]
 
 Set = Annotated[list[T], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]
@@ -382,7 +218,6 @@ AllOr = Annotated[
     Annotated[Literal["*"], Tag("star")] | Annotated[Some[T], Tag("list")],
     Discriminator(_star_or_list),
 ]
-Hosts = Annotated[AllOr[Host], BeforeValidator(_lone_star)]
 
 
 def chosen(words: Sequence[str] | Literal["*"]) -> frozenset[str] | None:
