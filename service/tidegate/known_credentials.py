@@ -11,8 +11,8 @@ from tidegate.identity.revocation import RevokedTokens
 from tidegate.identity.revocation_feed import RevocationFeed
 from tidegate.identity.revocation_store import RedisRevocations
 from tidegate.policy.compiled import Policy
-from tidegate.settings import Settings
-from tidegate.startup import keys_are_stored, naming, revocations_are_stored
+from tidegate.settings import Settings, naming
+from tidegate.startup import keys_are_stored, revocations_are_stored
 from tidegate.telemetry import Telemetry
 
 

@@ -20,8 +20,8 @@ from tidegate.clock import Clock
 from tidegate.identity.redis_replays import RedisReplays
 from tidegate.identity.replays import MemoryReplays, Replays
 from tidegate.policy.compiled import Policy
-from tidegate.settings import Settings, SettingsError
-from tidegate.startup import naming, remembers_proofs
+from tidegate.settings import Settings, SettingsError, naming
+from tidegate.startup import remembers_proofs
 from tidegate.telemetry import Telemetry
 
 if TYPE_CHECKING:

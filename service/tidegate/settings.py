@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,3 +91,12 @@ def read_pepper(path: Path | None, value: str) -> bytes:
     if pepper and len(pepper) < MIN_PEPPER:
         raise SettingsError(f"the key pepper must have at least {MIN_PEPPER} bytes")
     return pepper
+
+
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """A ValueError inside becomes a `SettingsError` that names the flag."""
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(f"{flag}: {error}") from None

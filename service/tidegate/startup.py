@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 from tidegate.admission.open import MEMORY, check_url
 from tidegate.audit.sink import place_of
 from tidegate.certificates import Certificates
@@ -13,7 +10,7 @@ from tidegate.hash_key import check_hash_key
 from tidegate.policy import load_policy
 from tidegate.policy.compiled import Policy
 from tidegate.seal_keys import check_seal_keys
-from tidegate.settings import Settings, SettingsError
+from tidegate.settings import Settings, naming
 
 
 def check_audit(policy: Policy, settings: Settings) -> None:
@@ -69,15 +66,6 @@ def check_keys(policy: Policy, settings: Settings) -> None:
     check_hash_key(policy, settings.pepper)
     check_proofs(policy, settings)
     check_seal_keys(policy, settings.pseudonym_keys, audited=bool(settings.audit))
-
-
-@contextlib.contextmanager
-def naming(flag: str) -> Iterator[None]:
-    """A ValueError inside becomes a `SettingsError` that names the flag."""
-    try:
-        yield
-    except ValueError as error:
-        raise SettingsError(f"{flag}: {error}") from None
 
 
 def check_settings(settings: Settings) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ def verify(
     from tidegate.audit.reading import lines_of
     from tidegate.audit.verify import verify as check
 
-    with _one_line():
+    with one_line(ValueError):
         key = chain_key(read_pepper(key_pepper_file, key_pepper))
         report = check(lines_of(source), key=key, heads=dict(map(_head, head or [])))
     if report.broken is not None:
@@ -148,7 +146,7 @@ def reveals(
     """Show who asked what stands behind a pseudonym, and why."""
     from tidegate.audit.query import time_of
 
-    with _one_line():
+    with one_line(ValueError):
         first, last = _time(since, "--since"), _time(until, "--until")
         found = [
             record
@@ -186,7 +184,7 @@ def _exchanges(source: str, *given: str) -> list[Joined]:
     from tidegate.audit.query import Filter, exchanges
 
     credential, subject, tenant, endpoint, entity, since, until = given
-    with _one_line():
+    with one_line(ValueError):
         between = _time(since, "--since"), _time(until, "--until")
         wanted = Filter(credential, subject, tenant, endpoint, entity, *between)
         return exchanges(_records(source), wanted)
@@ -203,15 +201,6 @@ def _records(source: str) -> list[dict[str, Any]]:
     if lost:
         typer.echo(f"note: {lost} records could not be kept, and are not among these", err=True)
     return records
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except (TidegateError, ValueError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _head(text: str) -> tuple[str, Head]:

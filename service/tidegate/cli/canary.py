@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import SettingsError, read_pepper
 
 
@@ -28,11 +28,8 @@ def canary(
     """
     from tidegate.filtering.canaries import make_canary
 
-    try:
+    with one_line():
         key = read_pepper(key_pepper_file, key_pepper) if name else b""
         if name and not key:
             raise SettingsError("--name: needs a key: --key-pepper-file, or TIDEGATE_KEY_PEPPER")
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     typer.echo(make_canary(key, name))

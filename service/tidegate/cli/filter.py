@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def filter_(
     from tidegate.filtering.grounding import grounded, known_of
     from tidegate.hash_key import hash_key, keyed
 
-    try:
+    with one_line():
         if format_ != "auto" and format_ not in KINDS:
             raise SettingsError(f"--format: '{format_}' is not one of auto, {', '.join(KINDS)}")
         if color not in ("auto", "always", "never"):
@@ -123,9 +123,6 @@ def filter_(
             reports.append(report)
             for line in report.lines(explain=explain or check, values=show_values, as_json=as_json):
                 typer.echo(line, err=not check)
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     if any(report.blocked or (check and report.found_any) for report in reports):
         raise typer.Exit(1)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from tidegate.cli.faults import check_shared, entries_told
 from tidegate.cli.moments import moment, span
-from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
@@ -158,42 +158,20 @@ def expire(
     typer.echo(f"key {key_id} {f'is good until {end.isoformat()}' if end else 'has no end'}", err=True)
 
 
-@contextmanager
-def _told(file: Path | None) -> Iterator[None]:
-    """What goes wrong in the block is said in one line a fault, with exit status 2."""
-    from pydantic import ValidationError
-
+def _told(file: Path | None) -> AbstractContextManager[None]:
     from tidegate.identity.key_changes import KeyChangeRefused
 
-    try:
-        yield
-    except ValidationError as failure:
-        faults = failure.errors(include_url=False, include_input=False, include_context=False)
-        text = "\n".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-    except OSError as failure:
-        text = f"{failure.filename or file}: {failure.strerror}"
-    except (TidegateError, KeyChangeRefused, ValueError) as failure:
-        text = str(failure)
-    else:
-        return
-    typer.echo(text, err=True)
-    raise typer.Exit(2)
+    return entries_told(file, KeyChangeRefused, ValueError)
 
 
 def _with_register(file: Path | None, store: str, work: Callable[[KeyRegister], Awaitable[T]]) -> T:
-    from tidegate.admission.open import MEMORY, check_url
     from tidegate.identity.key_register import FileRegister, StoreRegister
     from tidegate.identity.key_store import RedisKeys
 
     if file is None and not store:
         raise SettingsError("where the keys are is needed: give --file or --store")
     if store:
-        try:
-            check_url(store)
-        except ValueError as error:
-            raise SettingsError(f"--store: {error}") from None
-        if store == MEMORY:
-            raise SettingsError(f"--store: {MEMORY} keeps nothing that another process could read")
+        check_shared(store)
 
     async def run() -> T:
         register: KeyRegister = FileRegister(file) if file is not None else StoreRegister(RedisKeys(store))

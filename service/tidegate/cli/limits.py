@@ -7,14 +7,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import check_shared, one_line
 from tidegate.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def show(
 
     USED contains what is HELD: reserved by exchanges that are not settled yet, units (exchanges).
     """
-    with _one_line():
+    with one_line():
         live = _with_limits(policy, store, lambda names, limits: _find(names, limits, tenant, subject, limit or []))
     if as_json:
         typer.echo(json.dumps([_record(one) for one in live], indent=2))
@@ -87,7 +86,7 @@ def reset(
             await limits.reset(live)
         return live
 
-    with _one_line():
+    with one_line():
         done = _with_limits(policy, store, forget)
     if done:
         _log(tenant, done)
@@ -115,16 +114,10 @@ async def _find(policy: Policy, limits: LiveLimits, tenant: str, subject: str, n
 
 def _with_limits(policy: Path, store: str, ask: Callable[[Policy, LiveLimits], Awaitable[_Answer]]) -> _Answer:
     from tidegate.admission.live import LiveLimits
-    from tidegate.admission.open import MEMORY, check_url
     from tidegate.clock import SystemClock
     from tidegate.policy import load_policy
 
-    try:
-        check_url(store)
-    except ValueError as error:
-        raise SettingsError(f"--store: {error}") from None
-    if store == MEMORY:
-        raise SettingsError(f"--store: what is counted in {MEMORY} can only be seen by the service itself")
+    check_shared(store, "what is counted in {} can only be seen by the service itself")
     loaded = load_policy(policy)
 
     async def main() -> _Answer:
@@ -132,15 +125,6 @@ def _with_limits(policy: Path, store: str, ask: Callable[[Policy, LiveLimits], A
             return await ask(loaded, limits)
 
     return asyncio.run(main())
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _table(live: list[Live]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import read_pepper
 
 Policy = Annotated[Path, typer.Argument(metavar="POLICY", help="Policy document (YAML).", show_default=False)]
@@ -47,8 +47,5 @@ def explain(
             found = await explained(loaded, question, identifier)
         return json.dumps(record(found), indent=2) if as_json else text(found)
 
-    try:
+    with one_line():
         typer.echo(asyncio.run(run()))
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None

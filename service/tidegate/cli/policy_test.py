@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from tidegate.cli.faults import one_line
 from tidegate.cli.policy_explain import Pepper, PepperFile, Policy
-from tidegate.errors import PolicyError, Problem, TidegateError
+from tidegate.errors import PolicyError, Problem
 from tidegate.settings import read_pepper
 
 
@@ -50,13 +51,10 @@ def test(
         async with identifying(loaded, read_pepper(pepper_file, key_pepper)) as identifier:
             return await run(loaded, found, identifier)
 
-    try:
+    with one_line():
         decided = asyncio.run(decide())
         if junit is not None:
             _write(junit, results.junit(decided))
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     typer.echo(json.dumps(results.record(decided), indent=2) if as_json else results.text(decided))
     if any(result.differences for result in decided):
         raise typer.Exit(1)

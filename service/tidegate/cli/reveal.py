@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import SettingsError
 
 
@@ -35,15 +35,12 @@ def reveal(
     The policy says who may (`tenants.*.reveal`), and the rule that made the pseudonym that it leads back. The value is
     written to standard output, exit status 0; 1 is a refusal, 2 no answer.
     """
-    try:
+    with one_line():
         secret = _read(credential_file).strip() if credential_file else credential
         if not secret:
             raise SettingsError("a credential is needed: --credential-file, or TIDEGATE_CREDENTIAL")
         value = secret if header.lower() != "authorization" or " " in secret else f"Bearer {secret}"
         answer = _ask(pseudonym, reason, address, (header, value), tls_ca, timeout)
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     refusal, told = answer
     if refusal:
         typer.echo(refusal, err=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import Settings, SettingsError, Tls, read_pepper
 from tidegate.supervisor import supervise
 
@@ -108,7 +108,7 @@ def serve(
     from tidegate.startup import check_settings
     from tidegate.telemetry import logger
 
-    try:
+    with one_line():
         if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
             raise SettingsError("--tls-cert and --tls-key go together, and --tls-client-ca needs both")
         if log_level not in ("debug", "info", "warning", "error"):
@@ -138,9 +138,6 @@ def serve(
             log = logger(log_level, sys.stderr.buffer).info
             raise typer.Exit(asyncio.run(supervise(arguments, workers, heard=health_grace, log=log)))
         run(settings.for_worker(worker_index or 0), on_serving=lambda: _tell(ready_fd))
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
 
 
 def _tell(ready_fd: int | None) -> None:

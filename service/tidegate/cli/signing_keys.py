@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidegate.errors import TidegateError
+from tidegate.cli.faults import one_line
 from tidegate.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -70,13 +70,10 @@ def jwks(policy: Annotated[Path, typer.Argument(help="Policy document (YAML).")]
     from tidegate.context_token import jwks as published
     from tidegate.policy import load_policy
 
-    try:
+    with one_line():
         keys = published(load_policy(policy))
         if keys is None:
             raise SettingsError(f"{policy}: there are no context tokens: platform.context_token is not given")
-    except TidegateError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
     typer.echo(keys.decode())
 
 

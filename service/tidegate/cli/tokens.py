@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tidegate.cli.faults import check_shared, entries_told
 from tidegate.cli.moments import moment, span
-from tidegate.errors import TidegateError
 from tidegate.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -110,36 +109,14 @@ def _entries(file: Path | None, store: str) -> tuple[Revocation, ...]:
 
 
 def _check_place(file: Path | None, store: str) -> None:
-    from tidegate.admission.open import MEMORY, check_url
 
     if (file is None) == (not store):
         raise SettingsError("where the list is: give --file or --store")
     if store:
-        try:
-            check_url(store)
-        except ValueError as error:
-            raise SettingsError(f"--store: {error}") from None
-        if store == MEMORY:
-            raise SettingsError(f"--store: {MEMORY} keeps nothing that another process could read")
+        check_shared(store)
 
 
-@contextmanager
-def _told(file: Path | None) -> Iterator[None]:
-    """What goes wrong in the block is said in one line a fault, with exit status 2."""
-    from pydantic import ValidationError
-
+def _told(file: Path | None) -> AbstractContextManager[None]:
     from tidegate.identity.revocation_store import RevocationsFull
 
-    try:
-        yield
-    except ValidationError as failure:
-        faults = failure.errors(include_url=False, include_input=False, include_context=False)
-        text = "\n".join(": ".join(filter(None, (".".join(map(str, f["loc"])), f["msg"]))) for f in faults)
-    except OSError as failure:
-        text = f"{failure.filename or file}: {failure.strerror}"
-    except (TidegateError, RevocationsFull) as failure:
-        text = str(failure)
-    else:
-        return
-    typer.echo(text, err=True)
-    raise typer.Exit(2)
+    return entries_told(file, RevocationsFull)

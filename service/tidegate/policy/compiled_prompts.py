@@ -9,6 +9,7 @@ from pathlib import Path
 from tidegate.filtering.canaries import CANARY, canaries_in, canary_lists
 from tidegate.filtering.prompt_leak import SYSTEM_PROMPT, PromptSpotter, words_of
 from tidegate.filtering.spotting import Spotter
+from tidegate.policy.files import decoded, read_start
 from tidegate.policy.list_names import rulesets_of
 from tidegate.policy.prompts import MAX_PROMPT, SystemPrompt
 from tidegate.policy.schema import Document
@@ -75,15 +76,7 @@ def _prompts(document: Document) -> list[tuple[str, SystemPrompt]]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(4 * MAX_PROMPT + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
-    try:
-        if len(content.decode("utf-8-sig")) > MAX_PROMPT:
-            raise ValueError(f"{str(path)!r} is longer than {MAX_PROMPT:,} characters")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} of {str(path)!r} is not UTF-8") from None
+    content = read_start(path, 4 * MAX_PROMPT + 1)
+    if len(decoded(path, content)) > MAX_PROMPT:
+        raise ValueError(f"{str(path)!r} is longer than {MAX_PROMPT:,} characters")
     return content

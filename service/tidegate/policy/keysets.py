@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from tidegate.policy.files import read_whole
+
 MAX_BYTES = 1024 * 1024
 
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
@@ -26,13 +28,7 @@ class KeySet:
 
 def read_keys(path: Path) -> KeySet:
     """Read a JWK set of public keys; ValueError says in one sentence what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{str(path)!r} is larger than {MAX_BYTES // 1024} KiB")
+    content = read_whole(path, MAX_BYTES)
     try:
         data = orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -8,6 +8,7 @@ from pathlib import Path as File
 
 from tidegate.filtering.structure.schema import Schema
 from tidegate.policy.document import Path
+from tidegate.policy.files import read_whole
 from tidegate.policy.requests import request_sources
 from tidegate.policy.schema import Document
 from tidegate.policy.structures import SchemaSource, sources
@@ -48,13 +49,7 @@ def _compiled(source: SchemaSource, base: File) -> Schema:
     if source.schema_file is None:
         return Schema(json.loads(json.dumps(source.inline, allow_nan=False)))
     file = base / source.schema_file
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {str(file)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{str(file)!r} is larger than {MAX_BYTES // 1024} KiB")
+    content = read_whole(file, MAX_BYTES)
     try:
         return Schema(parse_value(content, max_depth=_MAX_DEPTH))
     except BadJson as bad:

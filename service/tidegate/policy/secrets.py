@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tidegate.policy.files import read_start
+
 _MAX_BYTES = 4096
 _MAX_TEXT = 64 * 1024
 _PUBLIC = (b"-----BEGIN", b"ssh-", b"ecdsa-", b"sk-ssh-", b"{")  # keys and certificates, which others may know
@@ -16,7 +18,7 @@ def read_secret(file: Path | None, env: str | None, *, at_least: int = 1, text: 
     `text` is for a client's secret, which is visible ASCII (RFC 6749 appendix A.2).
     ValueError says in one sentence what is wrong, and nothing of what the secret is.
     """
-    secret = (_of_env(env) if file is None else _of_file(file, _MAX_BYTES + 3)).rstrip(b"\r\n")
+    secret = (_of_env(env) if file is None else read_start(file, _MAX_BYTES + 3)).rstrip(b"\r\n")
     where = f"the secret in {named(file, env)}"
     if secret.startswith(_PUBLIC):
         raise ValueError(f"{where} is a key or a certificate; it must be random bytes that nobody else knows")
@@ -31,7 +33,7 @@ def read_secret(file: Path | None, env: str | None, *, at_least: int = 1, text: 
 
 def read_text(file: Path | None, env: str | None) -> str:
     """The ASCII text in `file`, or in the environment variable `env`. Raises ValueError as `read_secret` does."""
-    found = _of_env(env) if file is None else _of_file(file, _MAX_TEXT + 1)
+    found = _of_env(env) if file is None else read_start(file, _MAX_TEXT + 1)
     if len(found) > _MAX_TEXT or not found.isascii():
         raise ValueError(f"what is in {named(file, env)} is no ASCII text of at most {_MAX_TEXT // 1024} KiB")
     return found.decode("ascii")
@@ -40,14 +42,6 @@ def read_text(file: Path | None, env: str | None) -> str:
 def named(file: Path | None, env: str | None) -> str:
     """The place, in words."""
     return f"the environment variable {env}" if file is None else repr(str(file))
-
-
-def _of_file(file: Path, most: int) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(most)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {str(file)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
 
 
 def _of_env(name: str | None) -> bytes:

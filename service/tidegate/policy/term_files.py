@@ -8,6 +8,7 @@ from typing import Final
 
 from tidegate.filtering.deny_list import MAX_TERM
 from tidegate.filtering.letters import letters_of
+from tidegate.policy.files import decoded, read_whole
 
 MAX_TERMS: Final = 100_000
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -26,20 +27,9 @@ def read_terms(path: Path) -> TermFile:
 
     ValueError says in one sentence what is wrong, and nothing of what the terms are.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or 'bad file name'}") from None
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{str(path)!r} is larger than {MAX_BYTES // 1024**2} MiB")
-    try:
-        lines = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {number} of {str(path)!r} is not UTF-8") from None
+    content = read_whole(path, MAX_BYTES)
     terms = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(decoded(path, content).split("\n"), 1):
         term = line.strip()
         if not term or term.startswith("#"):
             continue
