@@ -5,6 +5,7 @@ Each set of changes that a case makes to its issuer is an issuer of its own in t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -58,7 +59,7 @@ def variant(case: Mapping[str, Any]) -> str:
     changes = json.dumps(case.get("issuer", {}), sort_keys=True)
     if changes == "{}":
         return forge.ISSUER
-    return f"https://id.example.com/{forge.b64(changes.encode())[:48]}"
+    return f"https://id.example.com/{hashlib.sha256(changes.encode()).hexdigest()}"
 
 
 def entry(case: Mapping[str, Any], directory: Path, number: int) -> dict[str, Any]:
