@@ -47,8 +47,10 @@ from tidegate.identity import (
     KeyStore,
 )
 from tidegate.identity.confirmation import Confirmation
+from tidegate.identity.inquiries import Inquiries
 from tidegate.identity.nonces import nonces_under
 from tidegate.identity.redis_replays import RedisReplays
+from tidegate.identity.renewed import Renewed
 from tidegate.identity.replays import MemoryReplays, Replays
 from tidegate.identity.standing import Standing
 from tidegate.inbound.inspector import Inspector
@@ -93,7 +95,11 @@ class Worker:
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
-        self._introspector = Introspector(clock=self._clock)
+        inquiries = Inquiries(settings.pepper)
+        self._introspector = Introspector(clock=self._clock, inquiries=inquiries)
+        self._renewed = Renewed(
+            introspector=self._introspector, inquiries=inquiries, policy=self._policy, clock=self._clock
+        )
         self._replays = self._open_replays()
         self._known = KnownCredentials(settings, clock=self._clock, telemetry=self.telemetry, policy=self._policy)
         self._identifier = Identifier(
@@ -207,6 +213,7 @@ class Worker:
             if self._replays is not None:
                 await self._replays.close()
             await self._key_sets.aclose()
+            await self._renewed.aclose()
             await self._introspector.aclose()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
@@ -255,7 +262,7 @@ class Worker:
         places = Places(queue, record=self.telemetry.place, on_error=self.telemetry.error)
         seals = SealKeys(settings.pseudonym_keys)
         exchange = exchanges(self._policy, hash_key(settings.pepper), seals=seals, shadow=settings.shadow)
-        standing = Standing(policy=self._policy, identifier=self._identifier, clock=self._clock)
+        standing = Standing(policy=self._policy, identifier=self._identifier, clock=self._clock, renewed=self._renewed)
         terms = Terms(standing.over, on_error=self.telemetry.error)
         processor = self._processor(exchange, settlements, holds, places, terms)
         conductor = self._conductor(exchange, settlements, holds, places, terms)
