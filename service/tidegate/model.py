@@ -58,7 +58,8 @@ class Identity(NamedTuple):
     `client_id` names the application that calls (RFC 9068 `client_id`, OpenID Connect `azp`; an API key's id), "" where
     the credential does not say. `expires_at` is Unix seconds, or None when the credential does not expire. `audiences`
     is whom a token was made for, None for a credential that is not made for anybody; `endpoints` are the only ones that
-    the credential opens, None for any.
+    the credential opens, None for any. `inquiry` is how to ask about an opaque token again, sealed, and `asked` when it
+    was asked about (Unix seconds).
     """
 
     subject: str
@@ -73,6 +74,8 @@ class Identity(NamedTuple):
     client_id: str = ""
     audiences: frozenset[str] | None = None
     endpoints: frozenset[str] | None = None
+    inquiry: str = ""
+    asked: float = 0.0
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if name != "claims")
@@ -82,16 +85,18 @@ class Identity(NamedTuple):
 class Proof(NamedTuple):
     """What an identity hangs on: enough to ask later, anywhere, whether it still stands.
 
-    `key` is the id of an API key, `token` that of a token ("" where it has none), `issuer` the token's `iss`. `issued`
-    and `expires` are Unix seconds, None where the credential does not say.
+    `key` is the id of an API key, `token` that of a token ("" where it has none), `issuer` the token's `iss`. `inquiry`
+    and `asked` are as of Identity. `issued` and `expires` are Unix seconds, None where the credential does not say.
     """
 
     method: str = ""
     key: str = ""
     token: str = ""
     issuer: str = ""
+    inquiry: str = ""
     issued: float | None = None
     expires: float | None = None
+    asked: float | None = None
 
 
 def proof_of(identity: Identity) -> Proof:
@@ -105,8 +110,10 @@ def proof_of(identity: Identity) -> Proof:
         identity.method,
         token=identity.credential if named else "",
         issuer=issuer if isinstance(issuer, str) else "",
+        inquiry=identity.inquiry,
         issued=float(issued) if isinstance(issued, int | float) and not isinstance(issued, bool) else None,
         expires=identity.expires_at,
+        asked=identity.asked if identity.inquiry else None,
     )
 
 

@@ -29,6 +29,7 @@ from tidegate.model import (
     Identity,
     Inspection,
     Price,
+    Proof,
     Reason,
     Request,
     exceeded,
@@ -197,7 +198,7 @@ class Pipeline:
                 _conversation(request, endpoint.conversation),
                 endpoint.structure is not None,
                 told_upstream(inspection) if endpoint.request is not None and endpoint.request.tells else (),
-                proof_of(identity) if policy.ends_streams else None,
+                _hangs_on(policy, identity),
             )
         return Decision(
             request,
@@ -260,6 +261,15 @@ def _conversation(request: Request, header: str) -> str:
     """What the caller says that the request is part of. A name that is too long is none, rather than cut."""
     named = request.headers.get(header, "") if header else ""
     return named if len(named) <= _MAX_CONVERSATION else ""
+
+
+def _hangs_on(policy: Policy, identity: Identity) -> Proof | None:
+    """What a response hangs on while it runs; None where it is finished whatever becomes of the credential."""
+    wanted = policy.revocation
+    if wanted is None or not policy.ends_streams:
+        return None
+    proof = proof_of(identity)
+    return proof if wanted.ends_revoked else proof._replace(inquiry="", asked=None)
 
 
 def _attributes(request: Request, identity: Identity, access: Access) -> Mapping[str, str]:

@@ -22,7 +22,10 @@ from tidegate.identity import (
     KeyStore,
 )
 from tidegate.identity.confirmation import Confirmation
+from tidegate.identity.inquiries import Inquiries
 from tidegate.identity.nonces import nonces_under
+from tidegate.identity.renewed import Renewed
+from tidegate.identity.standing import Standing
 from tidegate.known_credentials import KnownCredentials
 from tidegate.listening import bind
 from tidegate.policy import PolicySource
@@ -45,7 +48,11 @@ class Worker:
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
-        self._introspector = Introspector(clock=self._clock)
+        inquiries = Inquiries(settings.pepper)
+        self._introspector = Introspector(clock=self._clock, inquiries=inquiries)
+        self._renewed = Renewed(
+            introspector=self._introspector, inquiries=inquiries, policy=self._policy, clock=self._clock
+        )
         self._replays = opening.replays(settings, clock=self._clock)
         self._known = KnownCredentials(settings, clock=self._clock, telemetry=self.telemetry, policy=self._policy)
         self._identifier = Identifier(
@@ -99,6 +106,9 @@ class Worker:
                     telemetry=told,
                     policy=self._policy,
                     identifier=self._identifier,
+                    standing=Standing(
+                        policy=self._policy, identifier=self._identifier, clock=clock, renewed=self._renewed
+                    ),
                     ledger=ledger,
                     queue=queue,
                     audit=self._audit,
@@ -114,6 +124,7 @@ class Worker:
             if self._replays is not None:
                 await self._replays.close()
             await self._key_sets.aclose()
+            await self._renewed.aclose()
             await self._introspector.aclose()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)

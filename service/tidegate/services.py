@@ -64,6 +64,7 @@ class Services:
         telemetry: Telemetry,
         policy: Callable[[], Policy],
         identifier: Identifier,
+        standing: Standing,
         ledger: Ledger,
         queue: Queue,
         audit: AuditLog | None,
@@ -84,7 +85,6 @@ class Services:
         self._settlements = Settlements(ledger.settle, record=told.settlement, on_error=on_error, over=told.overshoot)
         self._holds = Holds(ledger, record=told.extension, on_error=on_error)
         self._places = Places(queue, record=told.place, on_error=on_error)
-        standing = Standing(policy=policy, identifier=identifier, clock=clock)
         self._terms = Terms(standing.over, on_error=on_error)
         self._processor = self._open_processor()
         self._conductor = self._open_conductor()

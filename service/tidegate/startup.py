@@ -49,10 +49,18 @@ def revocations_are_stored(policy: Policy) -> bool:
 
 
 def check_revocation(policy: Policy, settings: Settings) -> None:
-    """Raises `PolicyError` where the list of revoked tokens is in a store that there is not."""
+    """Raises `PolicyError` where the list of revoked tokens is in a store that there is not.
+
+    And where tokens are to end what runs that only the process which was shown them could ask about.
+    """
     if revocations_are_stored(policy) and settings.store == MEMORY:
         message = "no file: the revoked tokens are in the store, so --store must be a Redis"
         raise PolicyError((Problem(str(settings.policy), 0, "platform.revocation", message),))
+    wanted = policy.revocation
+    ends_opaque = wanted is not None and wanted.ends_revoked and policy.introspects
+    if ends_opaque and not settings.pepper and max(settings.replicas, settings.workers) > 1:
+        message = "processes ask about each other's opaque tokens by a secret that they share: --key-pepper-file"
+        raise PolicyError((Problem(str(settings.policy), 0, "platform.revocation.on_revocation", message),))
 
 
 def check_keys(policy: Policy, settings: Settings) -> None:

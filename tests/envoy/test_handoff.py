@@ -34,7 +34,7 @@ TICKET = "r.160000.abc"
         st.sampled_from(["", TICKET]),
         text,
         st.booleans(),
-        st.none() | st.builds(Proof, *[text] * 4, *[st.none() | st.floats(0, 1e10)] * 2),
+        st.none() | st.builds(Proof, *[text] * 5, *[st.none() | st.floats(0, 1e10)] * 3),
     )
 )
 def test_a_handoff_comes_back_as_it_went(handoff: Handoff) -> None:
@@ -53,14 +53,14 @@ PAID = Price(1, 2, 3, 4)
 GOOD = Handoff(
     "r", "p", "s", "t", "f", "e", "m", (), "openai", "withhold", 1, "res", 7, PAID, HELD, TICKET, "c", False, PROVED
 )
-END = ',false,["api_key","k","","",null,9.0],""]'
+END = ',false,["api_key","k","","","",null,9.0,null],""]'
 
 
-@pytest.mark.parametrize("version", ["0", "6", "8", "true", '"7"', "7.0"])
+@pytest.mark.parametrize("version", ["0", "7", "9", "true", '"8"', "8.0"])
 def test_another_version_is_refused(version: str) -> None:
     assert Handoff.decode(GOOD.encode()) == GOOD
     with pytest.raises(ProtocolViolation):
-        Handoff.decode(GOOD.encode().replace("[7,", f"[{version},", 1))
+        Handoff.decode(GOOD.encode().replace("[8,", f"[{version},", 1))
 
 
 @pytest.mark.parametrize("price", ["[1,2,3,4]", "[1,2,3,4,-1]", "[1,2,3,4,true]", "[1,2,3,4,0.5]", "{}", "null"])
@@ -107,8 +107,17 @@ def test_a_structure_of_another_shape_is_refused(structured: str) -> None:
 @pytest.mark.parametrize(
     "proof",
     [
-        *("null", "{}", "7", '["api_key"]', '["api_key","k","","",null]', '["api_key","k","","",null,"9"]'),
-        *('["api_key",7,"","",null,9.0]', '["api_key","k","","",true,9.0]', '["api_key","k","","",null,9.0,1]'),
+        *(
+            "null",
+            "{}",
+            "7",
+            '["api_key"]',
+            '["api_key","k","","","",null,9.0]',
+            '["api_key",7,"","","",null,9.0,null]',
+        ),
+        *('["api_key","k","","","",null,"9",null]', '["api_key","k","","","",true,9.0,null]'),
+        *('["api_key","k","","",7,null,9.0,null]', '["api_key","k","","","",null,9.0,"1"]'),
+        '["api_key","k","","","",null,9.0,null,1]',
     ],
 )
 def test_a_proof_of_another_shape_is_refused(proof: str) -> None:

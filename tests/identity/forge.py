@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tidegate.policy.compiled_identity import ClaimMap, Issuer
 
@@ -48,7 +48,9 @@ def b64(raw: bytes) -> str:
 
 @cache
 def private(name: str) -> Any:
-    """A key by name: ec384, ec521, ec* on P-256, small (1024 bits), anything else is an RSA key of 2048 bits."""
+    """A key by name: ec384, ec521, ec* on P-256, ed* on Ed25519, small (1024 bits), else an RSA key of 2048 bits."""
+    if name.startswith("ed"):
+        return ed25519.Ed25519PrivateKey.generate()
     if name.startswith("ec"):
         return ec.generate_private_key({"ec384": ec.SECP384R1, "ec521": ec.SECP521R1}.get(name, ec.SECP256R1)())
     return rsa.generate_private_key(public_exponent=65537, key_size=1024 if name == "small" else 2048)
@@ -56,6 +58,9 @@ def private(name: str) -> Any:
 
 def jwk_of(name: str, kid: str = "", **members: Any) -> dict[str, Any]:
     """The public JWK of a named key; a member that is None is left out."""
+    if name.startswith("ed"):
+        made = {"kty": "OKP", "crv": "Ed25519", "x": b64(private(name).public_key().public_bytes_raw())}
+        return {name: value for name, value in (made | {"kid": kid or None} | members).items() if value is not None}
     numbers = private(name).public_key().public_numbers()
     if isinstance(numbers, rsa.RSAPublicNumbers):
         made = {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
@@ -104,6 +109,8 @@ def sign(alg: str, key: str, signed: bytes) -> bytes:
     if alg in ("HS256", "HS384", "HS512"):
         return hmac.digest(_public_bytes(key), signed, f"sha{alg[2:]}")
     holder = private(key.partition(":")[0])
+    if isinstance(holder, ed25519.Ed25519PrivateKey):
+        return holder.sign(signed)
     digest = _HASHES[alg[2:]]()
     if alg.startswith("ES"):
         r, s = decode_dss_signature(holder.sign(signed, ec.ECDSA(digest)))

@@ -13,6 +13,8 @@ from tests.identity.forge import ISSUER, NOW, b64, compact, forge, good_claims, 
 
 _P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """The order of the group of P-256: r and s of a signature are below it."""
+_ED25519 = 2**252 + 27742317777372353535851937790883648493
+"""The same of Ed25519, for s."""
 
 
 def _segments(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
@@ -51,6 +53,14 @@ def _modulus_more(text: str) -> str:
     modulus = int.from_bytes(base64.urlsafe_b64decode(jwk_of("rsa")["n"] + "=="), "big")
     more = int.from_bytes(base64.urlsafe_b64decode(signature + "=="), "big") + modulus
     return f"{signed}.{b64(more.to_bytes((more.bit_length() + 7) // 8, 'big'))}"
+
+
+def _edwards_s_plus_l(text: str) -> str:
+    """An Ed25519 signature whose s is out of range by the group's order (RFC 8032 section 5.1.7)."""
+    signed, _, signature = text.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    more = int.from_bytes(raw[32:], "little") + _ED25519
+    return f"{signed}.{b64(raw[:32] + more.to_bytes(32, 'little'))}"
 
 
 MUTATIONS: dict[str, Callable[[str], str]] = {
@@ -96,6 +106,9 @@ MUTATIONS: dict[str, Callable[[str], str]] = {
     "wide_coordinates": _point(lambda r, s: (r, s), size=48),
     "other_s": _point(lambda r, s: (r, _P256 - s)),
     "modulus_more": _modulus_more,
+    "edwards_s_plus_l": _edwards_s_plus_l,
+    "edwards_anybodys": _segments(lambda s: [s[0], s[1], b64(b"\1" + bytes(63))]),
+    "edwards_no_s": _segments(lambda s: [s[0], s[1], b64(base64.urlsafe_b64decode(s[2] + "==")[:32] + bytes(32))]),
     "leading_zero_signature": _segments(lambda s: [s[0], s[1], b64(b"\0" + base64.urlsafe_b64decode(s[2] + "=="))]),
     "cut_in_header": lambda text: text[: text.index(".") - 4],
     "cut_in_payload": lambda text: text[: text.rindex(".") - 4],

@@ -10,7 +10,7 @@ from tidegate.identity.token import TokenRejected
 from tests.identity.forge import jwk_of
 
 
-@pytest.mark.parametrize(("name", "algorithms"), [("rsa", 6), ("ec", 1), ("ec384", 1), ("ec521", 1)])
+@pytest.mark.parametrize(("name", "algorithms"), [("rsa", 6), ("ec", 1), ("ec384", 1), ("ec521", 1), ("ed", 2)])
 def test_good_keys_fit_their_algorithms_only(name: str, algorithms: int) -> None:
     key = public_key(jwk_of(name, "k"))
     assert key is not None

@@ -15,7 +15,7 @@ from tidegate.model import Allow, Decision, Hold, Price, Proof
 
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
-_VERSION = 7
+_VERSION = 8
 
 
 class Handoff(NamedTuple):
@@ -147,8 +147,8 @@ def _is_ticket(text: str) -> bool:
 def _is_proof(parts: list[Any]) -> bool:
     if len(parts) != len(Proof._fields):
         return False
-    *names, issued, expires = parts
-    moments = all(moment is None or type(moment) in (int, float) for moment in (issued, expires))
+    *names, issued, expires, asked = parts
+    moments = all(moment is None or type(moment) in (int, float) for moment in (issued, expires, asked))
     return moments and all(type(name) is str for name in names)
 
 

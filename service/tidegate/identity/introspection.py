@@ -18,11 +18,14 @@ from urllib.parse import quote_plus
 
 from tidegate.clock import Clock
 from tidegate.identity import claims, refusals
+from tidegate.identity.inquiries import Inquiries, Inquiry
 from tidegate.identity.provider import FAILURES, Provider, Unusable
 from tidegate.identity.token import TokenRejected
 from tidegate.model import Deny, Identity
 from tidegate.policy.compiled_identity import Introspection
 
+INACTIVE: Final = "inactive"
+"""The detail of a refusal that is the provider's word: it knows no such token, or does so no longer."""
 _MAX_LENGTH: Final = 4096
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750 section 2.1
 
@@ -41,7 +44,7 @@ class Introspector:
     """Asks about opaque tokens. Never raises for anything that a token or an answer can hold.
 
     `timeout`, for a turn and again for an answer, and `retry_interval` are seconds; `cache_size` bounds the answers
-    that are remembered.
+    that are remembered. With `inquiries` an identity tells how to ask about its token again.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Introspector:
         retry_interval: float = 1.0,
         cache_size: int = 10_000,
         at_once: int = 64,
+        inquiries: Inquiries | None = None,
     ) -> None:
         self._clock = clock
         self._provider = provider or Provider(timeout=timeout)
@@ -60,6 +64,7 @@ class Introspector:
         self._retry_interval = retry_interval
         self._cache_size = cache_size
         self._at_once = at_once
+        self._inquiries = inquiries
         self._rooms: dict[str, asyncio.Semaphore] = {}  # by url
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
         self._questions: dict[_Key, asyncio.Task[Identity | Deny]] = {}
@@ -102,6 +107,9 @@ class Introspector:
         try:
             answer = await self._ask(token, endpoint)
             verdict, expires = self._judge(answer, endpoint, key[0])
+            if self._inquiries is not None and isinstance(verdict, Identity):
+                sealed = self._inquiries.seal(Inquiry(endpoint.name, token))
+                verdict = verdict._replace(inquiry=sealed, asked=self._clock.now())
         except FAILURES as failure:
             why = f"{type(failure).__name__}: {failure}"
             if not isinstance(failure, ValueError):

@@ -20,7 +20,8 @@ _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 8192  # longer moduli only buy an attacker our CPU time
 _MAX_RSA_EXPONENT: Final = 2**32
 
-# Algorithm → the key type and, for EC, the one curve that it is defined on (RFC 7518 sections 3.3 to 3.5).
+# Algorithm → the key type and the one curve that it is good for (RFC 7518 sections 3.3 to 3.5). Of EdDSA (RFC 8037)
+# that is Ed25519, which has a name of its own by now (RFC 9864).
 ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
     "RS256": ("RSA", ""),
     "RS384": ("RSA", ""),
@@ -31,8 +32,14 @@ ALGORITHMS: Final[Mapping[str, tuple[str, str]]] = {
     "ES256": ("EC", "P-256"),
     "ES384": ("EC", "P-384"),
     "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", "Ed25519"),
+    "Ed25519": ("OKP", "Ed25519"),
 }
 _COORDINATE_BYTES: Final = {"P-256": 32, "P-384": 48, "P-521": 66}
+_FIELD: Final = 2**255 - 19  # what the coordinates of Ed25519 are counted modulo
+_Y_OF_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+# A point of small order is a key whose signatures anybody can make: the y of all there are (of order 4, 1, 2, 8 and 8).
+_SMALL_ORDER: Final = frozenset({0, 1, _FIELD - 1, _Y_OF_ORDER_8, _FIELD - _Y_OF_ORDER_8})
 _SECRET_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -103,6 +110,8 @@ def public_key(jwk: Any) -> PublicKey | None:
             return _rsa(jwk, kid, alg)
         if kty == "EC":
             return _ec(jwk, kid, alg)
+        if kty == "OKP":
+            return _okp(jwk, kid, alg)
     except TokenRejected:  # a number that is not strict base64url
         return None
     return None
@@ -135,3 +144,15 @@ def _ec(jwk: Mapping[str, Any], kid: str, alg: str) -> PublicKey | None:
     if size is None or len(decode(x)) != size or len(decode(y)) != size:
         return None
     return PublicKey(kid, "EC", curve, alg, (("kty", "EC"), ("crv", curve), ("x", x), ("y", y)))
+
+
+def _okp(jwk: Mapping[str, Any], kid: str, alg: str) -> PublicKey | None:
+    """RFC 8037 section 2. Of the curves only Ed25519 is for signatures, and written with y below the field's size."""
+    curve, x = jwk.get("crv"), jwk.get("x")
+    if curve != "Ed25519" or not isinstance(x, str):
+        return None
+    raw = decode(x)
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    if len(raw) != 32 or y >= _FIELD or y in _SMALL_ORDER:
+        return None
+    return PublicKey(kid, "OKP", curve, alg, (("kty", "OKP"), ("crv", curve), ("x", x)))

@@ -13,11 +13,12 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from jose import jwk
 from jose.backends.base import Key
 
 from tidegate.identity.keyset import PublicKey
-from tidegate.identity.token import Token, TokenRejected
+from tidegate.identity.token import Token, TokenRejected, decode
 
 _HASHES: Final = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 
@@ -59,6 +60,8 @@ def _prepared(key: PublicKey, alg: str) -> _Prepared:
     try:
         if key.kty == "RSA":
             return _rsa(key, alg)
+        if key.kty == "OKP":  # RFC 8037, which jose lacks
+            return Ed25519PublicKey.from_public_bytes(decode(dict(key.members)["x"])).verify, ()
         return partial(_verify, jwk.construct(dict(key.members), alg)), ()
     except (ValueError, KeyError, TypeError):
         raise TokenRejected("key_unusable") from None

@@ -113,7 +113,10 @@ class Dpop:
     clients call by where that is not what the edge sees, else "".
     """
 
-    algorithms: tuple[str, ...] = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+    algorithms: tuple[str, ...] = (
+        *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+        *("ES256", "ES384", "ES512", "EdDSA", "Ed25519"),
+    )
     window: float = 60.0
     nonce: bool = False
     scheme: Literal["", "http", "https"] = ""

@@ -25,7 +25,8 @@ class Revocation(Strict):
     on_revocation: Literal["finish", "end_streams"] = Field(
         default="finish",
         description="What a key or token that is revoked does to responses that it has called forth and that still "
-        "run: finish: nothing; end_streams: they end, with an error in their own format, within 2 seconds.",
+        "run: finish: nothing; end_streams: they end, with an error in their own format, within 2 seconds. An opaque "
+        "token that was revoked at its provider ends them when it is asked about again: after `cache`, at least 1s.",
     )
     on_expiry: Literal["finish", "end_streams"] = Field(
         default="finish",
