@@ -104,7 +104,7 @@ def decisions(draw: st.DrawFn) -> Decision:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(decisions(), max_size=20), st.lists(TEXT, max_size=5))
 def test_no_text_of_a_caller_is_a_label(made: list[Decision], ids: list[str]) -> None:
-    telemetry = fresh()
+    telemetry = Telemetry(clock=Hands(), level="warning", stream=io.BytesIO())
     for decision in made:
         # One waits, so that no event loop is needed.
         telemetry.decisions._waiting.append(("", None))  # type: ignore[arg-type]

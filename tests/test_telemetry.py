@@ -6,6 +6,7 @@ import io
 import json
 
 from tidegate.clock import SystemClock
+from tidegate.filtering.formats import Coverage
 from tidegate.model import Admission, Allow, Decision, Deny, Identity, Limit, LimitState, Reason, Request
 from tidegate.telemetry import Telemetry
 
@@ -64,6 +65,26 @@ async def test_who_had_no_room_is_counted_and_logged_shadow_limits_beside_the_ot
         ("deny", ["tier:free rpm"], ["tenant:acme trial"]),
         ("allow", [], []),
     ]
+
+
+async def test_responses_are_counted_at_once_and_logged_together() -> None:
+    stream = io.BytesIO()
+    telemetry = Telemetry(clock=SystemClock(), stream=stream)
+    receipt = Coverage("json", 90, 10, 3, 0, {}, {("EMAIL", "redact"): 1})
+    for request_id in ("r1", "r2"):
+        telemetry.responses.record(request_id, "rewritten", "", receipt)
+    labels = {"outcome": "rewritten", "format": "json", "failure": ""}
+    assert telemetry.registry.get_sample_value("tidegate_responses_total", labels) == 2
+    assert telemetry.registry.get_sample_value("tidegate_scanned_bytes_total", {"format": "json"}) == 180
+    assert stream.getvalue() == b""
+    telemetry.responses.flush()
+    telemetry.responses.flush()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["request_id"], line["level"]) for line in lines] == [
+        ("response", "r1", "info"),
+        ("response", "r2", "info"),
+    ]
+    assert lines[0]["coverage"] == receipt.header()
 
 
 async def test_a_refusal_of_authorization_is_logged_with_its_rule() -> None:

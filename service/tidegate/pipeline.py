@@ -106,8 +106,7 @@ class Pipeline:
             return Decision(request, _UNAUDITED, policy.version, dialect=_dialect(policy, request))
         watch = Watch(self._now)
         try:
-            decision = await self._decide(policy, request, watch)
-            return replace(decision, laps=watch.stop())
+            return await self._decide(policy, request, watch)
         except StoreUnavailable as failure:
             detail = type(failure).__name__
             deny = Deny(503, Reason.STORE_UNAVAILABLE, "Limits cannot be checked now.", (("retry-after", "1"),), detail)
@@ -121,11 +120,13 @@ class Pipeline:
         watch.begin("identify")
         identity = await self._identifier.identify(policy, request)
         if isinstance(identity, Deny):
-            return Decision(request, identity, policy.version, dialect=_dialect(policy, request))
+            return Decision(request, identity, policy.version, dialect=_dialect(policy, request), laps=watch.stop())
         watch.begin("authorize")
         access = authorize(policy, identity, request)
         if isinstance(access, Deny):
-            return Decision(request, access, policy.version, identity, dialect=_dialect(policy, request))
+            return Decision(
+                request, access, policy.version, identity, dialect=_dialect(policy, request), laps=watch.stop()
+            )
         endpoint = access.endpoint
         content: Content | Deny | None = None
         if endpoint.request is not None:
@@ -133,7 +134,14 @@ class Pipeline:
             content = await self._inspector.accept(endpoint.request, request)
         if isinstance(content, Deny):
             return Decision(
-                request, content, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
+                request,
+                content,
+                policy.version,
+                identity,
+                endpoint.name,
+                access.model,
+                dialect=endpoint.errors,
+                laps=watch.stop(),
             )
         watch.begin("admit")
         return await self._admit(policy, request, identity, access, content, watch)
@@ -154,7 +162,14 @@ class Pipeline:
         costs = _costs(request, access, capacity, price)
         if isinstance(costs, Deny):
             return Decision(
-                request, costs, policy.version, identity, endpoint.name, access.model, dialect=endpoint.errors
+                request,
+                costs,
+                policy.version,
+                identity,
+                endpoint.name,
+                access.model,
+                dialect=endpoint.errors,
+                laps=watch.stop(),
             )
         charges = charges_for(
             access.limits, _attributes(request, identity, access), costs.as_mapping() if priced else 1
@@ -212,6 +227,7 @@ class Pipeline:
             charges,
             inspection,
             charged=isinstance(verdict, Deny) and verdict.reason in CHARGED,
+            laps=watch.stop(),
         )
 
     async def _inspect(

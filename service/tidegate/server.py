@@ -129,6 +129,7 @@ class Worker:
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
         told.decisions.flush()
+        told.responses.flush()
         told.log.info("stopped")
 
     def _cannot_replace_itself(self) -> None:

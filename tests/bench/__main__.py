@@ -14,7 +14,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, sse, through_envoy, tokens
+from tests.bench import (
+    check,
+    exhausted,
+    names,
+    overspend,
+    patterns,
+    peer,
+    safety,
+    scale,
+    sse,
+    through_envoy,
+    tokens,
+    workers,
+)
 
 GOALS: dict[str, tuple[str, float]] = {
     "check_memory_ratio": (">=", 0.7),
@@ -41,6 +54,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "scale_redis_bytes_a_key_ratio": ("<=", 1.25),
     "scale_redis_operations_ratio": ("<=", 1.05),
     "scale_redis_calls": ("==", 1.0),
+    "workers_ratio": (">=", 1.7),
     "envoy_tidegate_over_empty": (">=", 0.7),
     "envoy_tidegate_times_litellm": (">=", 8.0),
 }
@@ -76,6 +90,7 @@ def main() -> int:
             ("exhausted", lambda: exhausted.measure(base / "exhausted")),
             ("scale", lambda: scale.measure(base / "scale")),
             ("sse", lambda: sse.measure(base / "sse")),
+            ("workers", lambda: workers.measure(base / "workers", seconds=wanted.seconds)),
             ("through_envoy", lambda: through_envoy.measure(base / "through_envoy", seconds=wanted.seconds)),
         ):
             if not wanted.cases or name in wanted.cases:

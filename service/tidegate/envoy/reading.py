@@ -38,6 +38,7 @@ class Reading:
         self._demanded = demanded
         self.outcome: Outcome = "pending"
         self.failure = ""
+        self._receipt: Coverage | None = None  # once it is over, when three ask for it
 
     @property
     def held(self) -> bool:
@@ -51,8 +52,14 @@ class Reading:
 
     def coverage(self) -> Coverage:
         """The receipt so far."""
+        if self._receipt is not None:
+            return self._receipt
         receipt = self._rewriter.coverage()
-        return replace(receipt, structure="unchecked") if self._demanded and not receipt.structure else receipt
+        if self._demanded and not receipt.structure:
+            receipt = replace(receipt, structure="unchecked")
+        if self.outcome != "pending":
+            self._receipt = receipt
+        return receipt
 
     def take(self, data: bytes, end: bool) -> list[Command]:
         """Take a chunk; `end` when it is the last one."""
@@ -88,9 +95,9 @@ class Reading:
         return [Body(out, end=False), Abort()] if out else [Abort()]
 
     def _release(self, out: bytes) -> list[Command]:
+        self.outcome = "passed" if self._shadow else "rewritten"
         if self._shadow:
             self.failure = self.coverage().failure
-        self.outcome = "passed" if self._shadow else "rewritten"
         body = Body(out, end=True)
         if not self.held:
             return [body]

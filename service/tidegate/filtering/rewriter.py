@@ -111,6 +111,22 @@ class TextRewriter:
             self._watcher.finish()
         return out
 
+    def whole(self, text: str) -> str:
+        """`feed` and `finish` in one: what nothing follows need not be looked at for what could."""
+        if self._finished:
+            raise ProtocolViolation("text after the end of a text")
+        self._finished = True
+        self.scanned += len(text)
+        if self._scanner is None or not text:
+            self._watch(text)
+            out = text
+        else:
+            self._take(text, final=True)
+            out = self._advance(final=True)
+        if self._watcher is not None:
+            self._watcher.finish()
+        return out
+
     def _take(self, text: str, *, final: bool) -> None:
         if text.isascii() and not self._rest and not may_stand_in(view := text.encode()):
             self._invisible = 0
@@ -325,5 +341,4 @@ class TextRewriter:
 
 def rewrite(plan: FilterPlan, text: str, *, key: bytes = b"") -> str:
     """The whole text at once: one `feed` and one `finish`."""
-    rewriter = TextRewriter(plan, key=key)
-    return rewriter.feed(text) + rewriter.finish()
+    return TextRewriter(plan, key=key).whole(text)

@@ -46,6 +46,9 @@ class Rewriting(Protocol):
     def finish(self) -> str:
         """End the text and return what was held, rewritten."""
 
+    def whole(self, text: str) -> str:
+        """`feed` and `finish` in one, for a text that comes at once."""
+
 
 class StagedRewriter:
     """The second stage after the first. Each is the same for every way of cutting its text, and so is the whole."""
@@ -98,6 +101,10 @@ class StagedRewriter:
         """End the text and return what was held, rewritten. A second call returns the empty text."""
         rest = self._first.finish()
         return (self._second.feed(rest) if rest else "") + self._second.finish()
+
+    def whole(self, text: str) -> str:
+        """`feed` and `finish` in one."""
+        return self.feed(text) + self.finish()
 
 
 def unfindable(plan: FilterPlan) -> frozenset[str]:

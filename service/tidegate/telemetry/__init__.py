@@ -27,8 +27,11 @@ class Telemetry:
         self.log = logger(level, stream)
         self.metrics = Metrics()
         self.registry = self.metrics.registry
-        self.decisions = Decisions(self.metrics, clock=clock, stream=stream, verbose=LEVELS[level] <= LEVELS["info"])
-        self.responses = Responses(self.metrics, self.log, phase_seconds=self.decisions.phase_seconds)
+        verbose = LEVELS[level] <= LEVELS["info"]
+        self.decisions = Decisions(self.metrics, clock=clock, stream=stream, verbose=verbose)
+        self.responses = Responses(
+            self.metrics, clock=clock, stream=stream, verbose=verbose, phase_seconds=self.decisions.phase_seconds
+        )
         self.limits = Limits(self.metrics, self.log)
         self.upkeep = Upkeep(self.metrics, self.log, clock)
         self._errors = self.metrics.counter("errors", "Unexpected exceptions, all answered by deny", ("type",))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import orjson
 
 from tidegate.clock import Clock
-from tidegate.laps import Lap
+from tidegate.laps import Lap, Phase
 from tidegate.metrics import SECONDS, Metrics
 from tidegate.model import Allow, Decision, Identity, Inspection, Limit, exceeded
 
@@ -37,6 +38,7 @@ class Decisions:
         self.phase_seconds = metrics.histogram(
             "phase_seconds", "Time in each phase of a decision, and in filtering a response", SECONDS, ("phase",)
         )
+        self._by_phase: dict[Phase, Any] = {}
         self._prompt_findings = metrics.counter("prompt_findings", "Values found in requests", ("entity", "action"))
         self._scores = metrics.histogram(
             "prompt_injection_score", "Scores of injection, 0 to 1", _SCORES, ("endpoint", "role")
@@ -71,11 +73,12 @@ class Decisions:
         """Count and write the decisions that wait; called while there are any, and at the end of the process."""
         waiting, self._waiting = self._waiting, []
         lines = []
+        for kind, count in Counter([labels for labels, _ in waiting]).items():
+            self._decisions.labels(*kind).inc(count)
         for labels, (request_id, detail, rule, identity, model, policy, limits, seconds, at, found, laps) in waiting:
-            self._decisions.labels(*labels).inc()
             self._decision_seconds.observe(seconds)
             for lap in laps:
-                self.phase_seconds.labels(lap.phase).observe(lap.seconds)
+                self._seconds_of(lap.phase).observe(lap.seconds)
             for limit in limits:
                 self._exceeded.labels(limit.scope, limit.name, "true" if limit.shadow else "false").inc()
             if found is not None:
@@ -111,6 +114,13 @@ class Decisions:
         if lines:
             self._stream.write(b"".join(lines))
             self._stream.flush()
+
+    def _seconds_of(self, phase: Phase) -> Any:
+        """The histogram of one phase: to look it up by its label costs as much as to observe."""
+        found = self._by_phase.get(phase)
+        if found is None:
+            found = self._by_phase[phase] = self.phase_seconds.labels(phase)
+        return found
 
 
 def _inspected(found: Inspection | None) -> dict[str, Any]:

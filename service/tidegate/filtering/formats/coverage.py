@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from tidegate.filtering.spotting import Unread
@@ -24,7 +25,7 @@ WHOLE = Progress()
 """Of a body whose texts are read whole, or not at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Coverage:
     """What was read of one response. Every byte of the input is either scanned or skipped.
 
@@ -51,6 +52,10 @@ class Coverage:
 
     def header(self) -> str:
         """The receipt as the value of an HTTP header."""
+        return self._header
+
+    @cached_property
+    def _header(self) -> str:
         parts = [
             f"format={_word(self.format)}",
             f"scanned={self.scanned_bytes}",
@@ -113,9 +118,12 @@ class Tally:
 
     def receipt(self, running: Mapping[tuple[str, str], int], unread: Iterable[Unread] = ()) -> Coverage:
         """The receipt so far, with what rewriters that still run have found, and what is `unread` of their texts."""
-        notes, unread_bytes = Counter(self.notes), self.unread_bytes
+        notes, findings, unread_bytes = dict(self.notes), dict(self.findings), self.unread_bytes
+        for kind, count in running.items():
+            findings[kind] = findings.get(kind, 0) + count
         for pieces, missed in unread:
-            notes.update(pieces)
+            for why, count in pieces.items():
+                notes[why] = notes.get(why, 0) + count
             unread_bytes += missed
         scanned = max(0, self.scanned_bytes - unread_bytes)
         return Coverage(
@@ -124,8 +132,8 @@ class Tally:
             self.total_bytes - scanned,
             self.scanned_fields,
             self.skipped_fields,
-            dict(notes),
-            dict(self.findings + Counter(running)),
+            notes,
+            findings,
             self.failure,
         )
 

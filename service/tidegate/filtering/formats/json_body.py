@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -100,29 +101,35 @@ class JsonBody:
         scanned = fields = skip_to = 0
         marks = FLAT.finditer(text)
         while batch := list(islice(marks, _BATCH)):
-            olds = [mark[1] and unquote(mark[1]) for mark in batch]
+            tokens = [mark[1] for mark in batch]
+            olds = [token and (unquote(token) if "\\" in token else token[1:-1]) for token in tokens]
             reader.sift(old for old in olds if old is not None)
             clean = reader.clean
-            for mark, old in zip(batch, olds, strict=True):
+            pairs = zip(batch, olds, strict=True)
+            if skip_to <= batch[0].start() and (LOGPROBS.isdisjoint(olds) or not _drops(text, batch, olds)):
+                # Every string is read, so those in which nothing was found need not be looked at one by one.
+                strings = [token for token in tokens if token is not None]
+                scanned += sum(map(measure, strings))
+                fields += len(strings) - len([mark for mark in batch if mark[2] is not None])
+                for mark, old in pairs:
+                    if old in clean:
+                        continue
+                    if not self._change(text, mark, old, splices):
+                        return ""
+                continue
+            for mark, old in pairs:
                 start = mark.start()
                 if start < skip_to:
                     continue
-                token, colon, _ = mark.groups()
-                if token is None:
-                    self._numbers(text, start, mark.end(), splices)
-                else:
-                    scanned += measure(token)
-                    if old not in clean and (new := reader.whole(old)) != old:
-                        splices.put(start, start + len(token), quote(new))
-                    if colon is None:
-                        fields += 1
-                    elif old in LOGPROBS:
-                        skip_to = splices.drop(mark.end())
-                        tally.skip("dropped_logprobs", skip_to > 0)
-                if reader.unplaced():
-                    self._place(text, start)
-                if reader.stopped():
+                if old not in clean and not self._change(text, mark, old, splices):
                     return ""
+                token, colon, _ = mark.groups()
+                if token is not None:
+                    scanned += measure(token)
+                    fields += colon is None
+                if colon is not None and old in LOGPROBS:
+                    skip_to = splices.drop(mark.end())
+                    tally.skip("dropped_logprobs", skip_to > 0)
         tally.scanned_bytes += scanned
         tally.scanned_fields += fields
         return splices.result()
@@ -160,6 +167,18 @@ class JsonBody:
                 return ""
         return splices.result()
 
+    def _change(self, text: str, mark: re.Match[str], old: str | None, splices: Splices) -> bool:
+        """Read one token, a string or a run of numbers. Returns False when it ends the document."""
+        reader, start = self._reader, mark.start()
+        if old is None:
+            self._numbers(text, start, mark.end(), splices)
+        else:
+            if (new := reader.whole(old)) != old:
+                splices.put(start, mark.end(1), quote(new))
+            if reader.unplaced():
+                self._place(text, start)
+        return not reader.stopped()
+
     def _numbers(self, text: str, start: int, end: int, splices: Splices) -> None:
         reader, tally = self._reader, self._reader.tally
         skipped = text.count(",", start, end) + 1
@@ -186,3 +205,8 @@ class JsonBody:
                     self._places[leaf.start] = leaf.path
         path = self._places.get(start, ())
         self._reader.place(label(path), path)
+
+
+def _drops(text: str, batch: Sequence[re.Match[str]], olds: Sequence[str | None]) -> bool:
+    """Whether a value goes that repeats what was said: most models tell of none, and say null."""
+    return any(old in LOGPROBS and text[mark.end()] in "[{" for mark, old in zip(batch, olds, strict=True))

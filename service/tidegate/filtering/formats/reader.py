@@ -81,7 +81,7 @@ class Reader:
         if text.lstrip(BLANK)[:1] in ("{", "["):
             return self._nested(text, nesting)
         rewriter = rewriting(self._plan, key=self._key)
-        out = rewriter.feed(text) + rewriter.finish()
+        out = rewriter.whole(text)
         if rewriter.findings or rewriter.blocked is not None or rewriter.unread.size:
             self._count(rewriter)
         elif len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
@@ -101,7 +101,7 @@ class Reader:
         if self._numeric is None or not digits:
             return literal, False
         rewriter = rewriting(self._numeric, key=self._key)
-        out = rewriter.feed(digits) + rewriter.finish()
+        out = rewriter.whole(digits)
         self._count(rewriter)
         return (literal if out == digits else quote(out)), True
 
