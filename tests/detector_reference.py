@@ -44,7 +44,8 @@ Hold-back is the most characters of a text that a detector keeps while it cannot
 that is of a stream of 50 tokens a second, of 4 characters each ([hold-back.md](hold-back.md) has what it comes to):
 only what may still become a value is kept, and characters that cannot be seen come on top (at most 16 after each).
 What may become an escape is held too, and of what may be base64 or hexadecimal as much as a value takes in it, which
-is up to twice as long. A value without an end of its own that passes it is replaced by the constant form and
+is up to twice as long; where 128 characters or more are kept, so are up to an eighth of them more, and no more than 64,
+before they are looked at again. A value without an end of its own that passes it is replaced by the constant form and
 swallowed to its end. A plan holds back no more than the longest of its detectors. A value that is recognised by a
 word needs it within the characters before it that are named.
 

@@ -3,11 +3,10 @@
 With every detector of the table at work, a MiB of the worst text that is known costs at most `WHOLE` seconds of
 processor time as one text: a second on a core of its own, and a quarter more beside other work. In chunks of 16
 characters it costs at most `CUT`: that is 65,536 deltas, each of which looks again at what the one before it held and
-at the words before that, so that one may cost 46 microseconds. Where all of it is base64 or base16 of text, which is
-decoded and read as it comes with each delta anew, it costs at most `CUT_ENCODED`. What the values of a row suggest is
-measured on a part of a MiB, and in full where that comes near the bound. The first look at a text makes states of the
-automata, which are kept; it is not counted. The bounds are for a core that counts to a million in `COUNTING` seconds:
-a slower one is allowed as much more as it takes to count.
+at the words before that, so that one may cost 46 microseconds. What the values of a row suggest is measured on a part
+of a MiB, and in full where that comes near the bound. The first look at a text makes states of the automata, which are
+kept; it is not counted. The bounds are for a core that counts to a million in `COUNTING` seconds: a slower one is
+allowed as much more as it takes to count.
 """
 
 from __future__ import annotations
@@ -24,10 +23,8 @@ from random import Random
 import pytest
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS
-from tidegate.filtering.encoded import first_chain
 from tidegate.filtering.rewriter import TextRewriter, rewrite
 from tidegate.filtering.ruleset import Action
-from tidegate.filtering.view import fold
 
 from tests.filtering.corpus import PLANS
 from tests.filtering.cost import PART, SIZE, WHOLE, per_mib, seconds
@@ -38,7 +35,6 @@ PLAN = PLANS[Action.REDACT]
 SMALL_PART = 1 << 12
 CHUNK = 16
 CUT = 3.0
-CUT_ENCODED = 15.0
 # An object for each of their characters: measured in a process of their own, which no ten thousand tests have filled.
 ALONE = {"percent-encoding", "escapes in escapes", "invisible"}
 NEAR = 0.8
@@ -95,9 +91,6 @@ HOSTILE = {
 }
 
 
-ENCODED = {name for name in HOSTILE if "in base" in name} | {"jwt beginnings"}
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _collected_as_in_a_worker() -> Iterator[None]:
     """What other tests left in memory is not walked while this measures, as what a worker has built is not."""
@@ -131,17 +124,10 @@ def _in_chunks(text: str) -> None:
     rewriter.finish()
 
 
-def _slow(work: Callable[[str], object], row: Detector, part: int, bound: Callable[[str], float]) -> list[str]:
+def _slow(work: Callable[[str], object], row: Detector, part: int, bound: float) -> list[str]:
     """The units of which a MiB costs more: by a part of it, or where that is not clear, by all of it."""
-    bounds = {unit: bound(unit) for unit in units(row)}
-    near = [unit for unit, most in bounds.items() if per_mib(work, repeated(unit, part), NEAR * most) > NEAR * most]
-    return [unit for unit in near if per_mib(work, repeated(unit, SIZE), bounds[unit]) > bounds[unit]]
-
-
-def _cut(unit: str) -> float:
-    """The bound of what is repeated: some keys, such as signed tokens, are base64 of text."""
-    view = fold(repeated(unit, PART)).view
-    return CUT_ENCODED if first_chain(view, 0) < len(view) else CUT
+    near = [unit for unit in units(row) if per_mib(work, repeated(unit, part), NEAR * bound) > NEAR * bound]
+    return [unit for unit in near if per_mib(work, repeated(unit, SIZE), bound) > bound]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -153,18 +139,17 @@ def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_an_eighth_of_a_megabyte_of_the_worst_is_quick_in_chunks(name: str) -> None:
-    bound = CUT_ENCODED if name in ENCODED else CUT
-    assert per_mib(_in_chunks, HOSTILE[name][: SIZE // 8], bound) < bound
+    assert per_mib(_in_chunks, HOSTILE[name][: SIZE // 8], CUT) < CUT
 
 
 @pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
 def test_a_row_is_quick_on_what_looks_like_its_values(row: Detector) -> None:
-    assert not _slow(lambda text: rewrite(PLAN, text), row, PART, lambda _: WHOLE)
+    assert not _slow(lambda text: rewrite(PLAN, text), row, PART, WHOLE)
 
 
 @pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])
 def test_a_row_is_quick_in_chunks_on_what_looks_like_its_values(row: Detector) -> None:
-    assert not _slow(_in_chunks, row, SMALL_PART, _cut)
+    assert not _slow(_in_chunks, row, SMALL_PART, CUT)
 
 
 @pytest.mark.parametrize("name", ["e-mail characters", "digits", "base64", "endless pem", "token run", "invisible"])

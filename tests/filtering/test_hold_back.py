@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, expand
 from tidegate.filtering.encoded import context
+from tidegate.filtering.escapes import MAX_WRITTEN
 from tidegate.filtering.passages import LONGEST, Passages
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
@@ -70,3 +71,18 @@ def test_a_group_holds_no_more_than_the_longest_of_its_detectors(group: str) -> 
         for char in text:
             rewriter.feed(char)
             assert rewriter.held <= cap
+
+
+def test_what_is_held_is_looked_at_again_before_it_has_grown_by_much() -> None:
+    rewriter, text = TextRewriter(SINGLE["PRIVATE_KEY"]), "-----BEGIN PRIVATE KEY-----" + "\nabc: " * 2000
+    cap = max(row.cap for row in DETECTORS if row.entity == "PRIVATE_KEY")
+    held = []
+    for char in text:
+        rewriter.feed(char)
+        held.append(rewriter.held)
+    assert cap // 2 < max(held) <= cap + MAX_WRITTEN
+
+
+def test_little_that_is_held_is_looked_at_with_every_character() -> None:
+    rewriter = TextRewriter(SINGLE["EMAIL"])
+    assert [rewriter.feed(char) for char in "see " + "a" * 40 + " so"][-4:] == ["", "a" * 40 + " ", "", ""]

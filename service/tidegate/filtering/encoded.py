@@ -196,10 +196,12 @@ class _Starts:
         chars = self._codec.chars
         backwards = self._view[begin + chars - 1 :: -1]
         size = len(backwards)
-        for at in range(begin, max(-1, begin - 2 * chars), -1):
-            groups = self._codec.back.match(backwards, size - at - chars) if at + chars <= size else None
-            if groups is not None:
-                yield size - groups.end()
+        for lane in range(begin, begin - chars, -1):
+            for at in (lane, lane - chars):  # what the first is part of has the second in it
+                groups = self._codec.back.match(backwards, size - at - chars) if 0 <= at <= size - chars else None
+                if groups is not None:
+                    yield size - groups.end()
+                    break
 
     def until(self, end: int, scanner: Scanner) -> Iterator[_Chain]:
         """The chains that begin before `end` and have not been told."""

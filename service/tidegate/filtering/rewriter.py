@@ -1,15 +1,16 @@
 """The streaming text rewriter: the same output for every way of cutting a text into chunks.
 
 A whole text is one `feed` and one `finish`. What a chunk leaves undecided is held, and no more than that: everything
-before the leftmost position about which text to come can change the answer is released at once. No position holds more
-than its detector's cap; a value that is longer is replaced once, by the constant form under every action, and the rest
-of its run is swallowed as it comes.
+before the leftmost position about which text to come can change the answer is released at once; where much is held, it
+is not looked at for a few characters more. No position holds more than its detector's cap; a value that is longer is
+replaced once, by the constant form under every action, and the rest of its run is swallowed as it comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering import actions
@@ -17,7 +18,7 @@ from tidegate.filtering.allow_list import Allowed
 from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.encoded import context
-from tidegate.filtering.escapes import may_stand_in
+from tidegate.filtering.escapes import MAX_WRITTEN, may_stand_in
 from tidegate.filtering.literal import Written
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.overlaps import Overlaps
@@ -27,6 +28,9 @@ from tidegate.filtering.spotting import NOTHING_UNREAD, Unread
 from tidegate.filtering.view import fold
 from tidegate.filtering.witness import Found
 from tidegate.model import Finding
+
+_MUCH: Final = 128
+"""Characters: where so many are held, they are looked at again when an eighth of them has come, not at every delta."""
 
 
 class TextRewriter:
@@ -64,6 +68,7 @@ class TextRewriter:
         self._offsets: Offsets | None = None  # of `_view` in `_text`, when they differ
         self._invisible = 0
         self._rest = ""  # behind `_text`: what may become an escape
+        self._enough = 0  # of `_text` to look again
         self._swallowing: tuple[Detector, ...] = ()
         self._finished = False
         self._counts: dict[str, int] = {}
@@ -97,7 +102,12 @@ class TextRewriter:
             self._watch(text)
             return text
         self._take(text, final=False)
-        return self._advance(final=False)
+        if len(self._text) < self._enough:
+            return ""
+        out = self._advance(final=False)
+        held = len(self._text)
+        self._enough = held + min(held // 8, MAX_WRITTEN) if held >= _MUCH else 0
+        return out
 
     def finish(self) -> str:
         """End the text and return what was held, rewritten. A second call returns the empty text."""
