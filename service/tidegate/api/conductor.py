@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
+from tidegate.envoy.running import Running
 from tidegate.envoy.settle import Settlements
 from tidegate.envoy.terms import Terms
 from tidegate.errors import ProtocolViolation
@@ -53,15 +53,12 @@ class Conductor:
         self._holds = holds
         self._places = places
         self._record = record
-        self._live = live
+        self._running = Running(live)
         self._terms = terms or Terms(lambda *_: "", on_error=lambda _: None)
         self._hold_back = hold_back
         self._heartbeat = heartbeat
         self._traces = traces
         self._aside = Aside("exchange")
-        self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def conduct(self, messages: AsyncIterator[pb.ExchangeRequest]) -> AsyncGenerator[pb.ExchangeResponse, None]:
         """Answer each message. Raises `ProtocolViolation`."""
@@ -70,7 +67,7 @@ class Conductor:
         renewal: asyncio.Task[None] | None = None
         started = 0.0 if self._traces is None else self._traces.now()
         held = 0  # bytes that came since something was last released
-        self._count(1)
+        self._running.begin()
         try:
             async for message in messages:
                 waits.came()
@@ -80,7 +77,7 @@ class Conductor:
                 commands = commands or await self._aside.run(step, effort_of(exchange.effort, held))
                 term.follow(exchange)
                 tenure.follow(exchange)
-                renewal = renewal or self._keep(exchange)
+                renewal = renewal or self._holds.follow(exchange)
                 answer = pb.ExchangeResponse()
                 while commands and isinstance(commands[-1], Extend):
                     translate.add_commands(answer, commands[:-1], exchange.handoff)
@@ -89,7 +86,7 @@ class Conductor:
                 held = 0 if answer.body else held
                 if exchange.finished:  # before the last bytes leave: a client that has them finds its limits settled
                     answer.outcome, answer.coverage = exchange.outcome, exchange.coverage().header()
-                    self._settle(exchange)
+                    self._settlements.follow(exchange)
                     tenure.follow(exchange)
                 exchange.sent += len(answer.body)
                 waits.left(exchange.progress)
@@ -104,9 +101,9 @@ class Conductor:
             if renewal is not None:
                 renewal.cancel()
             exchange.lost()
-            self._settle(exchange)
+            self._settlements.follow(exchange)
             tenure.follow(exchange)
-            self._count(-1)
+            self._running.end()
             waits.over()
             self._record(exchange, exchange.handoff.request_id if exchange.handoff else "")
             if self._traces is not None:
@@ -114,34 +111,14 @@ class Conductor:
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for exchanges that were told to stop (at most `timeout` seconds), then for all that they left to do."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout)
+        await self._running.idle(timeout)
         await self._settlements.drained()
         await self._places.drained()
-
-    def _count(self, change: int) -> None:
-        self._live(change)
-        self._open += change
-        if self._open:
-            self._idle.clear()
-        else:
-            self._idle.set()
 
     async def _extended(self, exchange: Exchange, extend: Extend) -> list[Command]:
         answer = await self._holds.extend(extend.reservation, extend.costs, extend.hold)
         step = partial(exchange.extended, answer)
         return await self._aside.run(step, effort_of(exchange.effort, exchange.waiting))
-
-    def _settle(self, exchange: Exchange) -> None:
-        settlement = exchange.settlement()
-        if settlement is not None:
-            self._settlements.start(settlement)
-
-    def _keep(self, exchange: Exchange) -> asyncio.Task[None] | None:
-        handoff = exchange.handoff
-        if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
-            return None
-        return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
 
 
 def _step(exchange: Exchange, message: pb.ExchangeRequest) -> Callable[[], list[Command]]:

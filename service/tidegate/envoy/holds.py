@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 
 from tidegate.admission.ledger import Extension
 from tidegate.envoy.allowance import Answer
+from tidegate.envoy.exchange import Exchange
 from tidegate.errors import StoreUnavailable
 
 Why = Literal["growth", "renewal"]
@@ -50,6 +51,13 @@ class Holds:
     def keep(self, reservation: str, hold: float, lease: float) -> asyncio.Task[None]:
         """Renew for `hold` seconds, every `lease` ÷ 3, until the task is cancelled or the reservation is gone."""
         return asyncio.get_running_loop().create_task(self._renew(reservation, hold, lease))
+
+    def follow(self, exchange: Exchange) -> asyncio.Task[None] | None:
+        """`keep` what an exchange holds a place with; None where that is nothing, or it is over."""
+        handoff = exchange.handoff
+        if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
+            return None
+        return self.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
 
     async def _renew(self, reservation: str, hold: float, lease: float) -> None:
         while True:

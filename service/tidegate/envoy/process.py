@@ -19,6 +19,7 @@ from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.hold_back import HoldBack, unmeasured
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
+from tidegate.envoy.running import Running
 from tidegate.envoy.settle import Settlements
 from tidegate.envoy.terms import Term, Terms
 from tidegate.errors import ProtocolViolation
@@ -56,7 +57,7 @@ class ProcessServicer:
         self._exchange = exchange
         self._record = record
         self._on_error = on_error
-        self._live = live
+        self._running = Running(live)
         self._settlements = settlements
         self._holds = holds
         self._places = places
@@ -65,9 +66,6 @@ class ProcessServicer:
         self._endings: set[asyncio.Task[None]] = set()
         self._hold_back = hold_back
         self._traces = traces
-        self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._responses = Aside("filter")
         # Envoy gives a request up after its message timeout, and a response never: so they do not wait for each other.
         self._requests = Aside("ask")
@@ -90,7 +88,7 @@ class ProcessServicer:
         waits = self._hold_back()
         started = 0.0 if self._traces is None else self._traces.now()
         renewal: asyncio.Task[None] | None = None
-        self._begin()
+        self._running.begin()
         try:
             async with stream:
                 async for message in messages:
@@ -101,9 +99,9 @@ class ProcessServicer:
                     term.follow(exchange)
                     tenure.follow(exchange)
                     if renewal is None:
-                        renewal = self._keep(exchange)
+                        renewal = self._holds.follow(exchange)
                     while commands:
-                        self._settle(exchange)
+                        self._settlements.follow(exchange)
                         tenure.follow(exchange)
                         last = commands[-1]
                         if not isinstance(last, Extend):
@@ -129,9 +127,9 @@ class ProcessServicer:
             if renewal is not None:
                 renewal.cancel()
             exchange.lost()
-            self._settle(exchange)
+            self._settlements.follow(exchange)
             tenure.follow(exchange)
-            self._end()
+            self._running.end()
             waits.over()
             self._record(exchange, stream.id_of(exchange))
             if self._traces is not None:
@@ -139,42 +137,18 @@ class ProcessServicer:
 
     async def drained(self, timeout: float = 1.0) -> None:
         """Wait for streams that were told to stop (at most `timeout` seconds), then for all that they left to do."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout)
+        await self._running.idle(timeout)
         while self._endings:
             await asyncio.wait(tuple(self._endings))
         await self._settlements.drained()
         await self._places.drained()
-
-    def _begin(self) -> None:
-        self._live(1)
-        self._open += 1
-        self._idle.clear()
-
-    def _end(self) -> None:
-        self._live(-1)
-        self._open -= 1
-        if not self._open:
-            self._idle.set()
-
-    def _settle(self, exchange: Exchange) -> None:
-        """Before the last bytes leave: a client that has them finds its limits settled."""
-        settlement = exchange.settlement()
-        if settlement is not None:
-            self._settlements.start(settlement)
-
-    def _keep(self, exchange: Exchange) -> asyncio.Task[None] | None:
-        handoff = exchange.handoff
-        if handoff is None or not handoff.reservation or not handoff.hold.lease or exchange.finished:
-            return None
-        return self._holds.keep(handoff.reservation, handoff.hold.seconds, handoff.hold.lease)
 
     def _interrupt(self, exchange: Exchange, stream: _Stream) -> None:
         """End what is silent now; what is busy ends with its next message."""
         if stream.term is None or not stream.term.why:
             return
         if commands := exchange.over(stream.term.why):
-            self._settle(exchange)
+            self._settlements.follow(exchange)
             task = asyncio.create_task(stream.end_early(commands, exchange))
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
+from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.metering import Settlement
 from tidegate.errors import StoreUnavailable
 
@@ -33,6 +34,11 @@ class Settlements:
         self._on_error = on_error
         self._over = over
         self._running: set[asyncio.Task[None]] = set()
+
+    def follow(self, exchange: Exchange) -> None:
+        """Begin to settle an exchange whose time has come: before its last bytes leave, so who has them finds it so."""
+        if (settlement := exchange.settlement()) is not None:
+            self.start(settlement)
 
     def start(self, settlement: Settlement) -> None:
         """Begin to settle; returns at once."""
