@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from tidegate.envoy.allowance import Answer
-from tidegate.envoy.asking import Asking, in_whole
+from tidegate.envoy.asking import Asking
 from tidegate.envoy.commands import (
     Abort,
     Body,
@@ -27,6 +27,7 @@ from tidegate.envoy.commands import (
     Trailers,
 )
 from tidegate.envoy.ending import Over, refusal, voice
+from tidegate.envoy.gaps import Gaps
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import AFTER_EVENT, AFTER_LINE, Pacing
@@ -43,7 +44,6 @@ from tidegate.filtering.formats import (
     decodes,
     format_of,
 )
-from tidegate.filtering.formats.beats import COMMENT, empty_line
 from tidegate.filtering.grounding import grounded, known_of, needs_request
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.spotting import Effort
@@ -94,13 +94,10 @@ class Exchange:
     _asking: Asking = field(default_factory=Asking)
     _references: frozenset[int] = frozenset()
     _pacing: Pacing | None = None
-    _events: WholeEvents | None = None
+    _gaps: Gaps = field(default_factory=Gaps)
     _state: _State = _State.HEAD
     _shadow: bool = False
     _demand: Structure | None = None
-    _events_only: bool = False
-    _lines_only: bool = False
-    _left: bytes = b""
     _passed: int = 0
     _over: Over | None = None
     _endable: bool = False
@@ -127,10 +124,8 @@ class Exchange:
         unanswered = self._reading is not None and self._reading.held
         if self._state not in (_State.READ, _State.PASS) or unanswered:
             return b""
-        if not self._events_only:
-            return b"" if self._shadow or self._state is _State.PASS else empty_line(self._left)
-        begun = self.sent or not self._shadow  # a byte order mark that is not ours to drop must stay first
-        return COMMENT if begun and (self._events is None or not self._events.inside) else b""
+        untouched = self._shadow or self._state is _State.PASS
+        return self._gaps.beat(untouched=untouched, begun=self.sent > 0 or not self._shadow)
 
     @property
     def progress(self) -> Progress:
@@ -209,7 +204,7 @@ class Exchange:
         self.effort = plan.effort
         self._pace(head, read=not self._shadow)
         if self._endable and format_of(head.readable) == "sse" and (self._shadow or not plan.actions):
-            self._events = self._events or WholeEvents()
+            self._gaps.whole = self._gaps.whole or WholeEvents()
             self._voice = voice(head.readable)
         if not plan.actions:
             if self._metering is not None:
@@ -254,14 +249,13 @@ class Exchange:
                 return []
             case _State.PASS if not self._endable:
                 return []
-        broken = b"\n\n" if self._events is not None and self._events.inside else b""
         if self._reading is not None:
-            return self._told(self._reading.cut(why, deny, broken))
+            return self._told(self._reading.cut(why, deny, self._gaps.broken))
         ending = b"" if self._voice is None else self._voice.abort(str(deny.reason), deny.message)
         if self._metering is not None:
             self._metering.cut_off()
         self._finish(why)
-        return [Body(broken + ending, end=True)] if ending else [Abort()]
+        return [Body(self._gaps.broken + ending, end=True)] if ending else [Abort()]
 
     def lost(self) -> None:
         """The peer ended the stream. Before the end of the response this means that the client did not get all."""
@@ -284,14 +278,13 @@ class Exchange:
         if kind not in ("sse", "ndjson"):
             return
         events = kind == "sse"
-        self._events = self._asking.unasked() if events else None
+        whole: WholeEvents | None = self._asking.unasked() if events else None
         if self._metering is not None and self._metering.hold.amounts and head.status < 400:
             after = AFTER_EVENT if events else AFTER_LINE
             self._pacing = Pacing(self._metering, after=after)
             if not read:  # so that an error can follow
-                self._events = self._events or (WholeEvents() if events else WholeLines())
-        self._events_only = events and (read or self._events is not None)
-        self._lines_only = read and not events
+                whole = whole or (WholeEvents() if events else WholeLines())
+        self._gaps = Gaps(whole, events=events and (read or whole is not None), lines=read and not events)
 
     def _take(self, data: bytes, end: bool) -> list[Command]:
         match self._state:
@@ -302,11 +295,7 @@ class Exchange:
             case _:
                 assert self._reading is not None  # noqa: S101 - READ is entered with one
                 commands = self._told(self._reading.take(data, end))
-        if self._lines_only:
-            self._left = next(
-                (one.data for one in reversed(commands) if isinstance(one, Body) and one.data), self._left
-            )
-        return commands if self._events is None else in_whole(self._events, commands)
+        return self._gaps.follow(commands)
 
     def _let_pass(self, data: bytes, end: bool) -> list[Command]:
         self._passed += len(data)
@@ -321,14 +310,13 @@ class Exchange:
     def _stop(self, limits: tuple[str, ...]) -> list[Command]:
         """The stream has used what there was room for."""
         message = f"Limit {' or '.join(repr(name) for name in limits)} is exhausted: the response ends here."
-        broken = self._events.gap if self._events is not None and self._events.inside else b""
         if self._reading is not None:
             deny = Deny(429, Reason.LIMIT_EXCEEDED, message)
-            return self._told(self._reading.cut("stopped", deny, broken))
+            return self._told(self._reading.cut("stopped", deny, self._gaps.broken))
         assert self._metering is not None  # noqa: S101 - only pacing stops
         ending = self._metering.stopped(str(Reason.LIMIT_EXCEEDED), message)
         self._finish("stopped")
-        return [Body(broken + ending, end=True)]
+        return [Body(self._gaps.broken + ending, end=True)]
 
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan, demand: Structure | None) -> list[Command]:
         metering = self._metering
@@ -349,7 +337,7 @@ class Exchange:
             self._state = _State.READ
             if self._reading.held:
                 return []
-            untouched = self._shadow and self._events is None
+            untouched = self._shadow and self._gaps.whole is None
             return [Continue((), self._removed if untouched else (*self._removed, *STALE))]
         reason = head.unscannable
         if handoff.unscannable == "pass" or self._shadow:
@@ -373,7 +361,7 @@ class Exchange:
         self._state = _State.PASS
         if end:
             self._finish("passed")
-        changed = self._events is not None and not end
+        changed = self._gaps.whole is not None and not end
         return [Continue((), (*self._removed, *STALE) if changed else self._removed)]
 
     def _told(self, commands: list[Command]) -> list[Command]:
