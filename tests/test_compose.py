@@ -112,7 +112,7 @@ def stages() -> dict[str, Stage]:
 
 
 def lineage(stages: dict[str, Stage], name: str) -> list[Stage]:
-    """The stage and those it is built on, itself first."""
+    """The stages of a container's settings: itself first, then those it is built on."""
     chain = []
     while name in stages:
         chain.append(stages[name])
@@ -299,7 +299,10 @@ def test_the_build_context_is_what_is_copied(stages):
 def test_final_images_are_non_root_pinned_and_watched(stages, target):
     assert inherited(stages, target, "USER") == "10001:10001"
     assert inherited(stages, target, "HEALTHCHECK")
-    assert re.fullmatch(r"python:3\.12\.\d+-slim-[a-z]+", lineage(stages, target)[-1].base)
+    assert lineage(stages, target)[-1].base == "scratch"
+    assert stages["runtime"].last("COPY") == "--from=bare / /"
+    assert re.fullmatch(r"python:3\.12\.\d+-slim-[a-z]+", lineage(stages, "bare")[-1].base)
+    assert lineage(stages, "build")[-1].base == lineage(stages, "bare")[-1].base  # one Python made it and runs it
 
 
 def test_the_last_stage_is_the_service(stages):

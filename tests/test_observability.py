@@ -126,3 +126,15 @@ def test_everything_that_is_out_has_an_alert() -> None:
     out = {name for name, kind, _, meaning in described() if kind == "gauge" and "0 while" in meaning}
     assert len(out) == 4
     assert [name for name in sorted(out) if not any(name in rule["expr"] for rule in rules())] == []
+
+
+def test_the_page_on_operations_names_every_alert_what_it_asks_for_and_whom_it_wakes() -> None:
+    page = (FOLDER.parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| alert \| when \| why \|\n.*?\n\n", page, re.DOTALL)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()[2:]]
+    severities = {rule["alert"]: rule["labels"]["severity"] for rule in rules()}
+    assert {name.strip("*"): "page" if name[0] == "*" else "ticket" for name, _, _ in rows} == severities
+    asked = {rule["alert"]: rule["expr"] for rule in rules()}
+    for name, when, _ in rows:
+        named = re.findall(r"`(tidegate_\w+)`", when)
+        assert [metric for metric in named if metric not in asked[name.strip("*")]] == [], name

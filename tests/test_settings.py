@@ -37,3 +37,10 @@ def test_a_pepper_file_ends_where_its_line_ends(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="at least 16 bytes"):
         read_pepper(None, "short")
     assert read_pepper(None, "") == b""
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    """A traceback or a debugger's log may show what an object says of itself."""
+    secrets = {"pepper": b"made-up-pepper-of-no-use", "pseudonym_keys": (b"made-up-key-of-no-use",)}
+    urls = dict.fromkeys(("store", "audit"), "redis://:made-up-password@127.0.0.1:6379/0")
+    assert "made-up" not in repr(Settings(policy=Path("p"), **secrets, **urls).for_worker(1))

@@ -40,9 +40,9 @@ class Settings:
     policy: Path
     listen: str = "127.0.0.1:9401"
     metrics: str = "127.0.0.1:9501"
-    store: str = "memory://"
+    store: str = field(default="memory://", repr=False)  # its password is in it
     workers: int = 1
-    pepper: bytes = b""
+    pepper: bytes = field(default=b"", repr=False)
     pseudonym_keys: tuple[bytes, ...] = field(default=(), repr=False)
     tls: Tls | None = None
     drain: float = 10.0
@@ -51,7 +51,7 @@ class Settings:
     replicas: int = 1
     log_level: str = "info"
     shadow: bool = False
-    audit: str = ""
+    audit: str = field(default="", repr=False)
     otlp: str = ""
     max_message: int = 64 * 1024 * 1024
 

@@ -198,10 +198,12 @@ def test_only_envoys_pods_reach_grpc_and_only_monitoring_the_metrics() -> None:
     assert scrapes["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
 
-def test_what_may_be_called_is_dns_redis_and_https_but_no_cloud_metadata() -> None:
+def test_what_may_be_called_is_dns_redis_a_collector_and_https_but_no_cloud_metadata() -> None:
     ports = [[(one["protocol"], one["port"]) for one in rule["ports"]] for rule in NETWORK["egress"]]
-    assert ports == [[("UDP", 53), ("TCP", 53)], [("TCP", 6379)], [("TCP", 443)]]
-    blocks = {to["ipBlock"]["cidr"]: to["ipBlock"]["except"] for to in NETWORK["egress"][2]["to"]}
+    assert ports == [[("UDP", 53), ("TCP", 53)], [("TCP", 6379)], [("TCP", 4317)], [("TCP", 443)]]
+    for rule in NETWORK["egress"][:3]:
+        assert all(to["podSelector"] for to in rule["to"])  # without one it would be every pod of the cluster
+    blocks = {to["ipBlock"]["cidr"]: to["ipBlock"]["except"] for to in NETWORK["egress"][3]["to"]}
     assert blocks == {"0.0.0.0/0": ["169.254.0.0/16"], "::/0": ["fe80::/10", "fd00:ec2::/32"]}
 
 
