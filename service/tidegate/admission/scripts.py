@@ -20,8 +20,7 @@ import asyncio
 import hashlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -220,8 +219,14 @@ class ScriptRunner:
         sent = loop.time()
         until = max(batch[0].at + self._timeout, sent + self._timeout / 2)
         try:
-            async with self._deadline(until):
-                await self._converse(batch, until)
+            # The timer does not end the exchange but gives it a last moment: after a stall of this event loop the timer
+            # is due together with the reply that had come in long before.
+            async with asyncio.timeout(None) as scope:
+                timer = loop.call_at(until, lambda: scope.reschedule(loop.time() + _GRACE))
+                try:
+                    await self._converse(batch, until)
+                finally:
+                    timer.cancel()
             self._record("answered", loop.time() - sent)
         except TimeoutError:
             self._record("late", loop.time() - sent)
@@ -234,18 +239,6 @@ class ScriptRunner:
             self._record("failed", loop.time() - sent)
             self._fail(batch, StoreUnavailable(f"the limit store failed: {error}"))
             await self._drop()
-
-    @asynccontextmanager
-    async def _deadline(self, when: float) -> AsyncIterator[None]:
-        # The timer does not end the exchange but gives it a last moment: after a stall of this event loop the timer
-        # is due together with the reply that had come in long before.
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(None) as scope:
-            timer = loop.call_at(when, lambda: scope.reschedule(loop.time() + _GRACE))
-            try:
-                yield
-            finally:
-                timer.cancel()
 
     async def _converse(self, batch: list[_Call], until: float) -> None:
         groups: dict[tuple[bytes, int], list[_Call]] = {}
