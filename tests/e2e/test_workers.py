@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,16 +23,25 @@ from tests.e2e.upstream import Upstream, chat, chunked, delta, finish, json_answ
 SECRET = "bob@example.com"
 
 
+def patient_health(document: dict[str, Any]) -> None:
+    (policy,) = (one for one in document["static_resources"]["clusters"] if one["name"] == "tidegate")
+    policy["health_checks"][0]["timeout"] = "30s"
+
+
+PATIENT: dict[str, Any] = {"check_timeout": 30.0, "message_timeout": 30.0, "tweak": patient_health}
+"""What is late on a busy machine is waited for: no timeout may look like a failure."""
+
+
 @pytest.fixture
 def two(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
-    with running_gate(tmp_path, upstream, workers=2) as running:
+    with running_gate(tmp_path, upstream, workers=2, **PATIENT) as running:
         yield running
 
 
 @pytest.fixture
 def pair(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
     """Two workers of one command."""
-    with running_gate(tmp_path, upstream, workers=2, together=True) as running:
+    with running_gate(tmp_path, upstream, workers=2, together=True, flags={"health-grace": 3}, **PATIENT) as running:
         yield running
         running.workers[0].stop(30)  # were it killed, its workers would live on
 
@@ -128,6 +138,15 @@ async def test_replacing_all_workers_costs_no_request(pair: Gate) -> None:
     served = Counter(line["address"] for line in events if line["event"] == "serving")
     assert served == {f"127.0.0.1:{port}": 2 for port in pair.ports}
     assert sum(line["event"] == "stopped" for line in events) == 2
+
+
+def test_a_worker_that_hears_what_is_for_the_whole_goes_on(gate: Gate) -> None:
+    """A service manager may send SIGUSR2 to every process of the service; by default that ends one at once."""
+    (worker,) = gate.workers
+    worker.send(signal.SIGUSR2)
+    until(lambda: "SIGUSR2 is for the command" in worker.log.read_text())
+    assert worker.running
+    assert gate.get(json_answer(chat("hello"))).status_code == 200
 
 
 async def test_a_burst_while_a_worker_is_dead_meets_no_retry_limit(two: Gate) -> None:

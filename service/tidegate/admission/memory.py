@@ -29,6 +29,8 @@ from tidegate.model import Admission, Charge, Limit, LimitState
 _PLANS = 100_000
 _LOOK = 2
 _LOOK_WHEN_FULL = 64
+_REMEMBERED = 3_600_000_000  # microseconds: as long as an entry in the store is known by its name
+_Where = tuple[str, str, str]  # a limit's scope and name, and a key
 # Plan, key, cost, counter, mark, and the cost that was charged in places that are gone.
 _Taken = tuple[Plan, str, int, Counter, object, int]
 
@@ -44,6 +46,8 @@ class MemoryLedger:
         self._tables: dict[tuple[str, ...], Table] = {}
         self._keys: deque[tuple[Table, str]] = deque()
         self._holds: dict[str, tuple[int, list[_Taken]]] = {}
+        self._entered: dict[str, tuple[int, dict[_Where, int]]] = {}
+        self._own = "m" + secrets.token_urlsafe(6)
 
     def __len__(self) -> int:
         """How many keys are held."""
@@ -148,11 +152,13 @@ class MemoryLedger:
         self._holds.clear()
 
     def hand_over(self) -> list[Charge]:
-        """Give out what still counts against every key, as one charge each, and forget it and every reservation.
+        """Give out what still counts against every key, as one charge each, and forget it.
 
-        Leases stay, with the reservations that end them: what runs does so whoever counts.
+        Leases stay, with the reservations that end them: what runs does so whoever counts. Of the other reservations
+        `entered` tells what they had been charged.
         """
         now = self._time()
+        self._remember(now)
         spent = []
         leases: deque[tuple[Table, str]] = deque()
         for table, key in self._keys:
@@ -171,6 +177,24 @@ class MemoryLedger:
         }
         self._holds = {name: held for name, held in running.items() if held[1]}
         return spent
+
+    def _remember(self, now: int) -> None:
+        """What each reservation had been charged. One that was handed over before has nothing left but leases."""
+        kept = {name: entry for name, entry in self._entered.items() if now < entry[0]}
+        for name, (until, taken) in self._holds.items():
+            if now < until and name not in kept:
+                costs = {(p.limit.scope, p.limit.name, key): before + cost for p, key, cost, _, _, before in taken}
+                kept[name] = now + _REMEMBERED, costs
+        self._entered = dict(list(kept.items())[-self._max_keys :])
+
+    def entered(self, reservation: str) -> Mapping[_Where, int] | None:
+        """What a reservation had been charged when it was handed over, by limit and key; once. None if it was not."""
+        until, costs = self._entered.pop(reservation, (0, None))
+        return costs if self._time() < until else None
+
+    def made(self, reservation: str) -> bool:
+        """Whether a reservation was made here, whatever became of it."""
+        return reservation.startswith(self._own)
 
     def _time(self) -> int:
         self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
@@ -269,7 +293,7 @@ class MemoryLedger:
                 holds[name] = held
         if len(holds) >= self._max_keys:
             raise StoreUnavailable(f"all {self._max_keys} reservations of the limits in memory are in use")
-        name = "m" + secrets.token_urlsafe(12)
+        name = self._own + secrets.token_urlsafe(12)
         holds[name] = (now + _hold_time(hold), taken)
         return name
 

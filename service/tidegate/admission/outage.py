@@ -22,7 +22,8 @@ add up to more than it. A call that timed out may have been charged in the store
 from the moment of entry, so up to a window too long. What took its place in memory is not known to the store, nor the
 other way round, so after either switch as many as the limit may run by the one and as many by the other, until the
 first have ended. An outage that a replica does not survive loses its counts. A reservation made during an outage and
-settled after it keeps its reserved cost.
+settled after it, or by another replica, keeps its reserved cost where it was less in the end; what it cost more is
+entered (see `carried`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from dataclasses import replace
 from math import inf
 from typing import Literal
 
+from tidegate.admission.carried import beyond, carried, carry
 from tidegate.admission.denials import Denials
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.ledger import Extension, Store
@@ -126,7 +128,7 @@ class OutageLedger:
     async def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """Replace reserved costs by actual ones, once. In an outage, True says that it will be."""
         if reservation.startswith("m"):
-            return await self._memory.settle(reservation, costs)
+            return await self._settle_memory(reservation, costs)
         if self._state == "closed":
             try:
                 return await self._store.settle(reservation, costs)
@@ -142,7 +144,7 @@ class OutageLedger:
         The store does not learn of it: the settlement is what makes up for it.
         """
         if reservation.startswith("m"):
-            return await self._memory.extend(reservation, costs, hold=hold)
+            return await self._memory.extend(carried(reservation)[0], costs, hold=hold)
         if self._state == "closed":
             try:
                 return await self._store.extend(reservation, costs, hold=hold)
@@ -180,8 +182,12 @@ class OutageLedger:
                 reservation = self._memory.take(shares, hold=hold, force=True).reservation
             except StoreUnavailable:  # memory is full: allowed all the same, but not counted
                 reservation = ""
-            return Admission((), reservation=reservation, enforcement="none")
+            return Admission((), reservation=carry(reservation, charges) if reservation else "", enforcement="none")
         admission = self._memory.take(shares, hold=hold)
+        if admission.reservation:
+            left_out = {(state.limit.scope, state.limit.name) for state in admission.shadowed}
+            taken = [charge for charge in charges if (charge.limit.scope, charge.limit.name) not in left_out]
+            admission = replace(admission, reservation=carry(admission.reservation, taken))
         if admission.refused is not None and admission.refused.retry_after == inf:
             admission = _not_never(admission, charges)
         return replace(admission, enforcement="share")
@@ -199,6 +205,23 @@ class OutageLedger:
             share = replace(limit, capacity=capacity, period=slower)
         self._shares[id(limit)] = (limit, replicas, share)
         return share
+
+    async def _settle_memory(self, reservation: str, costs: Mapping[str, int]) -> bool:
+        """What was reserved in an outage, here or elsewhere, and may have been entered in the store since."""
+        name, charges = carried(reservation)
+        entered = self._memory.entered(name)
+        if await self._memory.settle(name, costs) and entered is None:
+            return True
+        if entered is not None:
+            where = ((charge.limit.scope, charge.limit.name, charge.key) for charge in charges)
+            charges = [one._replace(cost=entered.get(at, one.cost)) for one, at in zip(charges, where, strict=True)]
+        elif self._memory.made(name):
+            return False
+        more = beyond(charges, costs)
+        if more:
+            self._owed.enter(more, once=name)
+            self._look_for_store()
+        return bool(more) or entered is not None
 
     # The breaker ---------------------------------------------------------------------------------------------------
 

@@ -30,11 +30,11 @@ class Owed:
         self._settlements: dict[str, Mapping[str, int]] = {}
         self._unknown = 0  # entries that may have arrived, whose answer was lost
 
-    def enter(self, charges: Iterable[Charge]) -> None:
-        """These are to be charged, whether or not they fit."""
+    def enter(self, charges: Iterable[Charge], *, once: str = "") -> None:
+        """These are to be charged, whether or not they fit. With a name (a few only) no other replica does it again."""
         rest = iter(charges)
         while entry := list(islice(rest, _ENTRY)):
-            self._entries.append((secrets.token_urlsafe(12), entry))
+            self._entries.append((once or secrets.token_urlsafe(12), entry))
 
     def settle(self, reservation: str, costs: Mapping[str, int]) -> bool:
         """This is to be settled; False when it is already. Raises `StoreUnavailable` when too many are."""
