@@ -112,13 +112,8 @@ class Look:
             self._inside = Encoded(self._view, begin, self._scanner)
         return self._inside
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the view as it stands is all that there is to search."""
-        return self.literal is None and self.encoded >= len(self._view)
-
     def plain(self, at: int, hold: int) -> Hit | None:
-        """The same of the view as it stands."""
+        """The same where the view as it stands is all that there is."""
         view, known, steps, automata = self._view, self._known, self._steps, self._automata
         end = len(view)
         while at < hold:
