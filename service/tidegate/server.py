@@ -14,6 +14,8 @@ from grpc_health.v1 import health_pb2
 from tidegate import opening
 from tidegate.clock import Clock, SystemClock
 from tidegate.context_token import jwks
+from tidegate.envoy.plans import plans_of
+from tidegate.filtering.scanner import compile_ahead
 from tidegate.identity import (
     BearerVerifier,
     Identifier,
@@ -66,7 +68,7 @@ class Worker:
         self._known.tell(self._identifier)
         self.source = PolicySource(
             settings.policy,
-            prepare=self._read_keys,
+            prepare=self._prepare,
             on_change=self.telemetry.upkeep.policy,
             on_error=self.telemetry.upkeep.policy_refused,
         )
@@ -78,11 +80,15 @@ class Worker:
     def _policy(self) -> Policy:
         return self.source.current
 
-    def _read_keys(self, policy: Policy) -> Callable[[], None]:
-        """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`."""
+    def _prepare(self, policy: Policy) -> Callable[[], None]:
+        """The keys of a policy: both come into force together, or neither does. Raises `PolicyError`.
+
+        What its rules look for is compiled, too, which no exchange then waits for.
+        """
         check_keys(policy, self._settings)
         check_audit(policy, self._settings)
         check_revocation(policy, self._settings)
+        compile_ahead(plans_of(policy, shadow=self._settings.shadow))
         return self._known.read(policy)
 
     async def run(self) -> None:

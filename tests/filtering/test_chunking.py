@@ -16,6 +16,7 @@ from tidegate.filtering.view import MAX_INVISIBLE, fold
 from tests.filtering.corpus import KEY, LONG, MIXED, PLANS, PROSE, SINGLE, TEXTS, cut_texts, meaning, run, texts
 
 EVERY_PLAN = [*PLANS.values(), MIXED]
+PARTS = 8
 moderate = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -46,8 +47,9 @@ def test_the_machine_does_what_filtering_means(text: str, entities: set[str], ac
 
 
 @pytest.mark.parametrize("plan", [PLANS[Action.HASH], PLANS[Action.BLOCK]], ids=["hash", "block"])
-def test_every_two_way_split(plan: FilterPlan) -> None:
-    for text in TEXTS:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_two_way_split(plan: FilterPlan, part: int) -> None:
+    for text in TEXTS[part::PARTS]:
         whole = run(plan, [text])
         for at in range(1, len(text)):
             assert run(plan, [text[:at], text[at:]]) == whole, (text, at)

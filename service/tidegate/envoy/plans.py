@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from tidegate.envoy.exchange import Exchange
@@ -48,19 +48,33 @@ class Plans:
 
     def _merge(self, _version: str, names: tuple[str, ...], endpoint: str) -> FilterPlan:
         policy = self._policy()
-        rulesets = policy.rulesets
-        unknown = [name for name in names if name not in rulesets]
+        unknown = [name for name in names if name not in policy.rulesets]
         if unknown:
             raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        plan = merge(
-            (rulesets[name] for name in names),
-            policy.selection_of(endpoint),
-            policy.spotters_of(endpoint),
-            policy.allowed_of(endpoint),
-        )
+        plan = _merged(policy, names, endpoint)
         if lacking := unfindable(plan):
             raise UnsupportedBody(f"nothing finds {', '.join(sorted(lacking))} on endpoint {endpoint!r}")
         return plan.in_shadow() if self._shadow else plan
+
+
+def _merged(policy: Policy, names: Iterable[str], endpoint: str) -> FilterPlan:
+    return merge(
+        (policy.rulesets[name] for name in names),
+        policy.selection_of(endpoint),
+        policy.spotters_of(endpoint),
+        policy.allowed_of(endpoint),
+    )
+
+
+def plans_of(policy: Policy, *, shadow: bool = False) -> Iterator[FilterPlan]:
+    """All that exchanges may need under a policy: for the answers of each endpoint by tier, and for its prompts."""
+    asked = {(names, endpoint) for (endpoint, _), names in policy.passes.items()}
+    for names, endpoint in sorted(asked):
+        plan = _merged(policy, names, endpoint)
+        yield plan.in_shadow() if shadow else plan
+    for one in policy.endpoints:
+        if one.request is not None:
+            yield merge(one.request.rules, None, policy.spotters_of(one.name), policy.allowed_of(one.name))
 
 
 def exchanges(

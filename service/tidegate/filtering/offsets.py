@@ -37,8 +37,8 @@ class Offsets:
     __slots__ = ("_keys", "_sums")
 
     def __init__(self, gaps: Sequence[Gap] = (), before: int = 0) -> None:
-        self._keys = [key for key, _ in gaps]
-        self._sums = list(accumulate((size for _, size in gaps), initial=before))
+        self._keys = [gap[0] for gap in gaps]
+        self._sums = list(accumulate([gap[1] for gap in gaps], initial=before))
 
     def extend(self, gaps: Iterable[Gap], visible: int) -> None:
         """Go on with the gaps of text whose view begins at the byte `visible`."""

@@ -167,7 +167,7 @@ class TextRewriter:
         overlaps: Overlaps | None = None
         look = scanner.look(view, clean=self._clean)
         self._clean = look.encoded
-        written = self._as_written()
+        written = self._as_written() if self._escaped >= 0 else None
         if written is not None:
             look.literal = written.under(scanner)
         if self._swallowing:
@@ -177,7 +177,7 @@ class TextRewriter:
                 return "".join(out)
             at, done = after, self._end(after) if after > at else 0
         hold = at if self._swallowing else size if final else look.hold(at)
-        find = look.plain if look.is_plain else look.find
+        find = look.plain if look.literal is None and look.encoded >= size else look.find
         base, offsets, instead, counts = self._base, self._offsets, self._instead, self._counts
         while at < hold and (hit := find(at, hold)) is not None:
             row, place, start, at, over, _ = hit
@@ -207,7 +207,7 @@ class TextRewriter:
                 hold = at
             elif at > hold:
                 hold = look.hold(at)
-        cut = done if self._swallowing else self._start(hold)
+        cut = done if self._swallowing else hold - base if offsets is None else self._start(hold)
         out.append(text[done:cut])
         behind = scanner.behind if look.encoded >= hold else context(scanner.behind)
         if written is not None:
@@ -336,14 +336,17 @@ class TextRewriter:
 
     def _keep(self, hold: int, cut: int, behind: int) -> None:
         """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
-        start = hold - behind if hold > behind else 0
-        self._view = self._view[start:]
         if self._watcher is not None:
             self._watcher.feed(self._text[:cut])
         self._text = self._text[cut:]
         self._gone += cut
-        self._past += start
-        self._clean = max(0, self._clean - start)
+        start = hold - behind
+        if start > 0:
+            self._view = self._view[start:]
+            self._past += start
+            self._clean = self._clean - start if self._clean > start else 0
+        else:
+            start = 0
         self._base = hold - start
         if self._offsets is not None and not self._offsets.forget(hold - start + self._past):
             self._offsets = None

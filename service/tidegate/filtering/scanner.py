@@ -7,8 +7,9 @@ positions, so a proposal that is turned down hides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from weakref import WeakKeyDictionary
 
 from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
@@ -111,13 +112,8 @@ class Look:
             self._inside = Encoded(self._view, begin, self._scanner)
         return self._inside
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the view as it stands is all that there is to search."""
-        return self.literal is None and self.encoded >= len(self._view)
-
     def plain(self, at: int, hold: int) -> Hit | None:
-        """The same of the view as it stands."""
+        """The same where the view as it stands is all that there is."""
         view, known, steps, automata = self._view, self._known, self._steps, self._automata
         end = len(view)
         while at < hold:
@@ -181,7 +177,10 @@ class Look:
         return at if self.literal is None else min(at, self.literal.hold(start))
 
 
-@lru_cache(maxsize=64)
+_KEPT = 64
+
+
+@lru_cache(maxsize=_KEPT)
 def _scanner(entities: frozenset[str], regions: frozenset[str]) -> Scanner:
     return Scanner(rows_of(entities, regions))
 
@@ -200,3 +199,18 @@ def scanner_for(plan: FilterPlan) -> Scanner | None:
             raise ValueError(f"no detector for {', '.join(sorted(unknown))}")
         _BY_PLAN[plan] = _scanner(entities, plan.regions) if entities else None
     return _BY_PLAN[plan]
+
+
+def compile_ahead(plans: Iterable[FilterPlan]) -> None:
+    """Compile what plans look for, so that no text has to wait for that: no more than is kept."""
+    wanted = dict.fromkeys(sought for plan in plans for sought in _sought(plan))
+    for entities, regions in islice(wanted, _KEPT):
+        _scanner(entities, regions)
+
+
+def _sought(plan: FilterPlan) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    patterns, _ = plan.stages if plan.spotters else (plan, None)
+    for part in patterns.parts:
+        for each in (part, *part.stricter.values()) if part is not None else ():
+            if each.actions and each.actions.keys() <= ENTITIES:
+                yield frozenset(each.actions), each.regions

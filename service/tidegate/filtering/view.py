@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tidegate.filtering import escapes
@@ -79,22 +80,23 @@ def _unescaped(folded: Folded, before: int, *, final: bool) -> Folded:
     text, view, gaps, invisible, rest = folded
     unseen = False
     for _ in range(DEPTH):
-        found, stop = _escapes(view, gaps, final=final)
+        # Where no escape can be too long, how long they are need not be counted.
+        found, stop = _escapes(view, gaps if len(text) >= escapes.MAX_WRITTEN else (), final=final)
         if stop < len(view):
-            cut = Offsets(gaps).start(stop)
+            cut = Offsets(gaps).start(stop) if gaps else stop
             text, rest, view = text[:cut], text[cut:] + rest, view[:stop]
             gaps = [gap for gap in gaps if gap.key <= 2 * stop]
         elif not found:
             break
         view, gaps = _shortened(view, found), joined(found, gaps)
-        unseen = unseen or not all(unit.byte for unit in found)
+        unseen = unseen or any(not byte for _, _, _, byte in found)
     if unseen:
         text, gaps = _cut(text, gaps, before)
     invisible = len(gaps) - bisect_left(gaps, (2 * len(view), 0))
     return Folded(text, view, gaps, invisible if view else before + invisible, rest)
 
 
-def _escapes(view: bytes, gaps: list[Gap], *, final: bool) -> tuple[list[Unit], int]:
+def _escapes(view: bytes, gaps: Sequence[Gap], *, final: bool) -> tuple[list[Unit], int]:
     if not gaps:
         return escapes.units(view, int.__rsub__, final=final)
     offsets = Offsets(gaps)
