@@ -1,13 +1,8 @@
-"""Which tokens a list of revocations covers, how it is kept in a file and a real Redis, how replicas learn of it."""
+"""Which tokens a list of revocations covers, how it is kept in a file, and what of it ends what runs."""
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import secrets
-import threading
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,25 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tidegate.cli import app
-from tidegate.errors import PolicyError, StoreUnavailable
+from tidegate.errors import PolicyError
 from tidegate.identity import (
     BearerVerifier,
     Identifier,
     Introspector,
     KeyStore,
-    revocation_feed,
     revocation_file,
-    revocation_store,
 )
-from tidegate.identity.feed import Feed
 from tidegate.identity.revocation import Revocation, RevokedTokens
-from tidegate.identity.revocation_feed import StoredRevocations
-from tidegate.identity.revocation_store import Listed, RedisRevocations, RevocationsFull
 from tidegate.identity.standing import Standing
 from tidegate.model import Deny, Identity, Proof, Reason, Request, proof_of
 from tidegate.policy import compiled_identity
-from typer.testing import CliRunner
 
 from tests.identity import forge
 from tests.identity.forge import NOW, FakeClock
@@ -239,184 +227,3 @@ def test_a_bad_file_is_named_by_line_and_key_and_is_not_written_to(text: str, wr
     with pytest.raises(PolicyError):
         revocation_file.add(path, Revocation(token="t"), now=NOW)
     assert path.read_text() == text
-
-
-@pytest.fixture(params=["redis", "cluster"])
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{request.param}_url"))
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"tgr-{secrets.token_hex(4)}"
-
-
-@pytest.fixture
-async def listed(url: str, prefix: str) -> AsyncIterator[RedisRevocations]:
-    made = RedisRevocations(url, prefix=prefix)
-    yield made
-    await made.close()
-
-
-async def test_a_reader_is_told_the_list_when_it_changed(listed: RedisRevocations) -> None:
-    empty = await listed.since(b"")
-    assert empty.entries == ()
-    first, second = Revocation(token="t1"), Revocation(subject="ada", before=at(NOW), until=at(NOW + 60))
-    await listed.add(first, now=NOW)
-    await listed.add(second, now=NOW)
-    full = await listed.since(empty.at)
-    assert set(full.entries or ()) == {first, second}
-    assert await listed.since(full.at) == Listed(full.at, None)
-    await listed.add(Revocation(token="t2"), now=NOW + 60)  # the second is over by then
-    assert set((await listed.since(full.at)).entries or ()) == {first, Revocation(token="t2")}
-
-
-async def test_a_list_that_was_lost_and_begun_anew_is_another(listed: RedisRevocations) -> None:
-    await listed.add(Revocation(token="t1"), now=NOW)
-    known = (await listed.since(b"")).at
-    for key in listed._keys:
-        await listed._redis.delete(key)
-    await listed.add(Revocation(token="t2"), now=NOW + 1)
-    assert (await listed.since(known)).entries == (Revocation(token="t2"),)
-
-
-async def test_many_writers_lose_nothing_and_a_full_list_says_so(
-    listed: RedisRevocations, url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def write(number: int) -> None:
-        writer = RedisRevocations(url, prefix=prefix)
-        await writer.add(Revocation(token=f"t{number}"), now=NOW)
-        await writer.close()
-
-    await asyncio.gather(*map(write, range(20)))
-    assert len((await listed.since(b"")).entries or ()) == 20
-    monkeypatch.setattr("tidegate.identity.revocation_store.MAX_ENTRIES", 20)
-    with pytest.raises(RevocationsFull, match="the list has 20 entries"):
-        await listed.add(Revocation(token="more"), now=NOW)
-
-
-async def test_an_entry_that_cannot_be_read_is_counted(listed: RedisRevocations) -> None:
-    await listed.add(Revocation(token="t1"), now=NOW)
-    await listed._redis.hset(listed._keys[1], '{"scope": "of a later version"}', 0)
-    found = await listed.since(b"")
-    assert (found.entries, found.unreadable) == ((Revocation(token="t1"),), 1)
-
-
-class Scripted:
-    """A store that answers as it is told."""
-
-    def __init__(self, *answers: Listed | Exception) -> None:
-        self.answers = [*answers]
-
-    async def since(self, at: bytes) -> Listed:
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def close(self) -> None:
-        pass
-
-
-ONE, TWO = Revocation(token="t1", until=at(NOW + 100)), Revocation(token="t2")
-OUT = StoreUnavailable("out")
-
-
-async def test_what_was_once_revoked_stays_so_while_the_process_lives(clock: FakeClock) -> None:
-    adopted: list[RevokedTokens] = []
-    states: list[str] = []
-    odd: list[Exception] = []
-    store = Scripted(
-        OUT, Listed(b"a", (ONE,)), Listed(b"a", None), OUT, Listed(b"b", (TWO,)), Listed(b"c", (), unreadable=1),
-        Listed(b"d", ()), OUT, Listed(b"d", None),
-    )  # fmt: skip
-    feed = Feed(
-        StoredRevocations(store, clock=clock),
-        clock=clock,
-        adopt=adopted.append,
-        on_state=states.append,
-        on_error=odd.append,
-        max_age=60,
-    )
-    assert feed.known.unavailable
-    await feed.refresh()
-    assert (states, adopted) == (["none"], [])
-    for _ in range(2):
-        await feed.refresh()
-    assert feed.known.entries == {ONE}
-    await feed.refresh()
-    assert feed.known.entries == {ONE}
-    assert states == ["none", "current", "old"]
-    await feed.refresh()  # the store has lost the first
-    assert feed.known.entries == {ONE, TWO}
-    await feed.refresh()  # another version's entry: nobody knows whom it refuses
-    assert [type(error) for error in odd] == [ValueError]
-    clock.advance(101)
-    await feed.refresh()
-    assert feed.known.entries == {TWO}  # the first is over
-    clock.advance(61)
-    await feed.refresh()
-    assert feed.known.unavailable
-    assert states[-1] == "none"
-    await feed.refresh()
-    assert feed.known.entries == {TWO}
-    assert states[-1] == "current"
-
-
-async def test_a_long_list_is_read_and_put_in_force_beside_the_event_loop(
-    listed: RedisRevocations, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done_on: list[int] = []
-
-    def noted(step: Any) -> Any:
-        def run(*given: Any) -> Any:
-            done_on.append(threading.get_ident())
-            return step(*given)
-
-        return run
-
-    monkeypatch.setattr(revocation_store, "_entries", noted(revocation_store._entries))
-    monkeypatch.setattr(revocation_feed, "_joined", noted(revocation_feed._joined))
-    await listed.add(TWO, now=NOW)
-    feed = Feed(StoredRevocations(listed, clock=clock), clock=clock, adopt=lambda _: None)
-    await feed.refresh()
-    assert feed.known.entries == {TWO}
-    assert len(done_on) == 2
-    assert threading.get_ident() not in done_on
-
-
-@pytest.mark.parametrize("where", ["file", "store"])
-def test_the_command_adds_and_lists(where: str, tmp_path: Path, redis_url: str) -> None:
-    place = ["--file", str(tmp_path / "revoked.yaml")] if where == "file" else ["--store", redis_url]
-    name = secrets.token_hex(4)
-    for arguments in (["t-" + name], ["--subject", "s-" + name, "--tenant", "acme", "--keep", "never"]):
-        done = CliRunner().invoke(app, ["tokens", "revoke", *arguments, *place])
-        assert done.exit_code == 0, done.output
-    shown = CliRunner().invoke(app, ["tokens", "list", *place])
-    rows = [json.loads(line) for line in shown.stdout.splitlines() if name in line]
-    by_subject, by_token = sorted(rows, key=lambda row: "token" in row)
-    assert by_subject.keys() == {"subject", "tenant", "before"}
-    assert by_token.keys() == {"token", "until"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "wrong"),
-    [
-        (["t1"], "where the list is: give --file or --store"),
-        (["t1", "--file", "f", "--store", "redis://127.0.0.1"], "where the list is: give --file or --store"),
-        (["t1", "--store", "memory://"], "keeps nothing that another process could read"),
-        (["t1", "--store", "nonsense"], "--store: "),
-        (["--file", "f"], "give token, or before"),
-        (["t1", "--subject", "ada", "--file", "f"], "a token is named by itself, or with its issuer"),
-        (["t1", "--before", "2030-01-01T00:00:00Z", "--file", "f"], "--before is for all tokens of somebody"),
-        (["--subject", "ada", "--before", "noon", "--file", "f"], "--before: 'noon' is not ISO 8601 with a zone"),
-        (["t1", "--keep", "long", "--file", "f"], "--keep: must be a duration"),
-        (["t1", "--file", "/nowhere/f"], "/nowhere: No such file or directory"),
-    ],
-)
-def test_the_command_says_what_is_wrong(arguments: list[str], wrong: str, tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "f") if argument == "f" else argument for argument in arguments]
-    done = CliRunner().invoke(app, ["tokens", "revoke", *arguments])
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert wrong in done.stderr
-    assert not (tmp_path / "f").exists()
