@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tidegate.admission.open import MEMORY, check_url
 from tidegate.clock import Clock
 from tidegate.identity import Identifier, KeyStore, KeyUses, RedisKeys, revocation_file
 from tidegate.identity.feed import Feed
 from tidegate.identity.key_feed import StoredKeys
+from tidegate.identity.key_use_file import FileSums
 from tidegate.identity.key_uses import Telling
 from tidegate.identity.revocation import RevokedTokens
 from tidegate.identity.revocation_feed import StoredRevocations
@@ -20,7 +22,7 @@ from tidegate.telemetry import Telemetry
 
 
 class KnownCredentials:
-    """Keeps what an identifier knows. `policy` is the one in force; `uses` is None where nobody counts them."""
+    """Keeps what an identifier knows. `policy` is the one in force, `uses` what the keys have proved."""
 
     def __init__(self, settings: Settings, *, clock: Clock, telemetry: Telemetry, policy: Callable[[], Policy]) -> None:
         self._settings = settings
@@ -28,15 +30,14 @@ class KnownCredentials:
         self._telemetry = telemetry
         self._policy = policy
         self._identifier: Identifier | None = None
-        self.uses: KeyUses | None = None
-        self._telling: Telling | None = None
+        self.uses = KeyUses()
+        sums = FileSums(self._key_file) if settings.store == MEMORY else RedisKeys(settings.store)
+        self._telling = Telling(self.uses, sums, clock=clock, on_silence=self._uncounted)
         self._keys: Feed[KeyStore] | None = None
         self._revocations: Feed[RevokedTokens] | None = None
         if settings.store != MEMORY:
             with naming("--store"):
                 check_url(settings.store)
-            self.uses = KeyUses()
-            self._telling = Telling(self.uses, RedisKeys(settings.store), clock=clock)
             self._keys = self._open_keys()
             self._revocations = self._open_revocations()
 
@@ -66,14 +67,20 @@ class KnownCredentials:
             if revocations_are_stored(self._policy()):
                 await self._revocations.refresh()
             self._revocations.start("revoked tokens")
-        if self._telling is not None:
-            self._telling.start()
+        self._telling.start()
 
     async def close(self) -> None:
         """Stop asking, and tell of the last uses."""
         for running in (self._telling, self._keys, self._revocations):
             if running is not None:
                 await running.close()
+
+    def _key_file(self) -> Path | None:
+        keys = self._policy().api_keys
+        return None if keys is None else keys.file
+
+    def _uncounted(self, why: str) -> None:
+        self._telemetry.log.warning("uses of API keys are not written down", reason=why)
 
     def _open_keys(self) -> Feed[KeyStore]:
         def adopt(keys: KeyStore) -> None:

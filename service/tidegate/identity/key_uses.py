@@ -33,20 +33,25 @@ class KeyUses:
         """Count one use."""
         self._counts[key_id] = self._counts.get(key_id, 0) + 1
 
-    async def flush(self, sums: Sums, *, now: float, at_most: int = 1000) -> None:
-        """Tell `sums` of at most so many keys; the others wait, and all of them when it does not answer."""
+    async def flush(self, sums: Sums, *, now: float, at_most: int = 1000) -> str:
+        """Tell `sums` of at most so many keys; the others wait, and all of them when it does not answer.
+
+        Gives why it did not, "" where it did or there was nothing to tell.
+        """
         sent = {key_id: self._counts.pop(key_id) for key_id in list(self._counts)[:at_most]}
         if not sent:
-            return
+            return ""
         try:
             await sums.count(sent, now=now)
-        except StoreUnavailable:
+        except StoreUnavailable as failure:
             for key_id, count in sent.items():
                 self._counts[key_id] = self._counts.get(key_id, 0) + count
+            return str(failure)
+        return ""
 
 
 class Telling:
-    """Tells `sums` of the uses every `interval` seconds, and at the end."""
+    """Tells `sums` of the uses every `interval` seconds, and at the end. `on_silence` is told why that fails, once."""
 
     def __init__(
         self,
@@ -54,12 +59,15 @@ class Telling:
         sums: Sums,
         *,
         clock: Clock,
+        on_silence: Callable[[str], None] = lambda _: None,
         interval: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._uses = uses
         self._sums = sums
         self._clock = clock
+        self._on_silence = on_silence
+        self._silent = ""
         self._interval = interval
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
@@ -82,4 +90,7 @@ class Telling:
     async def _run(self) -> None:
         while True:
             await self._sleep(self._interval)
-            await self._uses.flush(self._sums, now=self._clock.now())
+            why = await self._uses.flush(self._sums, now=self._clock.now())
+            if why and not self._silent:
+                self._on_silence(why)
+            self._silent = why
