@@ -122,6 +122,25 @@ def test_uses_are_counted(place: Place) -> None:
     until(lambda: uses() >= 10, timeout=30)
 
 
+def test_uses_are_counted_beside_the_file_where_there_is_no_store(tmp_path: Path, upstream: Upstream) -> None:
+    with running_gate(tmp_path, upstream, policy=POLICY, workers=2) as gate:
+        place = Place(gate, ["--file", str(tmp_path / "keys.yaml")], RedisServer(tmp_path), tmp_path / "pepper")
+        key = place.keys("create", *CALLER)
+        place.soon(key, 200)
+        loaded = gate.metric("tidegate_policy_loaded_timestamp_seconds")
+        sent = 5 * [place.statuses(key)]
+        assert sent == [{200}] * 5
+
+        def row() -> dict[str, object]:
+            rows = [json.loads(line) for line in place.keys("list", "--json").splitlines()]
+            (found,) = [row for row in rows if row["id"] == key.split("_")[1]]
+            return dict(found)
+
+        until(lambda: isinstance(uses := row()["uses"], int) and uses >= 10, timeout=30)
+        assert row()["last_used"]
+        assert gate.metric("tidegate_policy_loaded_timestamp_seconds") == loaded > 0  # nobody took it for a change
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path / "redis")

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from tidegate.demo.redis_server import running_redis
-from tidegate.identity import BearerVerifier, KeySets
+from tidegate.identity import BearerVerifier, Introspector, KeySets
 from tidegate.identity.revocation_store import RedisRevocations
+from tidegate.policy.compiled_identity import ClaimMap, Introspection
 
 from tests.admission.redis_cluster import running_cluster
 from tests.identity import forge
 from tests.identity.forge import FakeClock
 from tests.identity.key_server import KeyServer
+from tests.identity.opaque_tokens import ACTIVE, SECRET, answer
 
 
 @pytest.fixture
@@ -39,6 +41,29 @@ async def server() -> AsyncIterator[KeyServer]:
     made.keys = [forge.jwk_of("rsa", "rsa")]
     yield made
     await made.stop()
+
+
+@pytest.fixture
+async def introspector(clock: FakeClock) -> AsyncIterator[Introspector]:
+    made = Introspector(clock=clock, timeout=5.0)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def endpoint(server: KeyServer) -> Introspection:
+    """A provider that calls every token active."""
+    answer(server, **ACTIVE)
+    return Introspection(
+        "opaque",
+        server.url,
+        "tidegate:1",
+        SECRET,
+        issuer="https://id.example.com",
+        audiences=("models",),
+        cache=10.0,
+        claims=ClaimMap(tenant=("org",), default_tier="free"),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 from tidegate.errors import StoreUnavailable
-from tidegate.identity import KeyFeed, KeyStore, KeyUses, RedisKeys, key_store, mint_key
+from tidegate.identity import KeyStore, KeyUses, RedisKeys, key_store, mint_key
+from tidegate.identity.feed import Feed
 from tidegate.identity.key_changes import KeyChangeRefused, expiring, revoked, rotated
+from tidegate.identity.key_feed import StoredKeys
 from tidegate.identity.key_store import Changes
+from tidegate.identity.key_uses import Telling
 from tidegate.model import Identity
 
 from tests.identity.forge import NOW, FakeClock
@@ -168,13 +171,10 @@ class Replica:
     def __init__(self, store: Flaky, clock: FakeClock) -> None:
         self.states: list[str] = []
         self.errors: list[Exception] = []
-        self.uses = KeyUses()
         self.keys: KeyStore | None = None
-        self.feed = KeyFeed(
-            store,
-            pepper=PEPPER,
+        self.feed = Feed(
+            StoredKeys(store, pepper=PEPPER),
             clock=clock,
-            uses=self.uses,
             adopt=self._adopt,
             on_state=self.states.append,
             on_error=self.errors.append,
@@ -184,8 +184,8 @@ class Replica:
         self.keys = keys
 
     def prove(self, key: str) -> str:
-        verdict = self.feed.keys.prove(key, now=NOW)
-        assert self.keys in (None, self.feed.keys)
+        verdict = self.feed.known.prove(key, now=NOW)
+        assert self.keys in (None, self.feed.known)
         return "" if isinstance(verdict, Identity) else f"{verdict.status} {verdict.detail}"
 
 
@@ -214,14 +214,14 @@ async def test_every_replica_learns_of_every_change(flaky: Flaky, keys: RedisKey
 async def test_nothing_changed_makes_no_new_keys(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
     replica = Replica(flaky, clock)
     await replica.feed.refresh()
-    empty = replica.feed.keys
+    empty = replica.feed.known
     await replica.feed.refresh()
-    assert replica.feed.keys is empty
+    assert replica.feed.known is empty
     await keys.add(minted(1)[1])
     await replica.feed.refresh()
-    one = replica.feed.keys
+    one = replica.feed.known
     await replica.feed.refresh()
-    assert replica.feed.keys is one
+    assert replica.feed.known is one
 
 
 async def test_before_the_first_answer_and_an_hour_after_the_last_every_key_is_503(
@@ -301,25 +301,44 @@ async def test_uses_are_written_seldom_in_parts_and_never_lost(flaky: Flaky, clo
     }  # fmt: skip
 
 
-async def test_the_loop_asks_every_half_second_and_writes_every_five(flaky: Flaky, clock: FakeClock) -> None:
-    turns = 0
-    done = asyncio.Event()
+class Turns:
+    """A sleep that lets time pass, so often."""
 
-    async def sleep(seconds: float) -> None:
-        nonlocal turns
-        assert seconds == 0.5
-        clock.advance(seconds)
-        turns += 1
-        replica.uses.note("stored000001")
-        if turns == 25:
-            done.set()
+    def __init__(self, clock: FakeClock, often: int) -> None:
+        self.clock = clock
+        self.left = often
+        self.slept: set[float] = set()
+        self.done = asyncio.Event()
+
+    async def __call__(self, seconds: float) -> None:
+        self.slept.add(seconds)
+        if self.left == 0:
+            self.done.set()
             await asyncio.Event().wait()
+        self.left -= 1
+        self.clock.advance(seconds)
 
-    replica = Replica(flaky, clock)
-    replica.feed._sleep = sleep
-    replica.feed.start()
-    await done.wait()
-    assert flaky.counted == [{"stored000001": 10}, {"stored000001": 10}]
+
+async def test_the_loop_asks_every_half_second(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
+    turns, replica = Turns(clock, 3), Replica(flaky, clock)
+    key, record = minted(1)
+    await keys.add(record)
+    replica.feed._sleep = turns
+    replica.feed.start("keys")
+    await turns.done.wait()
+    assert turns.slept == {0.5}
+    assert (replica.prove(key), replica.states) == ("", ["current"])
     await replica.feed.close()
-    assert flaky.counted[2:] == [{"stored000001": 5}]
-    assert replica.states == ["current"]
+
+
+async def test_uses_are_told_every_five_seconds_and_at_the_end(flaky: Flaky, clock: FakeClock) -> None:
+    turns, uses = Turns(clock, 2), KeyUses()
+    telling = Telling(uses, flaky, clock=clock, sleep=turns)
+    uses.note("stored000001")
+    telling.start()
+    await turns.done.wait()
+    assert turns.slept == {5.0}
+    assert flaky.counted == [{"stored000001": 1}]
+    uses.note("stored000002")
+    await telling.close()
+    assert flaky.counted[1:] == [{"stored000002": 1}]

@@ -17,6 +17,7 @@ from tidegate.identity import KeyStore, RedisKeys, mint_key
 from tidegate.identity.key_edit import append, with_record
 from tidegate.identity.key_file import KeyEntry
 from tidegate.identity.key_register import FileRegister, StoreRegister
+from tidegate.identity.key_use_file import FileSums
 from tidegate.model import Identity
 from typer.testing import CliRunner
 
@@ -215,11 +216,21 @@ def test_uses_that_nobody_counts_are_unknown_and_not_none(tmp_path: Path) -> Non
     head, line = result.stdout.splitlines()
     assert head.split()[-2:] == ["uses", "last_used"]
     assert line.split()[-2:] == ["?", "?"]
-    assert result.stderr == "uses are unknown: they are counted in a store, --store\n"
+    assert result.stderr == ("uses are unknown: nobody has counted any beside this file; perhaps in a store, --store\n")
     with running_redis(directory=tmp_path) as url:
         counted = CliRunner().invoke(app, ["list", "--file", str(file), "--store", url])
     assert counted.stdout.splitlines()[1].split()[-1] == "0"
     assert counted.stderr == ""
+
+
+def test_the_uses_of_a_files_keys_lie_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "keys.yaml"
+    key_id = create(file)[1].split("_")[1]
+    asyncio.run(FileSums(lambda: file).count({key_id: 3}, now=NOW))
+    (row,) = listed(["--file", str(file)])
+    assert (row["uses"], row["last_used"]) == (3, "2023-11-14T22:13:20+00:00")
+    (tmp_path / "keys.yaml.uses").write_text("{")
+    assert "keys.yaml.uses:1: is not what was written there" in run("list", "--file", str(file), code=2)
 
 
 def test_the_uses_of_a_files_keys_are_the_stores(tmp_path: Path) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 from tidegate.errors import StoreUnavailable
-from tidegate.identity import (
-    revocation_feed,
-    revocation_store,
-)
+from tidegate.identity import revocation_feed, revocation_store
+from tidegate.identity.feed import Feed
 from tidegate.identity.revocation import Revocation, RevokedTokens
-from tidegate.identity.revocation_feed import RevocationFeed
+from tidegate.identity.revocation_feed import StoredRevocations
 from tidegate.identity.revocation_store import Listed, RedisRevocations
 
 from tests.identity.forge import NOW, FakeClock
@@ -47,31 +45,36 @@ async def test_what_was_once_revoked_stays_so_while_the_process_lives(clock: Fak
         OUT, Listed(b"a", (ONE,)), Listed(b"a", None), OUT, Listed(b"b", (TWO,)), Listed(b"c", (), unreadable=1),
         Listed(b"d", ()), OUT, Listed(b"d", None),
     )  # fmt: skip
-    feed = RevocationFeed(
-        store, clock=clock, adopt=adopted.append, on_state=states.append, on_error=odd.append, max_age=60
+    feed = Feed(
+        StoredRevocations(store, clock=clock),
+        clock=clock,
+        adopt=adopted.append,
+        on_state=states.append,
+        on_error=odd.append,
+        max_age=60,
     )
-    assert feed.list.unavailable
+    assert feed.known.unavailable
     await feed.refresh()
     assert (states, adopted) == (["none"], [])
     for _ in range(2):
         await feed.refresh()
-    assert feed.list.entries == {ONE}
+    assert feed.known.entries == {ONE}
     await feed.refresh()
-    assert feed.list.entries == {ONE}
+    assert feed.known.entries == {ONE}
     assert states == ["none", "current", "old"]
     await feed.refresh()  # the store has lost the first
-    assert feed.list.entries == {ONE, TWO}
+    assert feed.known.entries == {ONE, TWO}
     await feed.refresh()  # another version's entry: nobody knows whom it refuses
     assert [type(error) for error in odd] == [ValueError]
     clock.advance(101)
     await feed.refresh()
-    assert feed.list.entries == {TWO}  # the first is over
+    assert feed.known.entries == {TWO}  # the first is over
     clock.advance(61)
     await feed.refresh()
-    assert feed.list.unavailable
+    assert feed.known.unavailable
     assert states[-1] == "none"
     await feed.refresh()
-    assert feed.list.entries == {TWO}
+    assert feed.known.entries == {TWO}
     assert states[-1] == "current"
 
 
@@ -90,8 +93,8 @@ async def test_a_long_list_is_read_and_put_in_force_beside_the_event_loop(
     monkeypatch.setattr(revocation_store, "_entries", noted(revocation_store._entries))
     monkeypatch.setattr(revocation_feed, "_joined", noted(revocation_feed._joined))
     await listed.add(TWO, now=NOW)
-    feed = RevocationFeed(listed, clock=clock, adopt=lambda _: None)
+    feed = Feed(StoredRevocations(listed, clock=clock), clock=clock, adopt=lambda _: None)
     await feed.refresh()
-    assert feed.list.entries == {TWO}
+    assert feed.known.entries == {TWO}
     assert len(done_on) == 2
     assert threading.get_ident() not in done_on

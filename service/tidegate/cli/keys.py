@@ -81,17 +81,18 @@ def list_keys(
 ) -> None:
     """List keys, with how often and when they were used.
 
-    Uses are counted in the store of the service, also where the keys are in a file: with both flags the keys are the
-    file's, and their uses the store's. Without a store nobody counts them, and they are unknown.
+    A service counts uses in its store, also where the keys are in a file: with both flags the keys are the file's, and
+    their uses the store's. A service without a store counts them in a file beside the keys.
     """
     from tidegate.cli.key_rows import row, table
+    from tidegate.identity.key_use_file import read_uses
 
     with _told(file):
         entries = _with_register(file, store, lambda register: register.entries())
-        uses = asyncio.run(_uses(store)) if store else None
+        uses = asyncio.run(_uses(store)) if store else read_uses(file) if file else None
         rows = [row(entry, uses, datetime.now(UTC)) for entry in entries]
     if uses is None:
-        typer.echo("uses are unknown: they are counted in a store, --store", err=True)
+        typer.echo("uses are unknown: nobody has counted any beside this file; perhaps in a store, --store", err=True)
     typer.echo("\n".join(map(json.dumps, rows)) if as_json else table(rows), nl=bool(rows) or not as_json)
 
 

@@ -5,14 +5,13 @@ from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.identifier import Identifier
 from tidegate.identity.introspection import Introspector
 from tidegate.identity.jwks import KeySets
-from tidegate.identity.key_feed import KeyFeed, KeyUses
 from tidegate.identity.key_store import RedisKeys
+from tidegate.identity.key_uses import KeyUses
 
 __all__ = [
     "BearerVerifier",
     "Identifier",
     "Introspector",
-    "KeyFeed",
     "KeyRecord",
     "KeySets",
     "KeyStore",

@@ -9,7 +9,7 @@ from tidegate.identity.api_key import PREFIX, KeyStore
 from tidegate.identity.bearer import BearerVerifier
 from tidegate.identity.confirmation import HEADER, Confirmation
 from tidegate.identity.introspection import Introspector
-from tidegate.identity.key_feed import KeyUses
+from tidegate.identity.key_uses import KeyUses
 from tidegate.identity.opaque import introspection_for
 from tidegate.identity.replays import MemoryReplays
 from tidegate.identity.revocation import RevokedTokens
