@@ -28,15 +28,16 @@ Made from the table of detectors by `python -m tests.detector_reference --write`
 `detect:` in a [policy](policy.md) takes the names of the first columns. Text is read as a person sees it: full-width
 digits, look-alike letters, invisible characters and typographic dashes hide nothing, nor do escapes: HTML character
 references (`&#64;`, `&commat;`), percent-encoding (`%40`) and those of programming languages and JSON (`\\x40`,
-`\\u0040`, `\\100`), mixed or up to three in one another. An escape is replaced whole, and counts as one character; what
-is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a written-out space
-before an at sign is no space.
+`\\u0040`, `\\100`, `\\N{COMMERCIAL AT}`), mixed or up to three in one another. An escape is replaced whole, and counts
+as one character; what is longer than 64 characters is none. `bob%20@example.com` is an address as it is written, so a
+written-out space before an at sign is no space.
 
 Base64 (both alphabets, padded or not) and hexadecimal text of at least nine ASCII characters (seven in padded base64,
 eight in hexadecimal) is read as well, wherever it begins and however long it is: in a `data:` URL, a path, a token. The
 groups of it in which a value stands are replaced, and the rest stays. What lies in base64 of text in other scripts is
 found up to the characters outside ASCII; what is encoded twice, broken by line breaks inside of a value, or encoded
-together with bytes that are no text, such as a compressed file, is not.
+together with bytes that are no text, such as a compressed file, is not. Nor is quoted-printable, of which `=40` is an
+assignment in any program.
 
 `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does not.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from html.entities import html5
 from urllib.parse import quote
@@ -44,6 +45,9 @@ WAYS: Mapping[str, Callable[[str], str]] = {
     "unicode": _unicode,
     "capital unicode": lambda char: f"\\U{ord(char):08x}",
     "code point": lambda char: f"\\u{{{ord(char):x}}}",
+    "long reference": lambda char: f"&#x{ord(char):030x};",
+    "long code point": lambda char: f"\\u{{{ord(char):020x}}}",
+    "character name": lambda char: f"\\N{{{unicodedata.name(char)}}}" if unicodedata.name(char, "") else _unicode(char),
     "octal": _octal,
     "unicode twice": lambda char: _unicode(char).replace("\\", "\\\\"),
     "unicode three times": lambda char: _unicode(char).replace("\\", "\\\\\\\\"),

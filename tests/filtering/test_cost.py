@@ -74,6 +74,8 @@ HOSTILE = {
     "percent-encoding": _repeated("%40"),
     "addresses in percent-encoding": _repeated("bob%40example.com "),
     "half references": _repeated("&#"),
+    "zeros of references": _repeated("&#x" + "0" * 33),
+    "names of characters": _repeated("\\N{COMMERCIAL AT}"),
     "references": _repeated("&#64;"),
     "escapes in escapes": _repeated("%252540&amp;amp;#x40;"),
     "backslashes": _repeated("\\" * 90 + "u0040"),

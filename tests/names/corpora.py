@@ -36,8 +36,9 @@ FILES = {
 
 
 def read(directory: Path, part: str) -> list[Labelled]:
-    """The sentences of a part."""
-    return [one for name in FILES[part] for one in _read(directory / name)]
+    """The sentences of a part. The Broad Twitter Corpus calls accounts people, so that its mentions are left out."""
+    found = [one for name in FILES[part] for one in _read(directory / name)]
+    return [one for one in found if "@" not in one.text] if part.startswith("btc") else found
 
 
 def _read(file: Path) -> Iterator[Labelled]:

@@ -3,8 +3,10 @@
 - Character references of HTML (HTML Living Standard, section 13.5): `&#64;` `&#x40;` (the semicolon may be missing),
   `&commat;`, of those names that stand for one character that a value can have;
 - percent-encoding (RFC 3986, section 2.1) of ASCII and of UTF-8, and the `%u0040` of ECMAScript's `escape`;
-- `\\x40` `\\u0040` `\\u{40}` `\\U00000040` `\\100` as programming languages and JSON write them, behind up to
-  `_BACKSLASHES` backslashes, which is what quoting a text over and over makes of one.
+- `\\x40` `\\u0040` `\\u{40}` `\\U00000040` `\\100` `\\N{COMMERCIAL AT}` as programming languages and JSON write them,
+  behind up to `_BACKSLASHES` backslashes, which is what quoting a text over and over makes of one.
+
+Numbers may begin with zeros, as HTML and ECMAScript allow them to.
 
 What is none stands for itself: an unknown name, bytes that are no UTF-8, control characters, more than `MAX_WRITTEN`
 characters; and a space that is followed by an at sign, because what it parts is an address to whoever reads it as it
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from html.entities import html5
 from typing import Final
@@ -37,13 +40,15 @@ _NAMES = {
 }
 _H = "[0-9A-Fa-f]"
 _TAIL = "%[89ABab][0-9A-Fa-f]"
+_ZEROS = "0{0,32}"
+_NAME = "[A-Za-z][0-9A-Za-z -]{1,40}"
 _SLASH = rf"\\{{1,{_BACKSLASHES}}}"
 _ESCAPE = (
-    rf"&#[0-9]{{1,8}};?|&#[Xx]{_H}{{1,7}};?|&[A-Za-z][0-9A-Za-z]{{1,{max(map(len, _NAMES)) - 2}}};"
+    rf"&#{_ZEROS}[0-9]{{1,8}};?|&#[Xx]{_ZEROS}{_H}{{1,7}};?|&[A-Za-z][0-9A-Za-z]{{1,{max(map(len, _NAMES)) - 2}}};"
     rf"|%[0-7]{_H}|%(?:[Cc][2-9A-Fa-f]|[Dd]{_H}){_TAIL}|%[Ee]{_H}(?:{_TAIL}){{2}}|%[Ff][0-4](?:{_TAIL}){{3}}"
     rf"|%[Uu]{_H}{{4}}"
     rf"|{_SLASH}(?:[Uu][Dd][89ABab]{_H}{{2}}{_SLASH}[Uu][Dd][C-Fc-f]{_H}{{2}}|u{_H}{{4}}|U{_H}{{8}}|x{_H}{{2}}"
-    rf"|[ux]\{{{_H}{{1,6}}\}}|[0-3][0-7]{{2}})"
+    rf"|[ux]\{{{_ZEROS}{_H}{{1,6}}\}}|N\{{{_NAME}\}}|[0-3][0-7]{{2}})"
 )
 _NODE = grammar.parse(_ESCAPE)
 _LONGEST = grammar.longest(_NODE) or 0
@@ -116,8 +121,20 @@ def _char(escape: bytes) -> str | None:
             return None
     if escape[:1] == b"&" and escape[1:2] != b"#":
         return _NAMES.get(escape[1:])
+    body = escape.lstrip(b"\\")
+    if body[:2] == b"N{":
+        return _called(body[2:-1].decode())
     code = _code(escape)
     return None if code > sys.maxunicode else chr(code)
+
+
+def _called(name: str) -> str | None:
+    """The character of a name; None for what is none, or several characters."""
+    try:
+        found = unicodedata.lookup(name)
+    except KeyError:
+        return None
+    return found if len(found) == 1 else None
 
 
 def _code(escape: bytes) -> int:

@@ -9,7 +9,7 @@ import pytest
 from tidegate.filtering.ner import rampart
 from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON, Name
 from tidegate.filtering.ner.open import Models, open_names
-from tidegate.filtering.ner.together import Both, Either
+from tidegate.filtering.ner.together import Both, Either, widened
 from tidegate.filtering.spotting import Mark
 
 TEXT = "Wanda Kowalczyk of Acme Corp. met J. R. Mutombo in Lisbon."
@@ -42,6 +42,13 @@ def test_either_takes_all_and_the_edges_of_both() -> None:
 
 def test_both_takes_what_they_agree_on() -> None:
     assert Both(PEOPLE, OTHERS).read(["", ""]) == [[Name(PERSON, 0, 9), Name(LOCATION, 30, 35)]] * 2
+
+
+def test_what_is_sure_goes_as_far_as_what_is_likely_and_nothing_else_is_added() -> None:
+    sure = [Name(PERSON, 6, 9), Name(PERSON, 20, 25), Name(LOCATION, 30, 35)]
+    likely = [Name(PERSON, 0, 9), Name(PERSON, 22, 28), Name(PERSON, 30, 40), Name(LOCATION, 50, 55)]
+    assert widened(sure, likely) == [Name(PERSON, 0, 9), Name(PERSON, 20, 28), Name(LOCATION, 30, 35)]
+    assert widened([Name(PERSON, 0, 2), Name(PERSON, 4, 6)], [Name(PERSON, 0, 6)]) == [Name(PERSON, 0, 6)]
 
 
 def test_a_kind_that_one_alone_knows_is_its_own() -> None:

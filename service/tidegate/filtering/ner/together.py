@@ -45,6 +45,15 @@ def agreed(one: Sequence[Name], other: Sequence[Name]) -> list[Name]:
     return [name for name in one if any(_same(name, each) for each in other)]
 
 
+def widened(names: Sequence[Name], wide: Sequence[Name]) -> list[Name]:
+    """The same, each as far as one of its kind goes that it overlaps in `wide`."""
+    found = []
+    for name in names:
+        around = [name, *(other for other in wide if _same(name, other))]
+        found.append(Name(name.entity, min(each.start for each in around), max(each.end for each in around)))
+    return united(found)
+
+
 def united(names: Sequence[Name]) -> list[Name]:
     """One name for those of a kind that overlap; of others that do, the one that comes first in `names`."""
     kept: list[Name] = []

@@ -17,6 +17,7 @@ from tidegate.filtering.ner.model import LOCATION, NAMES, ORGANIZATION, Name
 from tidegate.filtering.ner.pipeline import SpacyModel, entity_of
 from tidegate.filtering.ner.rampart import ENTITIES as SECOND
 from tidegate.filtering.ner.rampart import Part, RampartModel
+from tidegate.filtering.ner.together import widened
 from tidegate.filtering.ner.weights import Weights
 from tidegate.filtering.ner.words import Span, Word, Words, asked, labels, words_of
 
@@ -24,7 +25,8 @@ _PLACE: Final = frozenset("CcN")
 _MARKED: Final = bisect_right(STEPS, 0.3)
 _AGREED: Final = 0.5
 _EAGER: Final = (0.0, 0.5, 1.0, 1.0)  # to miss a person is worse than to take a word for one
-_CAREFUL: Final = (0.0, -2.0, -2.0, -2.0)
+_CAREFUL: Final = (0.0, -3.0, -3.0, -3.0)
+_LIKELY: Final = (0.0, 0.0, 0.0, 0.0)
 
 
 class WeighedModel:
@@ -68,6 +70,8 @@ def weigh(
     """The names in a sentence of which one or two models say this."""
     words, told = look(sentence, spans, parts)
     names = weights.names(words, told, _CAREFUL if agreed else _EAGER)
+    if agreed:  # whether it is a name is decided carefully, and how far it goes by what is likely
+        names = widened(names, weights.names(words, told, _LIKELY)) if names else names
     if agreed and parts is not None:
         names = [name for name in names if name.entity not in SECOND or _both(name, spans, parts)]
     free = [span for span in spans if not any(span.start < name.end and name.start < span.end for name in names)]
