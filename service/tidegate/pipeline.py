@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -14,6 +13,7 @@ from tidegate.admission.queue.fair_queue import Queue
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.authorization import Access, authorize, find_endpoint
 from tidegate.clock import Clock, SystemClock
+from tidegate.demands import attributes_of, costs_asked, demand_of, overloaded, refusal_of
 from tidegate.errors import StoreUnavailable
 from tidegate.inbound.asked import CHARGED, UNUSED, only_asked
 from tidegate.inbound.body import Content
@@ -28,18 +28,15 @@ from tidegate.model import (
     Deny,
     Identity,
     Inspection,
-    Price,
     Proof,
     Reason,
     Request,
-    exceeded,
     proof_of,
 )
-from tidegate.outward import Dialect, dialect_of, retry_after
+from tidegate.outward import Dialect, dialect_of
 from tidegate.policy.compiled import Endpoint, Policy
-from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
-from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
-from tidegate.usage.price import counts_money, in_money
+from tidegate.usage.costs import hold_for, hold_seconds, is_priced
+from tidegate.usage.price import counts_money
 
 _MAX_CONVERSATION: Final = 256
 _UNAUDITED: Final = Deny(
@@ -159,7 +156,7 @@ class Pipeline:
         capacity = endpoint.capacity if self._queue is not None else None
         priced = is_priced(access.limits)
         price = policy.prices.of(access.model) if counts_money(access.limits) else None
-        costs = _costs(request, access, capacity, price)
+        costs = costs_asked(request, access, capacity, price)
         if isinstance(costs, Deny):
             return Decision(
                 request,
@@ -172,7 +169,7 @@ class Pipeline:
                 laps=watch.stop(),
             )
         charges = charges_for(
-            access.limits, _attributes(request, identity, access), costs.as_mapping() if priced else 1
+            access.limits, attributes_of(request, identity, access), costs.as_mapping() if priced else 1
         )
         hold = hold_seconds(access.limits)
         brief = None if capacity is None else capacity.max_wait + _GRACE
@@ -188,11 +185,11 @@ class Pipeline:
                 admission, charges = only_asked(admission, charges, verdict)
         if verdict is None and capacity is not None:
             watch.begin("queue")
-            demand = _demand(policy, identity, capacity, costs)
+            demand = demand_of(policy, identity, capacity, costs)
             entered = await self._enter(endpoint.name, capacity, demand, admission.reservation)
             if isinstance(entered, Overload):
                 admission = replace(admission, states=(), reservation="")
-                verdict = _overloaded(entered, demand)
+                verdict = overloaded(entered, demand)
             else:
                 place = entered
                 if hold is None:
@@ -286,67 +283,6 @@ def _hangs_on(policy: Policy, identity: Identity) -> Proof | None:
         return None
     proof = proof_of(identity)
     return proof if wanted.ends_revoked else proof._replace(inquiry="", asked=None)
-
-
-def _attributes(request: Request, identity: Identity, access: Access) -> Mapping[str, str]:
-    return {
-        "tenant": identity.tenant,
-        "subject": identity.subject,
-        "client_id": identity.client_id,
-        "tier": identity.tier,
-        "scope": access.endpoint.scope,
-        "model": access.model,
-        "endpoint": access.endpoint.name,
-        "client_ip": request.client_ip,
-        "api_key": identity.credential,
-        "method": request.method,
-    }
-
-
-def _costs(request: Request, access: Access, capacity: Capacity | None, price: Price | None) -> Costs | Deny:
-    """The estimate where something is priced by it. A limit must know the body, for a share a guess will do."""
-    if is_priced(access.limits):
-        costs = costs_of(request)
-        if isinstance(costs, Deny) or not counts_money(access.limits):
-            return costs
-        return _unpriced(access.model) if price is None else in_money(costs, price)
-    if capacity is None or capacity.cost == "requests":
-        return Costs()
-    costs = costs_of(request)
-    return Costs(tokens=DEFAULT_COMPLETION) if isinstance(costs, Deny) else costs
-
-
-def refusal_of(admission: Admission) -> Deny | None:
-    """The refusal that an admission comes to; None where everything was taken."""
-    if admission.refused is None:
-        return None
-    name = admission.refused.limit.name
-    message = (
-        f"The request is larger than limit '{name}' allows."
-        if math.isinf(admission.refused.retry_after)
-        else f"Limit '{name}' is exhausted."
-    )
-    violated = tuple(dict.fromkeys(limit.name for limit in exceeded(admission)))
-    headers = retry_after(admission.refused)
-    return Deny(429, Reason.LIMIT_EXCEEDED, message, headers, detail=name, violated=violated)
-
-
-def _demand(policy: Policy, identity: Identity, capacity: Capacity, costs: Costs) -> Demand:
-    tier, tenant = policy.tiers[identity.tier], policy.tenants[identity.tenant]
-    cost = costs.tokens if capacity.cost == "tokens" else 1
-    return Demand(identity.tenant, tier.priority, tenant.weight or tier.weight, max(1, cost))
-
-
-def _overloaded(overload: Overload, demand: Demand) -> Deny:
-    wait = str(math.ceil(overload.retry_after))
-    detail = f"{demand.priority}, {overload.why}"
-    return Deny(503, Reason.OVERLOADED, "The model is busy. Try again later.", (("retry-after", wait),), detail)
-
-
-def _unpriced(model: str) -> Deny:
-    """A policy that was loaded has a price wherever a limit counts money; what has none is not free."""
-    detail = f"model {model!r} has no price"
-    return Deny(403, Reason.MODEL_NOT_ALLOWED, "The model has no price here.", detail=detail)
 
 
 def _dialect(policy: Policy, request: Request) -> Dialect:

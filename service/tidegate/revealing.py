@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from tidegate.admission.charges import charges_for
+from tidegate.demands import refusal_of
 from tidegate.errors import StoreUnavailable
 from tidegate.filtering.sealed import Opened, parts_of
 from tidegate.model import ANONYMOUS, Deny, Identity, Reason, Request
-from tidegate.pipeline import Identifies, Reserves, refusal_of
+from tidegate.pipeline import Identifies, Reserves
 from tidegate.policy.compiled import Policy, Reveal
 from tidegate.seal_keys import SealKeys
 
