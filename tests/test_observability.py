@@ -106,12 +106,12 @@ def test_a_panel_has_the_unit_of_what_it_shows_and_no_series_without_a_name(pane
 
 def test_a_stat_that_is_out_says_so_in_words() -> None:
     """A bare 1 or 0 tells nobody whether that is good."""
-    for panel in panels():
-        if panel["type"] == "stat" and re.search(
-            r"tidegate_(store_exact|audit_available)", panel["targets"][0]["expr"]
-        ):
-            (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
-            assert {state: shown["color"] for state, shown in mapping["options"].items()} == {"0": "red", "1": "green"}
+    stats = [panel for panel in panels() if panel["type"] == "stat"]
+    states = [one for one in stats if re.search(r"tidegate_(store_exact|audit_av)", one["targets"][0]["expr"])]
+    assert len(states) == 2
+    for panel in states:
+        (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+        assert {state: shown["color"] for state, shown in mapping["options"].items()} == {"0": "red", "1": "green"}
 
 
 def test_panels_have_places_of_their_own() -> None:

@@ -34,7 +34,7 @@ from tidegate.model import (
     exceeded,
     proof_of,
 )
-from tidegate.outward import Dialect, dialect_of, retry_after
+from tidegate.outward import dialect_of, retry_after
 from tidegate.policy.compiled import Endpoint, Policy
 from tidegate.usage.costs import Costs, hold_for, hold_seconds, is_priced
 from tidegate.usage.estimate import DEFAULT_COMPLETION, costs_of
@@ -102,11 +102,11 @@ class Pipeline:
         """One decision, one record. Never raises."""
         policy = self._policy()
         if policy.audit_required and not self._audited():
-            return Decision(request, _UNAUDITED, policy.version, dialect=_dialect(policy, request))
+            return _refused(policy, request, _UNAUDITED)
         watch = Watch(self._now)
         try:
             decision = await self._decide(policy, request, watch)
-            return replace(decision, laps=watch.stop())
+            return replace(decision, laps=watch.stop(), tier=_tier(policy, decision.identity))
         except StoreUnavailable as failure:
             detail = type(failure).__name__
             deny = Deny(503, Reason.STORE_UNAVAILABLE, "Limits cannot be checked now.", (("retry-after", "1"),), detail)
@@ -114,17 +114,17 @@ class Pipeline:
             if self._on_error is not None:
                 self._on_error(failure)
             deny = Deny(500, Reason.INTERNAL, "The request could not be decided.", detail=type(failure).__name__)
-        return Decision(request, deny, policy.version, dialect=_dialect(policy, request), laps=watch.stop())
+        return replace(_refused(policy, request, deny), laps=watch.stop())
 
     async def _decide(self, policy: Policy, request: Request, watch: Watch) -> Decision:
         watch.begin("identify")
         identity = await self._identifier.identify(policy, request)
         if isinstance(identity, Deny):
-            return Decision(request, identity, policy.version, dialect=_dialect(policy, request))
+            return _refused(policy, request, identity)
         watch.begin("authorize")
         access = authorize(policy, identity, request)
         if isinstance(access, Deny):
-            return Decision(request, access, policy.version, identity, dialect=_dialect(policy, request))
+            return _refused(policy, request, access, identity)
         endpoint = access.endpoint
         content: Content | Deny | None = None
         if endpoint.request is not None:
@@ -323,7 +323,12 @@ def _unpriced(model: str) -> Deny:
     return Deny(403, Reason.MODEL_NOT_ALLOWED, "The model has no price here.", detail=detail)
 
 
-def _dialect(policy: Policy, request: Request) -> Dialect:
-    """The endpoint's error shape where one matches; a refusal may come before any endpoint was looked up."""
-    found = find_endpoint(policy, request.host, request.path)
-    return found[0].errors if found else dialect_of(request.path)
+def _refused(policy: Policy, request: Request, deny: Deny, identity: Identity | None = None) -> Decision:
+    """A refusal before an endpoint was looked up, or in spite of one: it is told in that one's error shape."""
+    found = find_endpoint(policy, request.host, request.path, request.method)
+    endpoint, dialect = (found[0].name, found[0].errors) if found else ("", dialect_of(request.path))
+    return Decision(request, deny, policy.version, identity, endpoint, dialect=dialect)
+
+
+def _tier(policy: Policy, identity: Identity | None) -> str:
+    return identity.tier if identity is not None and identity.tier in policy.tiers else ""
