@@ -91,14 +91,17 @@ def decisions(draw: st.DrawFn) -> Decision:
     laps = tuple(Lap(phase, 0.0, 0.1) for phase in PHASES[: draw(st.integers(0, len(PHASES)))])
     if draw(st.booleans()):
         return Decision(
-            request, Allow(caller, "chat", draw(TEXT), (), ROOM), "p", caller, "chat", draw(TEXT), ROOM, laps=laps
+            *(request, Allow(caller, "chat", draw(TEXT), (), ROOM), "p", caller, "chat", draw(TEXT), ROOM),
+            laps=laps,
+            tier="free",
         )
     endpoint = draw(st.sampled_from(["", "chat"]))
-    # A token's tier may be anything until it was found to be one of the policy's: no label before that.
-    who = caller if endpoint else Identity(draw(TEXT), draw(TEXT), draw(TEXT), "jwt")
+    # A token's tier may be anything; that of the decision is one of the policy's.
+    who = draw(st.sampled_from([caller, Identity(draw(TEXT), draw(TEXT), draw(TEXT), "jwt")]))
     deny = Deny(403, draw(st.sampled_from(list(Reason))), draw(TEXT), detail=draw(TEXT))
     full = FULL if endpoint else None
-    return Decision(request, deny, "p", who, endpoint, draw(TEXT), full, laps=laps)
+    tier = draw(st.sampled_from(["", "free"]))
+    return Decision(request, deny, "p", who, endpoint, draw(TEXT), full, laps=laps, tier=tier)
 
 
 @settings(max_examples=60, deadline=None)

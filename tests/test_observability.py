@@ -84,6 +84,36 @@ def test_a_panel_shows_what_a_worker_has(panel: dict[str, Any]) -> None:
     assert panel["fieldConfig"]["defaults"]["unit"]
 
 
+PER_SECOND = {"reqps", "ops", "cps", "Bps"}
+MAY_BE_EMPTY = {"endpoint", "tier", "phase", "reason", "failure", "method"}
+"""Labels of decisions and responses that say nothing where there is nothing to say."""
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_a_panel_has_the_unit_of_what_it_shows_and_no_series_without_a_name(panel: dict[str, Any]) -> None:
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    for target in panel["targets"]:
+        expression, legend = target["expr"], target["legendFormat"]
+        if "histogram_quantile" in expression:
+            assert unit == "s"
+        else:
+            assert (unit in PER_SECOND) == ("rate(" in expression)
+        labels = re.findall(r"\{\{(\w+)\}\}", legend)
+        fixed = re.sub(r"\{\{\w+\}\}", "", legend).strip()
+        named = [label for label in labels if label not in MAY_BE_EMPTY or f'{label}!=""' in expression]
+        assert panel["type"] == "stat" or fixed or named
+
+
+def test_a_stat_that_is_out_says_so_in_words() -> None:
+    """A bare 1 or 0 tells nobody whether that is good."""
+    stats = [panel for panel in panels() if panel["type"] == "stat"]
+    states = [one for one in stats if re.search(r"tidegate_(store_exact|audit_av)", one["targets"][0]["expr"])]
+    assert len(states) == 2
+    for panel in states:
+        (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+        assert {state: shown["color"] for state, shown in mapping["options"].items()} == {"0": "red", "1": "green"}
+
+
 def test_panels_have_places_of_their_own() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:

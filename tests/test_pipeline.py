@@ -112,3 +112,22 @@ async def test_a_decision_tells_how_long_each_phase_took_and_ends_in_the_one_tha
     broken = await pipeline(RuntimeError("boom"), errors=[]).decide(REQUEST)
     assert isinstance(broken.verdict, Deny)
     assert [lap.phase for lap in broken.laps] == ["identify"]
+
+
+@pytest.mark.parametrize(
+    ("identified", "path", "told"),
+    [
+        (ADA, REQUEST.path, ("chat", "free")),
+        (Deny(401, Reason.CREDENTIAL_MISSING, "No."), REQUEST.path, ("chat", "")),
+        (Identity("eve", "acme", "free", "api_key"), REQUEST.path, ("chat", "free")),
+        (Identity("eve", "acme", "a tier that a token made up", "jwt"), REQUEST.path, ("chat", "")),
+        (RuntimeError("boom"), REQUEST.path, ("chat", "")),
+        (ADA, "/nowhere", ("", "free")),
+    ],
+    ids=["allowed", "unknown", "without a grant", "tier that is none", "defect", "no endpoint"],
+)
+async def test_a_decision_names_the_endpoint_and_the_tier_that_the_policy_has_however_it_ends(
+    identified: Identity | Deny | RuntimeError, path: str, told: tuple[str, str]
+) -> None:
+    decision = await pipeline(identified, errors=[]).decide(dataclasses.replace(REQUEST, path=path))
+    assert (decision.endpoint, decision.tier) == told

@@ -19,7 +19,7 @@ from tidegate.inbound.asked import CHARGED, UNUSED, only_asked
 from tidegate.inbound.body import Content
 from tidegate.inbound.inspector import Inspector
 from tidegate.inbound.telling import told_upstream
-from tidegate.laps import Watch
+from tidegate.laps import Lap, Watch
 from tidegate.model import (
     Admission,
     Allow,
@@ -33,7 +33,7 @@ from tidegate.model import (
     Request,
     proof_of,
 )
-from tidegate.outward import Dialect, dialect_of
+from tidegate.outward import dialect_of
 from tidegate.policy.compiled import Endpoint, Policy
 from tidegate.usage.costs import hold_for, hold_seconds, is_priced
 from tidegate.usage.price import counts_money
@@ -100,7 +100,7 @@ class Pipeline:
         """One decision, one record. Never raises."""
         policy = self._policy()
         if policy.audit_required and not self._audited():
-            return Decision(request, _UNAUDITED, policy.version, dialect=_dialect(policy, request))
+            return _refused(policy, request, _UNAUDITED)
         watch = Watch(self._now)
         try:
             return await self._decide(policy, request, watch)
@@ -111,19 +111,17 @@ class Pipeline:
             if self._on_error is not None:
                 self._on_error(failure)
             deny = Deny(500, Reason.INTERNAL, "The request could not be decided.", detail=type(failure).__name__)
-        return Decision(request, deny, policy.version, dialect=_dialect(policy, request), laps=watch.stop())
+        return _refused(policy, request, deny, laps=watch.stop())
 
     async def _decide(self, policy: Policy, request: Request, watch: Watch) -> Decision:
         watch.begin("identify")
         identity = await self._identifier.identify(policy, request)
         if isinstance(identity, Deny):
-            return Decision(request, identity, policy.version, dialect=_dialect(policy, request), laps=watch.stop())
+            return _refused(policy, request, identity, laps=watch.stop())
         watch.begin("authorize")
         access = authorize(policy, identity, request)
         if isinstance(access, Deny):
-            return Decision(
-                request, access, policy.version, identity, dialect=_dialect(policy, request), laps=watch.stop()
-            )
+            return _refused(policy, request, access, identity, laps=watch.stop())
         endpoint = access.endpoint
         content: Content | Deny | None = None
         if endpoint.request is not None:
@@ -139,6 +137,7 @@ class Pipeline:
                 access.model,
                 dialect=endpoint.errors,
                 laps=watch.stop(),
+                tier=_tier(policy, identity),
             )
         watch.begin("admit")
         return await self._admit(policy, request, identity, access, content, watch)
@@ -167,6 +166,7 @@ class Pipeline:
                 access.model,
                 dialect=endpoint.errors,
                 laps=watch.stop(),
+                tier=_tier(policy, identity),
             )
         charges = charges_for(
             access.limits, attributes_of(request, identity, access), costs.as_mapping() if priced else 1
@@ -225,6 +225,7 @@ class Pipeline:
             inspection,
             charged=isinstance(verdict, Deny) and verdict.reason in CHARGED,
             laps=watch.stop(),
+            tier=_tier(policy, identity),
         )
 
     async def _inspect(
@@ -285,7 +286,15 @@ def _hangs_on(policy: Policy, identity: Identity) -> Proof | None:
     return proof if wanted.ends_revoked else proof._replace(inquiry="", asked=None)
 
 
-def _dialect(policy: Policy, request: Request) -> Dialect:
-    """The endpoint's error shape where one matches; a refusal may come before any endpoint was looked up."""
-    found = find_endpoint(policy, request.host, request.path)
-    return found[0].errors if found else dialect_of(request.path)
+def _refused(
+    policy: Policy, request: Request, deny: Deny, identity: Identity | None = None, *, laps: tuple[Lap, ...] = ()
+) -> Decision:
+    """A refusal before an endpoint was looked up, or in spite of one: it is told in that one's error shape."""
+    found = find_endpoint(policy, request.host, request.path, request.method)
+    endpoint, dialect = (found[0].name, found[0].errors) if found else ("", dialect_of(request.path))
+    tier = _tier(policy, identity)
+    return Decision(request, deny, policy.version, identity, endpoint, dialect=dialect, laps=laps, tier=tier)
+
+
+def _tier(policy: Policy, identity: Identity | None) -> str:
+    return identity.tier if identity is not None and identity.tier in policy.tiers else ""

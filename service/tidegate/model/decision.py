@@ -117,6 +117,8 @@ class Decision:
     `charges` are what was asked of the limits; none of it was taken where the request was refused, but where `charged`:
     a request whose prompts were refused was one. `inspection` is what was found in it, None where nobody looked.
     `laps` are the phases that it went through, the last of which refused what was refused; none where none began.
+    `endpoint` and `tier` are names of the policy, or "": what the request was for, and the plan of a caller who is
+    known and has one; a token may name any.
     """
 
     request: Request
@@ -131,6 +133,7 @@ class Decision:
     inspection: Inspection | None = None
     charged: bool = False
     laps: tuple[Lap, ...] = field(default=(), compare=False)
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,10 +55,9 @@ class Decisions:
         else:
             phase = decision.laps[-1].phase if decision.laps else "edge"
             outcome, reason, detail, rule = "deny", str(verdict.reason), verdict.detail, verdict.rule
-        endpoint = decision.endpoint
-        tier = identity.tier if identity and (endpoint or not reason) else ""
         enforcement = admission.enforcement if admission else "none"
-        labels = (outcome, phase, reason, endpoint, tier, enforcement, identity.method if identity else "")
+        method = identity.method if identity else ""
+        labels = (outcome, phase, reason, decision.endpoint, decision.tier, enforcement, method)
         limits: tuple[Limit, ...] = ()
         if admission and (admission.refused or admission.shadowed):
             limits = (*exceeded(admission), *[state.limit for state in admission.shadowed])
