@@ -55,6 +55,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "scale_redis_operations_ratio": ("<=", 1.05),
     "scale_redis_calls": ("==", 1.0),
     "workers_ratio": (">=", 1.7),
+    "envoy_charges_a_request": ("==", 1.0),
     "envoy_tidegate_over_empty": (">=", 0.7),
     "envoy_tidegate_times_litellm": (">=", 8.0),
 }

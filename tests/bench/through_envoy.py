@@ -9,10 +9,11 @@ Four cases, all before the same model, which answers at once (`model`):
 - litellm: no Envoy, but the LiteLLM proxy with two workers and a key check (`litellm_proxy`).
 
 First a closed loop of `CONNECTIONS` callers: how many requests a second. Then an open one: how long a request takes at
-half of what the slowest of the first three took, and the proxy at half of its own. The cases take turns, a few seconds
-each, so that what else the machine does meets them all, and every figure is the median of the turns. The servers, the
-model and the generator (`http_load`) share the machine's cores: of each its processor time a request is told, and how
-late the generator was with what was due. Every answer is checked: one that is wrong makes the run fail.
+half of what the slowest of the first three took, and the proxy at half of its own. Last the closed loop once more, for
+a third of the time, with the same answer as a stream of some 120 events. The cases take turns, a few seconds each, so
+that what else the machine does meets them all, and every figure is the median of the turns. The servers, the model and
+the generator (`http_load`) share the machine's cores: of each its processor time a request is told, and how late the
+generator was with what was due. Every answer is checked: one that is wrong makes the run fail.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from tests.bench.model import CONTENT
 
 SECONDS: Final = 30.0
 CONNECTIONS: Final = 32
+LOOPS: Final = ("warm", "closed", "open", "streams")
 _TURN: Final = 5.0
 _WORKERS: Final = 2
 _CAPACITY: Final = 10**9
@@ -64,11 +66,12 @@ class Case:
     content: str
     groups: dict[str, tuple[int, ...]]
     key: str
-    turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"warm": [], "closed": [], "open": []})
+    turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {loop: [] for loop in LOOPS})
 
     def take_turn(self, loop: str, seconds: float, rate: float = 0.0, connections: int = CONNECTIONS) -> None:
         before = cpu.used(self.groups)
-        result = _generate(Plan(self.port, _request(self.key), self.content, connections, seconds, rate))
+        request = _request(self.key, stream=loop == "streams")
+        result = _generate(Plan(self.port, request, self.content, connections, seconds, rate))
         after = cpu.used(self.groups)
         if result["wrong"] or not result["answers"]:
             raise RuntimeError(f"{self.name}: of {result['answers']} answers these were wrong: {result['wrong']}")
@@ -82,10 +85,9 @@ class Case:
     def answers(self) -> int:
         return sum(turn["answers"] for turns in self.turns.values() for turn in turns)
 
-    @property
-    def rate(self) -> float:
-        """Requests a second in the closed loop."""
-        return statistics.median(turn["answers"] / turn["wall"] for turn in self.turns["closed"])
+    def rate(self, loop: str = "closed") -> float:
+        """Answers a second."""
+        return statistics.median(turn["answers"] / turn["wall"] for turn in self.turns[loop])
 
     def cpu_us(self, group: str) -> float:
         """Processor time a request in the closed loop, microseconds."""
@@ -93,12 +95,12 @@ class Case:
         return sum(turn["cpu"][group] for turn in turns) / sum(turn["answers"] for turn in turns) * 1e6
 
 
-def _request(key: str) -> str:
+def _request(key: str, *, stream: bool = False) -> str:
     question = (
         "What is a tide gate, and whom do I ask for the drawings of one? Answer in a short paragraph, in English."
     )
     messages = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": question}]
-    body = json.dumps({"model": "small", "messages": messages, "temperature": 0.2, "max_tokens": 200})
+    body = json.dumps({"model": "small", "messages": messages, "temperature": 0.2, "max_tokens": 200, "stream": stream})
     head = (
         "POST /v1/chat/completions HTTP/1.1",
         "host: models.example.com",
@@ -194,8 +196,10 @@ def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
         litellm = False
     with cases(directory, litellm=litellm) as (_, found):
         run(found, seconds)
+        (ours,) = [case for case in found if case.name == "tidegate"]
+        charges = (charged(ours.port, ours.key) - 1) / ours.answers
     Console().print(table(found))
-    return figures(found)
+    return figures(found) | {"envoy_charges_a_request": charges}
 
 
 def run(found: Sequence[Case], seconds: float, connections: int = CONNECTIONS) -> None:
@@ -206,20 +210,24 @@ def run(found: Sequence[Case], seconds: float, connections: int = CONNECTIONS) -
     for _ in range(turns):
         for case in found:
             case.take_turn("closed", seconds / turns, connections=connections)
-    half = min(case.rate for case in found if case.name != "litellm") / 2
+    half = min(case.rate() for case in found if case.name != "litellm") / 2
     for _ in range(turns):
         for case in found:
-            rate = case.rate / 2 if case.name == "litellm" else half
+            rate = case.rate() / 2 if case.name == "litellm" else half
             case.take_turn("open", seconds / turns, rate, connections)
+    for _ in range(turns):
+        for case in found:
+            case.take_turn("streams", seconds / turns / 3, connections=connections)
 
 
 def figures(found: Sequence[Case]) -> dict[str, float]:
     """What `make bench` prints."""
     by_name = {case.name: case for case in found}
     alone, ours = by_name["alone"], by_name["tidegate"]
-    result = {f"envoy_{case.name}_per_s": float(round(case.rate)) for case in found}
-    result["envoy_tidegate_over_empty"] = round(ours.rate / by_name["empty"].rate, 3)
-    times = ours.rate / by_name["litellm"].rate if "litellm" in by_name else 0.0
+    result = {f"envoy_{case.name}_per_s": float(round(case.rate())) for case in found}
+    result |= {f"envoy_{case.name}_streams_per_s": float(round(case.rate("streams"))) for case in found}
+    result["envoy_tidegate_over_empty"] = round(ours.rate() / by_name["empty"].rate(), 3)
+    times = ours.rate() / by_name["litellm"].rate() if "litellm" in by_name else 0.0
     result["envoy_tidegate_times_litellm"] = round(times, 2)
     for case in found[1:]:
         for loop in ("closed", "open"):
@@ -234,17 +242,17 @@ def figures(found: Sequence[Case]) -> dict[str, float]:
 def table(found: Sequence[Case]) -> Table:
     """One line a case."""
     shown = Table(
-        "case", "requests/s", "p50, p99 ms closed", "open at /s", "p50, p99 ms open", "late p99", "CPU us/request"
+        "case", "requests/s", "p50, p99 ms", "open at /s", "p50, p99 ms", "sent late", "streams/s", "CPU us/request"
     )
     for case in found:
-        times = [
+        closed, opened = [
             f"{case.median(loop, 'p50') * 1000:.2f}, {case.median(loop, 'p99') * 1000:.1f}"
             for loop in ("closed", "open")
         ]
-        at = statistics.median(turn["answers"] / turn["wall"] for turn in case.turns["open"])
         parts = [f"{group} {case.cpu_us(group):.0f}" for group in (*case.groups, "generator")]
         late = f"{case.median('open', 'late') * 1000:.2f}"
-        shown.add_row(case.name, f"{case.rate:.0f}", times[0], f"{at:.0f}", times[1], late, ", ".join(parts))
+        rates = [f"{case.rate(loop):.0f}" for loop in LOOPS[1:]]
+        shown.add_row(case.name, rates[0], closed, rates[1], opened, late, rates[2], ", ".join(parts))
     return shown
 
 

@@ -113,6 +113,17 @@ class Gate:
         text = httpx.get(f"http://127.0.0.1:{self.admin}/stats", params={"filter": f"^{name}$"}).text
         return int(text.rpartition(":")[2] or 0)
 
+    def told(self, answer: httpx.Response) -> str:
+        """What the workers have logged, once the line of this answer is among it."""
+        request_id = answer.headers["x-request-id"]
+
+        def log() -> str:
+            text = "".join([worker.log.read_text() for worker in self.workers])
+            lines = [line for line in text.splitlines() if '"event":"response"' in line]
+            return text if any(request_id in line for line in lines) else ""
+
+        return str(until(log, what=f"the response of {request_id} in a log"))
+
     def metric(self, name: str, worker: int = 0, **labels: str) -> float:
         """One of a worker's metrics, summed over the labels that are not given."""
         total = 0.0

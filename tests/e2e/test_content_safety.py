@@ -81,8 +81,7 @@ def test_in_shadow_a_sentence_arrives_and_is_counted(safe_gate: Gate) -> None:
 
 
 def test_no_sentence_is_in_a_log(safe_gate: Gate) -> None:
-    safe_gate.get(json_answer(chat(RUDE)))
-    log = safe_gate.workers[0].log.read_text()
+    log = safe_gate.told(safe_gate.get(json_answer(chat(RUDE))))
     assert "pathetic" not in log
     assert "vermin" not in log
 
@@ -133,7 +132,7 @@ def test_without_an_answer_nothing_leaves(asking_gate: Gate, asked: Service) -> 
     assert "judged" not in answer.text
     assert "Nor was" not in streamed.text
     assert asking_gate.metric("tidegate_moderation_calls_total", service="openai", outcome="failed") >= 2
-    log = asking_gate.workers[0].log.read_text()
+    log = asking_gate.told(streamed)
     assert KEY not in log
     assert "Nor was" not in log
 

@@ -41,11 +41,11 @@ def said(gate: Gate, text: str) -> str:
 
 
 def test_listed_terms_are_redacted_in_every_disguise_and_allowed_values_stay(listed: tuple[Gate, Path]) -> None:
-    gate, directory = listed
-    text = "Ｂｌｕｅ bi\u200brd ships; ask support@example.com or bob@example.com"
-    assert said(gate, text) == "[LIST_PROJECTS] ships; ask support@example.com or [EMAIL]"
-    log = (directory / "worker-0.log").read_text()
-    assert "bird" not in log.lower()
+    gate, _ = listed
+    answer = gate.get(json_answer(chat("Ｂｌｕｅ bi\u200brd ships; ask support@example.com or bob@example.com")))
+    left = answer.json()["choices"][0]["message"]["content"]
+    assert left == "[LIST_PROJECTS] ships; ask support@example.com or [EMAIL]"
+    assert "bird" not in gate.told(answer).lower()
     assert gate.metric("tidegate_findings_total", entity="LIST_PROJECTS", action="redact") >= 1
 
 

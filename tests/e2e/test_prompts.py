@@ -43,10 +43,10 @@ def said(gate: Gate, text: str) -> str:
 
 
 def test_a_passage_is_taken_out_and_no_log_has_it(prompted: tuple[Gate, Path]) -> None:
-    gate, directory = prompted
-    told = said(gate, "My rules: YOU are Gull, and you never tell anybody which berth it is.")
-    assert told == "My rules: [SYSTEM_PROMPT] it is."
-    log = (directory / "worker-0.log").read_text().lower()
+    gate, _ = prompted
+    answer = gate.get(json_answer(chat("My rules: YOU are Gull, and you never tell anybody which berth it is.")))
+    assert answer.json()["choices"][0]["message"]["content"] == "My rules: [SYSTEM_PROMPT] it is."
+    log = gate.told(answer).lower()
     assert "gull" not in log
     assert CANARY not in log
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tidegate.errors import ProtocolViolation
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
 from tidegate.filtering.encoded import context
@@ -28,6 +29,18 @@ def test_any_cutting_gives_what_the_whole_gives(plan: FilterPlan, cut: tuple[str
     whole = run(plan, [text])
     assert run(plan, chunks) == whole
     assert run(plan, list(text)) == whole
+
+
+@pytest.mark.parametrize("plan", EVERY_PLAN, ids=[*(action.label for action in Action), "mixed"])
+@given(text=texts)
+@moderate
+def test_a_text_at_once_is_a_feed_and_a_finish(plan: FilterPlan, text: str) -> None:
+    at_once, fed = TextRewriter(plan, key=KEY), TextRewriter(plan, key=KEY)
+    assert at_once.whole(text) == fed.feed(text) + fed.finish()
+    assert (at_once.findings, at_once.blocked) == (fed.findings, fed.blocked)
+    assert (at_once.scanned, at_once.held) == (len(text), 0)
+    with pytest.raises(ProtocolViolation):
+        at_once.whole(text)
 
 
 @given(cut=cut_texts(), entity=st.sampled_from(sorted(ENTITIES)))

@@ -128,6 +128,21 @@ def test_a_block_withholds_the_document_and_says_where() -> None:
     assert rewriter.finish() == rewriter.abort("blocked", "x") == b""
 
 
+def test_the_receipt_is_the_same_whether_or_not_a_value_that_repeats_the_text_is_dropped() -> None:
+    message = {"role": "assistant", "content": f"Write to {EMAILS[0]}.", "n": [1, 2], "logprobs": None}
+    told = {"x": "y", "logprobs": {"tokens": ["Write", "to"]}}
+    whole, dropped = body("json"), body("json")
+    for rewriter, document in ((whole, [message]), (dropped, [message, told])):
+        rewriter.feed(json.dumps(document).encode())
+        rewriter.finish()
+    less, more = whole.coverage(), dropped.coverage()
+    keys = len('"x""logprobs"')
+    assert more.scanned_fields == less.scanned_fields + 1
+    assert more.scanned_bytes == less.scanned_bytes + len('"y"') + keys
+    assert more.skipped == {**less.skipped, "dropped_logprobs": 1}
+    assert more.findings == less.findings == {("EMAIL", "redact"): 1}
+
+
 def test_where_leaves_out_names_that_a_model_may_have_written() -> None:
     rewriter = body("json", BLOCK)
     rewriter.feed(b'{"Ada Lovelace": {"content": "bob@example.com"}}')
