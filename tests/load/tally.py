@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from tidegate.envoy.heartbeats import COMMENT
+
 from tests.load.answers import read, text
 from tests.load.connection import Response
 from tests.load.kinds import KINDS, Kind
@@ -22,7 +24,7 @@ class Leak(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One exchange, judged."""
+    """One exchange, judged. `received` is bytes of its body, but for comments that kept the stream alive."""
 
     kind: str
     outcome: str
@@ -58,7 +60,7 @@ def judge(kind: Kind, seed: int, response: Response) -> Seen:
             outcome += " stopped"
         elif not found.ended or found.text != told.expected or _tells_what_was_not_asked(kind, response.body):
             outcome += " wrong body"
-    return Seen(kind.name, outcome, leaks, len(response.body))
+    return Seen(kind.name, outcome, leaks, len(response.body) - response.body.count(COMMENT) * len(COMMENT))
 
 
 def _tells_what_was_not_asked(kind: Kind, body: bytes) -> bool:
@@ -68,7 +70,7 @@ def _tells_what_was_not_asked(kind: Kind, body: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Tally:
-    """`outcomes` and `received` (bytes of bodies) by kind; `held` is the fewest and most streams open at once.
+    """`outcomes` and `received` (bytes, as in `Seen`) by kind; `held` is the fewest and most streams open at once.
 
     The first streams and the last are not held yet, or any more: what is counted is between `Traffic`'s warm-up and the
     moment when it begins nothing new.

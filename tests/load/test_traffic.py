@@ -62,6 +62,8 @@ def test_a_right_answer_is_one_with_exactly_what_may_leave() -> None:
     body = cleaned(7)
     kind = replace(STREAM, pieces=1)
     assert judge(kind, 7, arrived(body)) == ("chat-stream", "200", (), len(body))
+    beaten = judge(kind, 7, arrived(body.replace(b"\n\n", b"\n\n: keep-alive\n\n")))
+    assert beaten == ("chat-stream", "200", (), len(body))
     lost = judge(kind, 7, arrived(body.replace(b"data: [DONE]", b": gone")))
     changed = judge(kind, 7, arrived(body.replace(b" so far.", b" so far")))
     told = judge(kind, 7, arrived(body + b'data: {"choices": [], "usage": null}\n\n'))
