@@ -7,7 +7,7 @@ STORE  ?= memory
 MINUTES ?= 10
 STREAMS ?= 500
 
-.PHONY: demo up test lint bench soak fuzz docs proto lock clean
+.PHONY: demo up test lint bench soak chaos fuzz docs proto lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## start Envoy, tidegate and a model app, drive them as a client, print a table
@@ -35,6 +35,9 @@ bench: $(VENV)/.dev  ## a table of ratios, measured in one run, in twenty minute
 soak: MINUTES = 30
 soak: $(VENV)/.dev  ## MINUTES of mixed traffic with STREAMS event streams held open, and what must hold after it
 	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) --streams $(STREAMS)
+
+chaos: $(VENV)/.dev  ## faults under traffic, each by itself: some five minutes; FAULTS="redis-frozen …" for some of them
+	$(BIN)/python -m tests.load.chaos $(FAULTS)
 
 fuzz: $(VENV)/.dev  ## what strangers send, for MINUTES each (a release takes 10); what is found lies in .fuzz
 	$(BIN)/python -m tests.fuzz --seconds $$(($(MINUTES) * 60))

@@ -40,8 +40,13 @@ class HealthCheck(Part):
     active: ActiveHealthCheck
 
 
+class Http2(Part):
+    initial_stream_window_size: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Ki|Mi)?$")]
+
+
 class ClusterSettings(Part):
     load_balancer: Balancer
+    http2: Http2
     circuit_breaker: CircuitBreaker
     health_check: HealthCheck
 

@@ -174,6 +174,9 @@ def test_the_cluster_has_the_room_and_the_health_checks_that_we_print() -> None:
         assert check["unhealthy_threshold"] == active["unhealthyThreshold"]
         assert told["healthCheck"]["panicThreshold"] == made["common_lb_config"]["healthy_panic_threshold"]["value"]
         assert told["loadBalancer"]["type"] == "LeastRequest"
+        (options,) = made["typed_extension_protocol_options"].values()
+        window = options["explicit_http_config"]["http2_protocol_options"]["initial_stream_window_size"]
+        assert told["http2"] == {"initialStreamWindowSize": f"{window >> 10}Ki"}
 
 
 def test_the_route_is_the_endpoint_of_the_sample_policy() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.e2e.stack import Gate, ping_every, running_gate, until
 from tests.e2e.test_framing import streamed_text
 from tests.e2e.upstream import Hold, Reset, Upstream, chunked, delta, event, finish
+from tests.load.watch import MEBI, look
 
 SECRET = "bob@example.com"
 
@@ -207,3 +209,29 @@ def test_two_choices_and_tool_calls_keep_their_values_apart(gate: Gate) -> None:
             for choice in json.loads(data)["choices"]:
                 texts[choice["index"]] += choice["delta"].get("content") or ""
     assert texts == {0: "a [EMAIL] b", 1: "c [EMAIL] d"}
+
+
+def test_a_worker_that_hangs_holds_back_the_model_and_fills_no_envoy(tmp_path: Path, upstream: Upstream) -> None:
+    """By Envoy's default it would keep 16 MiB of the stream, and its bookkeeping besides, before it stops reading."""
+    hold = Hold()
+    piece = b"".join(delta("word") for _ in range(100))
+    answer = chunked([delta("hello "), hold, *[piece] * (24_000_000 // len(piece)), *finish()])
+    sizes: list[int] = []
+
+    def settled(gate: Gate) -> bool:
+        sizes.append(look(gate.envoy.pid, 0.0).resident)
+        paused = gate.stat("cluster.model.upstream_flow_control_paused_reading_total")
+        return paused > 0 and len(sizes) > 20 and sizes[-1] == sizes[-20]
+
+    with (
+        running_gate(tmp_path, upstream, tweak=ping_every("60s", "60s")) as gate,
+        gate.client() as client,
+        client.stream("GET", "/predict/x", headers=gate.fields(answer)) as response,
+    ):
+        parts = response.iter_raw()
+        next(parts)
+        before = look(gate.envoy.pid, 0.0).resident
+        with gate.frozen():
+            hold.open()
+            until(lambda: settled(gate), timeout=60, what="Envoy to stop reading the model")
+    assert max(sizes) - before < 12 * MEBI

@@ -132,6 +132,10 @@ DAMAGE: dict[str, list[Damage]] = {
     "few-retries": [lambda d: threshold(d).pop("max_retries")],
     "no-health-check": [lambda d: policy(d).pop("health_checks")],
     "no-keepalive": [lambda d: http2(d).pop("connection_keepalive")],
+    "wide-window": [
+        lambda d: http2(d).pop("initial_stream_window_size"),
+        lambda d: http2(d).update(initial_stream_window_size=16 << 20),
+    ],
     "no-longest-stream": [lambda d: route(d)["route"].pop("max_stream_duration")],
 }
 REFUSED = {"trailer-mode": lambda d: modes(d).pop("response_trailer_mode")}

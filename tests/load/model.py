@@ -1,6 +1,7 @@
 """The model of a load test: says what the request's number stands for, plants values in it, and counts what it did.
 
-`python -m tests.load.model PORT` serves until it is ended; `GET /counts` tells the counts as JSON (`Counts`).
+`python -m tests.load.model PORT` serves until it is ended; `GET /counts` tells the counts as JSON (`Counts`), and
+`GET /reset` resets the connection of every answer that is being written.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Model:
         self._planted: Counter[str] = Counter()
         self._wrong: Counter[str] = Counter()
         self._open = 0
+        self._writing: set[asyncio.StreamWriter] = set()
 
     @property
     def counts(self) -> Counts:
@@ -67,6 +69,8 @@ class Model:
                 body = await _body(reader, fields)
                 if line.startswith("GET /counts "):
                     _send(writer, 200, json.dumps(self.counts._asdict()).encode())
+                elif line.startswith("GET /reset "):
+                    _send(writer, 200, json.dumps({"reset": self._reset()}).encode())
                 elif HEADER not in fields:
                     self._wrong["unknown"] += 1
                     _send(writer, 404, b'{"error": "no request of a load"}')
@@ -92,6 +96,7 @@ class Model:
         asked = json.loads(body).get("stream_options") or {}
         told = answer(kind.dialect, int(seed), int(pieces), usage=asked.get("include_usage", False))
         self._open += 1
+        self._writing.add(writer)
         try:
             if kind.dialect == "chat":
                 whole = b"".join(told.writes)
@@ -108,6 +113,13 @@ class Model:
             return True
         finally:
             self._open -= 1
+            self._writing.discard(writer)
+
+    def _reset(self) -> int:
+        """Break off all that is being written; how many those are."""
+        for writer in self._writing:
+            writer.transport.abort()
+        return len(self._writing)
 
     async def _stream(
         self,

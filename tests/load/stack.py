@@ -7,7 +7,7 @@ import json
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +25,8 @@ from tidegate.policy.load import load_policy
 from tests.load.kinds import LET_IN
 from tests.load.model import Counts
 
+Tweak = Callable[[dict[str, Any]], None]
 _PATIENCE = 60.0  # seconds that a look waits for an answer
-
 PEPPER = b"load pepper, not a secret at all"
 
 POLICY = f"""\
@@ -160,21 +160,22 @@ def running_stack(
     workers: int = 2,
     policy: str = POLICY,
     flags: Mapping[str, object] | None = None,
-    tweak: Callable[[dict[str, Any]], None] = lambda _: None,
+    env: Mapping[str, str] | None = None,
+    redis_options: Sequence[str] = (),
+    envoy_options: Sequence[str] = (),
+    tweak: Tweak = lambda _: None,
     **settings: Any,
 ) -> Iterator[Stack]:
     """Start it, and stop it after the block.
 
-    `flags` go to `tidegate serve`, in place of the usual ones; `settings` are EnvoyConfig's, and `tweak` changes what
-    comes of them.
-
-    Enter it from a thread that stays: Envoy ends with it.
+    `flags` go to `tidegate serve`, in place of the usual ones, and `env` is more of its environment; `settings` are
+    EnvoyConfig's, and `tweak` changes what comes of them. Enter it from a thread that stays: Envoy ends with it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     keys = _write_files(directory, policy)
     port, admin, model_port = free_ports(3)
     first_port, first_metrics = adjacent_ports(workers), adjacent_ports(workers)
-    redis = RedisServer(directory / "redis")
+    redis = RedisServer(directory / "redis", options=redis_options)
     given = {
         "policy": directory / "policy.yaml",
         "listen": f"127.0.0.1:{first_port}",
@@ -210,11 +211,12 @@ def running_stack(
             running(
                 [sys.executable, "-m", "tidegate", "serve", *(f"--{name}={value}" for name, value in given.items())],
                 directory / "tidegate.log",
-                ready=lambda: all(serving(f"127.0.0.1:{first_port + index}") for index in range(workers)),
+                ready=lambda: all(_ready(first_port + index, "tls" in settings) for index in range(workers)),
+                env=env,
                 timeout=300,
                 stop_timeout=_PATIENCE,
             ) as tidegate,
-            running_envoy(yaml.safe_dump(document), directory, port=port) as envoy,
+            running_envoy(yaml.safe_dump(document), directory, port=port, options=envoy_options) as envoy,
         ):
             yield Stack(
                 directory,
@@ -232,6 +234,10 @@ def running_stack(
             )
     finally:
         redis.stop()
+
+
+def _ready(port: int, tls: bool) -> bool:
+    return listening(port) if tls else serving(f"127.0.0.1:{port}")
 
 
 def _write_files(directory: Path, policy: str) -> dict[str, str]:

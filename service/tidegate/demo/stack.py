@@ -184,16 +184,19 @@ def find_envoy() -> Path:
 
 
 @contextmanager
-def running_envoy(bootstrap: str, directory: Path, *, port: int, concurrency: int = 2) -> Iterator[Process]:
+def running_envoy(
+    bootstrap: str, directory: Path, *, port: int, concurrency: int = 2, options: Sequence[str] = ()
+) -> Iterator[Process]:
     """An Envoy with this configuration, listening on `port`. Access log and messages go to envoy.log.
 
-    Envoy asks the kernel to be killed when the thread that started it ends: enter this from a thread that stays.
+    `options` are more of its own. Envoy asks the kernel to be killed when the thread that started it ends: enter this
+    from a thread that stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "envoy.yaml"
     path.write_text(bootstrap)
-    options = ["--use-dynamic-base-id", "--concurrency", str(concurrency), "--log-level", "warn"]
-    options += ["--file-flush-interval-msec", "200"]
-    command: list[str | Path] = [find_envoy(), "-c", path, *options]
+    usual = ["--use-dynamic-base-id", "--concurrency", str(concurrency), "--log-level", "warn"]
+    usual += ["--file-flush-interval-msec", "200"]
+    command: list[str | Path] = [find_envoy(), "-c", path, *usual, *options]
     with running(command, directory / "envoy.log", ready=lambda: listening(port)) as process:
         yield process

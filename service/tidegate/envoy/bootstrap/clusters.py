@@ -53,7 +53,12 @@ def policy_cluster(workers: Sequence[Address], tls: PolicyTls | None) -> Json:
         "max_ejection_percent": 50,
     }
     # Full-duplex ext_proc has no timer for its messages: unanswered pings are what ends the streams of a frozen worker.
-    http2 = {"connection_keepalive": {"interval": "5s", "timeout": "5s"}}
+    # The window is also how much Envoy keeps of a stream that a worker is slow to read, before it stops reading the
+    # model: by default 16 MiB, and small events weigh three times what they say.
+    http2 = {
+        "connection_keepalive": {"interval": "5s", "timeout": "5s"},
+        "initial_stream_window_size": 256 * 1024,
+    }
     cluster = _cluster(POLICY_CLUSTER, workers) | {
         "connect_timeout": "0.25s",
         "lb_policy": "LEAST_REQUEST",

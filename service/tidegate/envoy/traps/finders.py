@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from tidegate.envoy.traps.parts import Parts
 from tidegate.envoy.traps.reading import Part
+
+_WIDEST: Final = 1 << 20
 
 
 def flag(listed: Iterable[Part], *names: str) -> Iterator[Part | None]:
@@ -67,6 +70,15 @@ def breaker(parts: Parts, name: str, least: int) -> Iterator[Part]:
         given = [one for one in thresholds if one.text("priority") in ("", "DEFAULT")]
         if not given or not given[0].text(name).isdigit() or int(given[0].text(name)) < least:
             yield given[0] if given else cluster
+
+
+def wide_windows(parts: Parts) -> Iterator[Part]:
+    """Clusters that keep more than 1 MiB of a stream, as they do by default."""
+    for cluster in parts.clusters:
+        told = [one for one in cluster.within() if one.path[-1:] == ("initial_stream_window_size",)]
+        if not told:
+            yield cluster
+        yield from (one for one in told if not str(one.value).isdigit() or int(str(one.value)) > _WIDEST)
 
 
 def compressed(parts: Parts) -> Iterator[Part]:

@@ -19,6 +19,7 @@ from tidegate.envoy.traps.finders import (
     trailers,
     unasked,
     unless,
+    wide_windows,
 )
 from tidegate.envoy.traps.parts import Parts, parts_of
 from tidegate.envoy.traps.reading import Part
@@ -301,6 +302,13 @@ TRAPS: tuple[Trap, ...] = (
             for cluster in parts.clusters
             if not any(one.path[-1:] == ("connection_keepalive",) for one in cluster.within())
         ),
+    ),
+    Trap(
+        "wide-window",
+        "breaks",
+        "Envoy keeps 16 MiB of each stream that a worker is slow to read, and its bookkeeping besides",
+        "set initial_stream_window_size in http2_protocol_options to 1048576 or less",
+        wide_windows,
     ),
     Trap(
         "no-longest-stream",
