@@ -339,6 +339,14 @@ async def test_uses_are_told_every_five_seconds_and_at_the_end(flaky: Flaky, clo
     await turns.done.wait()
     assert turns.slept == {5.0}
     assert flaky.counted == [{"stored000001": 1}]
-    uses.note("stored000002")
+    for number in range(2500):
+        uses.note(f"k{number}")
     await telling.close()
-    assert flaky.counted[1:] == [{"stored000002": 1}]
+    assert [len(part) for part in flaky.counted[1:]] == [1000, 1000, 500]
+
+
+async def test_a_store_that_is_out_holds_nobody_at_the_end(flaky: Flaky, clock: FakeClock) -> None:
+    uses, flaky.out = KeyUses(), True
+    uses.note("stored000001")
+    await Telling(uses, flaky, clock=clock).close()
+    assert len(uses) == 1

@@ -226,6 +226,29 @@ async def test_what_runs_ends_by_the_providers_word_only_where_the_policy_says_s
     assert standing.over(hung, "ada", "acme") == "revoked"
 
 
+async def test_many_tokens_leave_room_at_the_provider_and_each_has_its_turn(
+    renewed: Renewed, server: KeyServer, clock: FakeClock, policy: list[Policy], introspector: Introspector
+) -> None:
+    inquiries, endpoint = Inquiries(PEPPER), policy[0].introspection
+    assert endpoint is not None
+    sealed = [inquiries.seal(Inquiry("opaque", f"token-{number}")) for number in range(40)]
+    server.gate.clear()
+    for one in sealed:
+        renewed.over(one, clock.now() - 60)
+    asked = [known.question for known in renewed._followed.values() if known.question is not None]
+    assert len(asked) == 16
+    server.gate.set()
+    fresh = await introspector.introspect("a-new-caller", endpoint, policy_version=policy[0].version)
+    assert isinstance(fresh, Identity)
+    says(server, active=False)
+    clock.advance(2.0)
+    for _ in range(5):
+        for one in sealed:
+            renewed.over(one, clock.now() - 60)
+        await asyncio.gather(*(known.question for known in renewed._followed.values() if known.question is not None))
+    assert all(renewed.over(one, clock.now()) for one in sealed)
+
+
 async def test_what_is_followed_is_bounded(renewed: Renewed, policy: list[Policy], clock: FakeClock) -> None:
     inquiries = Inquiries(PEPPER)
     for number in range(300):

@@ -258,7 +258,7 @@ def _place(tenant: Any, tier: Any, roles: Any, scopes: Any, client_id: Any, azp:
     return _name(tenant, "tenant"), _name(tier, "tier"), _names(roles, "roles"), _names(scopes, "scopes"), client
 
 
-_known_place = lru_cache(maxsize=4096)(_place)
+_known_place = lru_cache(maxsize=1024)(_place)
 
 
 def _names(value: Any, what: str) -> frozenset[str]:

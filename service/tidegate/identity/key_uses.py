@@ -29,6 +29,9 @@ class KeyUses:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._counts)
+
     def note(self, key_id: str) -> None:
         """Count one use."""
         self._counts[key_id] = self._counts.get(key_id, 0) + 1
@@ -84,7 +87,8 @@ class Telling:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        await self._uses.flush(self._sums, now=self._clock.now())
+        while self._uses and not await self._uses.flush(self._sums, now=self._clock.now()):
+            pass
         await self._sums.close()
 
     async def _run(self) -> None:

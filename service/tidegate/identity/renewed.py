@@ -34,6 +34,7 @@ class Renewed:
 
     A token is asked about at most once in the `cache` of its endpoint, and never twice at once. `size` bounds those
     that are followed: the least recently looked at goes first, and is asked about anew when it is looked at again.
+    `at_once` bounds the questions, which leaves room at the provider for who calls anew; the others have to wait.
     """
 
     def __init__(
@@ -44,12 +45,15 @@ class Renewed:
         policy: Callable[[], Policy],
         clock: Clock,
         size: int = 10_000,
+        at_once: int = 16,
     ) -> None:
         self._introspector = introspector
         self._inquiries = inquiries
         self._policy = policy
         self._clock = clock
         self._size = size
+        self._at_once = at_once
+        self._asking = 0
         self._followed: OrderedDict[str, _Followed] = OrderedDict()
 
     def over(self, sealed: str, asked: float) -> bool:
@@ -64,13 +68,14 @@ class Renewed:
             while len(self._followed) > self._size:
                 self._followed.popitem(last=False)
         self._followed.move_to_end(sealed)
-        if known.over or known.inquiry is None or known.question is not None:
+        if known.over or known.inquiry is None or known.question is not None or self._asking >= self._at_once:
             return known.over
         endpoint = self._endpoint(known.inquiry.endpoint)
         now = self._clock.now()
         known.asked = min(max(known.asked, asked), now)  # clocks of replicas differ
         if endpoint is not None and now - known.asked >= max(endpoint.cache, _LEAST):
             known.asked = now
+            self._asking += 1
             known.question = asyncio.get_running_loop().create_task(
                 self._ask(known, known.inquiry, endpoint), name=f"again: {endpoint.name}"
             )
@@ -93,6 +98,7 @@ class Renewed:
             else:
                 known.asked = verdict.asked  # it may be an answer that others were given before
         finally:
+            self._asking -= 1
             known.question = None
 
     def _endpoint(self, name: str) -> Introspection | None:
