@@ -22,7 +22,7 @@ from tidegate.model import Finding
 # Of a run of numbers those that can be as long as a card's number once they are written out, and a quick look whether
 # there are any: embeddings are long runs of fractions.
 _LONG = re.compile(
-    r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+)(?![0-9.eE+-])",
+    r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{11,}(?:\.[0-9]+)?[eE]-[0-9]+)(?![0-9.eE+-])",
 )
 _QUICK = re.compile(r"[^0-9.](?:[0-9]{12}|(?<=[eE])\+?[0-9])")
 _BATCH = 1024  # strings that are sifted together
