@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tidegate.envoy.heartbeats import COMMENT
+from tidegate.filtering.formats.beats import COMMENT
 
 from tests.load.answers import read, text
 from tests.load.connection import Response
