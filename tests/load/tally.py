@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tidegate.filtering.formats.beats import COMMENT
+from tidegate.filtering.formats.beats import COMMENT, empty_line
 
 from tests.load.answers import read, text
 from tests.load.connection import Response
 from tests.load.kinds import KINDS, Kind
+
+# What the service puts into a silent stream: a comment, or a line without text, spaced otherwise than the model's.
+_BEATS = (COMMENT, empty_line(b'{"model": "small", "response": "", "done": false}\n'))
 
 
 class Leak(NamedTuple):
@@ -24,7 +27,7 @@ class Leak(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One exchange, judged. `received` is bytes of its body, but for comments that kept the stream alive."""
+    """One exchange, judged. `received` is bytes of its body, but for what only kept the stream alive."""
 
     kind: str
     outcome: str
@@ -60,7 +63,8 @@ def judge(kind: Kind, seed: int, response: Response) -> Seen:
             outcome += " stopped"
         elif not found.ended or found.text != told.expected or _tells_what_was_not_asked(kind, response.body):
             outcome += " wrong body"
-    return Seen(kind.name, outcome, leaks, len(response.body) - response.body.count(COMMENT) * len(COMMENT))
+    beats = sum(response.body.count(beat) * len(beat) for beat in _BEATS)
+    return Seen(kind.name, outcome, leaks, len(response.body) - beats)
 
 
 def _tells_what_was_not_asked(kind: Kind, body: bytes) -> bool:

@@ -64,6 +64,9 @@ def test_a_right_answer_is_one_with_exactly_what_may_leave() -> None:
     assert judge(kind, 7, arrived(body)) == ("chat-stream", "200", (), len(body))
     beaten = judge(kind, 7, arrived(body.replace(b"\n\n", b"\n\n: keep-alive\n\n")))
     assert beaten == ("chat-stream", "200", (), len(body))
+    lines = b"".join(answer("generate stream", 7, 1, usage=False).writes)
+    beat = b'{"model":"small","response":"","done":false}\n'
+    assert judge(KINDS["generate-stream"], 7, arrived(lines.replace(b"\n", b"\n" + beat, 1))).received == len(lines)
     lost = judge(kind, 7, arrived(body.replace(b"data: [DONE]", b": gone")))
     changed = judge(kind, 7, arrived(body.replace(b" so far.", b" so far")))
     told = judge(kind, 7, arrived(body + b'data: {"choices": [], "usage": null}\n\n'))
