@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,23 @@ async def test_writers_share_a_stream_and_each_has_a_chain(url: str) -> None:
     assert report.broken is None
     assert {writer: chain.records for writer, chain in report.chains.items()} == {"a": 24, "b": 24}
     assert all(chain.closed for chain in report.chains.values())
+
+
+@pytest.mark.parametrize("options", ["", "?stream=kept", "?stream=kept&db=1"])
+async def test_a_redis_on_a_socket_is_a_place(options: str) -> None:
+    with tempfile.TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
+        server = RedisServer(Path(short), options=["--unixsocket", f"{short}/redis.sock"])
+        server.start()
+        try:
+            url = f"unix://{short}/redis.sock{options}"
+            log = a_log(sink_at(url))
+            await log.start()
+            log.decision(a_decision())
+            await log.close()
+            assert [line.place for line in lines_of(url)] == ["kept" if options else "tidegate-audit"] * 3
+            assert verify(lines_of(url)).broken is None
+        finally:
+            server.stop()
 
 
 async def test_a_call_whose_answer_was_lost_is_repeated_and_kept_once(url: str) -> None:

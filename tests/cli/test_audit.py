@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from tidegate.cli import app
 from tidegate.model import Identity
 from typer.testing import CliRunner, Result
 
-from tests.audit.world import Time, a_decision, a_log, a_refusal, an_exchange
+from tests.audit.world import ADA, Time, a_decision, a_log, a_refusal, an_exchange
 
 PEPPER = "a-pepper-of-thirty-two-bytes-long"
 
@@ -56,6 +59,34 @@ def test_verify_says_how_far_each_chain_goes(directory: Path) -> None:
     assert run("verify", directory, *(f"--head={head}" for head in heads)).exit_code == 0
 
 
+async def test_the_commands_of_the_page_answer_over_a_real_log(tmp_path: Path) -> None:
+    """As they stand, but for the folder: the one of a key and a morning finds what that key was given that morning."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    commands = [shlex.split(line) for line in re.findall(r"^tidegate audit .*$", page, re.MULTILINE)]
+    clock = Time(datetime(2026, 1, 31, 9, tzinfo=UTC).timestamp())
+    log = a_log(
+        FileSink(FilePlace(tmp_path), "one", clock=clock), writer="one", key=chain_key(PEPPER.encode()), clock=clock
+    )
+    await log.start()
+    named = next(words[words.index("--credential") + 1] for words in commands if "--credential" in words)
+    for request_id, credential in (("hers", named), ("other", "k2")):
+        caller = ADA._replace(credential=credential, client_id=credential)
+        log.decision(a_decision(request_id, identity=caller))
+        log.response(*an_exchange(request_id))
+    await log.close()
+    said = {}
+    for _, _, verb, folder, *rest in commands:
+        assert folder == "/var/log/tidegate/audit"
+        result = run(verb, tmp_path, *rest)
+        assert result.exit_code == 0, result.output
+        said[verb] = result.stdout
+    assert said.keys() == {"verify", "query", "export"}
+    assert "one: records 1 to 6 in 1 place" in said["verify"]
+    (row,) = said["query"].splitlines()[1:]
+    assert " ".join(row.split()) == f"2026-01-31 09:00:00 hers ada {named} chat allow rewritten 60 40 EMAIL 2 redact"
+    assert [one["request_id"] for one in csv.DictReader(io.StringIO(said["export"]))] == ["hers", "other"]
+
+
 def test_verify_names_the_first_broken_record(directory: Path) -> None:
     (path,) = directory.glob("one.*.jsonl")
     path.write_bytes(path.read_bytes().replace(b'"credential":"k1"', b'"credential":"k7"', 1))
@@ -75,6 +106,11 @@ def test_verify_needs_the_pepper_of_a_keyed_log_and_says_so_in_one_line(director
     [
         (["verify", "/nowhere/at/all"], "/nowhere/at/all: No such file or directory"),
         (["query", "http://example.com"], "must begin with file://"),
+        (
+            ["query", "redis://:made-up@127.0.0.1:1/0?stream=kept"],
+            "the audit stream kept at 127.0.0.1:1: ConnectionError\n",
+        ),
+        (["export", "unix:///nowhere/redis.sock"], "tidegate-audit at /nowhere/redis.sock: ConnectionError\n"),
         (["query", ".", "--since", "yesterday"], "--since: 'yesterday' is neither a time"),
         (["verify", ".", "--head", "w:1"], "--head: 'w:1' is not WRITER:NUMBER:HASH"),
     ],

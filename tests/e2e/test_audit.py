@@ -149,8 +149,8 @@ def test_a_worker_that_is_killed_leaves_a_sound_log_and_the_next_one_goes_on(
         assert not chain.closed
         again = Process(command, tmp_path / "again.log")
         try:
-            until(lambda: len(list((tmp_path / "audit").glob("*.jsonl"))) == 2)
-            until(lambda: gate.get(json_answer(chat("hello"))).status_code == 200)
+            again.wait_until(lambda: len(list((tmp_path / "audit").glob("*.jsonl"))) == 2)
+            again.wait_until(lambda: gate.get(json_answer(chat("hello"))).status_code == 200)
         finally:
             assert again.stop() == 0
     (after,) = check(place).chains.values()

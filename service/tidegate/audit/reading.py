@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.cluster import ClusterNode, RedisCluster
@@ -90,4 +91,6 @@ def _of_stream(place: StreamPlace) -> Iterator[Line]:
             if start == "-":
                 raise AuditUnavailable(f"no stream {place.stream} is there")
     except (RedisError, OSError) as failure:
-        raise AuditUnavailable(f"the audit stream: {type(failure).__name__}") from None
+        where = urlsplit(place.url)  # without the password in it
+        node = where.netloc.rpartition("@")[2] or where.path
+        raise AuditUnavailable(f"the audit stream {place.stream} at {node}: {type(failure).__name__}") from None

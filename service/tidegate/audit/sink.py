@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tidegate.admission.open import check_url
 from tidegate.audit.chain import Head, Sealed
@@ -76,7 +76,9 @@ def place_of(url: str) -> FilePlace | StreamPlace:
         stream, maxlen = options.pop("stream", "tidegate-audit"), options.pop("maxlen", "1000000")
         if not stream or not (maxlen.isascii() and maxlen.isdigit()):
             raise ValueError("stream must be a name, and maxlen a number of records, 0 for no bound")
-        rest = urlunsplit(parts._replace(query=urlencode(options)))
+        rest = url.partition("?")[0]  # urlunsplit would take the slashes away where no host is between them
+        if options:
+            rest = f"{rest}?{urlencode(options)}"
         check_url(rest)
         return StreamPlace(rest, stream, int(maxlen))
     raise ValueError(f"must begin with file://, {', '.join(f'{name}://' for name in _REDIS)}")
