@@ -181,7 +181,7 @@ def running_gate(
             processes.append(process)
         for index, worker_port in enumerate(ports):
             ready = listening if flags and "tls-cert" in flags else _serving
-            processes[0 if together else index].wait_until(partial(ready, worker_port))
+            processes[0 if together else index].wait_until(partial(ready, worker_port), timeout=300)  # a busy machine
         config = _config(None if stand_in else files.policy, port, admin, ports, upstream, settings)
         document = yaml.safe_load(config.render())
         if tweak:

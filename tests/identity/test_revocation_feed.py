@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
@@ -31,6 +32,35 @@ class Scripted:
 
     async def close(self) -> None:
         pass
+
+
+class Deaf:
+    """A store whose client takes a cancellation for its own timeout, as those of asyncio's timeouts may."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def changed(self) -> RevokedTokens | None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise StoreUnavailable("late") from None
+
+    def unknown(self) -> RevokedTokens:
+        return RevokedTokens(unavailable="out")
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_feed_ends_where_its_cancellation_was_lost(clock: FakeClock) -> None:
+    """A worker that was told to stop drained for ever, and with it all that were to be replaced after it."""
+    source = Deaf()
+    feed = Feed(source, clock=clock, adopt=lambda _: None, interval=0.0)
+    feed.start("deaf")
+    await source.asked.wait()
+    await asyncio.wait_for(feed.close(), 30)
 
 
 ONE, TWO = Revocation(token="t1", until=at(NOW + 100)), Revocation(token="t2")

@@ -38,6 +38,7 @@ class Heartbeats:
         self._counts = deque([max(1, assumed)], maxlen=max(1, round(lasts / interval)))
         self._task: asyncio.Task[None] | None = None
         self.failure = ""
+        self._closing = False
 
     def __call__(self) -> int:
         """The number of live replicas, at least 1."""
@@ -59,6 +60,7 @@ class Heartbeats:
 
     async def close(self) -> None:
         """Stop, and take this replica out of the count."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -67,6 +69,6 @@ class Heartbeats:
             await self._store.beat(self._name, 0)
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:  # a cancellation may be lost in the client's own timeouts
             await self.beat()
             await self._sleep(self._interval)

@@ -242,7 +242,7 @@ class OutageLedger:
             self._background = asyncio.create_task(self._recover())
 
     async def _recover(self) -> None:
-        while True:
+        while not self._closed:  # a cancellation may be lost in the store's own timeouts
             if self._state != "closed":
                 await self._sleep(self._probe_every)
                 self._set("half_open")

@@ -65,6 +65,7 @@ class Feed(Generic[T]):
         self._lost = True
         self._state: State | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
         self.known = source.unknown()
 
     async def refresh(self) -> None:
@@ -91,6 +92,7 @@ class Feed(Generic[T]):
 
     async def close(self) -> None:
         """Stop, and close the source."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -99,7 +101,7 @@ class Feed(Generic[T]):
         await self._source.close()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:  # a cancellation may be lost in the client's own timeouts
             await self._sleep(self._interval)
             if self._wanted():
                 await self.refresh()

@@ -74,6 +74,7 @@ class Telling:
         self._interval = interval
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     def start(self) -> None:
         """Keep telling in the background, on the running loop."""
@@ -82,6 +83,7 @@ class Telling:
 
     async def close(self) -> None:
         """Stop, tell of the last uses, and close the place."""
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -92,7 +94,7 @@ class Telling:
         await self._sums.close()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:  # a cancellation may be lost in the client's own timeouts
             await self._sleep(self._interval)
             why = await self._uses.flush(self._sums, now=self._clock.now())
             if why and not self._silent:
