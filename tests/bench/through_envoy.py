@@ -9,11 +9,11 @@ Four cases, all before the same model, which answers at once (`model`):
 - litellm: no Envoy, but the LiteLLM proxy with two workers and a key check (`litellm_proxy`).
 
 First a closed loop of `CONNECTIONS` callers: how many requests a second. Then an open one: how long a request takes at
-half of what the slowest of the first three took, and the proxy at half of its own. Last the closed loop once more, for
-a third of the time, with the same answer as a stream of some 120 events. The cases take turns, a few seconds each, so
-that what else the machine does meets them all, and every figure is the median of the turns. The servers, the model and
-the generator (`http_load`) share the machine's cores: of each its processor time a request is told, and how late the
-generator was with what was due. Every answer is checked: one that is wrong makes the run fail.
+half of what the slowest of the first three took, and the proxy at half of its own. Last, of the first three, the closed
+loop once more, for a third of the time, with the same answer as a stream of some 120 events. The cases take turns, a
+few seconds each, so that what else the machine does meets them all, and every figure is the median of the turns. The
+servers, the model and the generator (`http_load`) share the machine's cores: of each its processor time a request is
+told, and how late the generator was with what was due. Every answer is checked: one that is wrong makes the run fail.
 """
 
 from __future__ import annotations
@@ -205,18 +205,19 @@ def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
 def run(found: Sequence[Case], seconds: float, connections: int = CONNECTIONS) -> None:
     """Let every case take its turns."""
     turns = max(1, round(seconds / _TURN))
+    through = [case for case in found if case.name != "litellm"]
     for case in found:
         case.take_turn("warm", min(2.0, seconds), connections=connections)
     for _ in range(turns):
         for case in found:
             case.take_turn("closed", seconds / turns, connections=connections)
-    half = min(case.rate() for case in found if case.name != "litellm") / 2
+    half = min(case.rate() for case in through) / 2
     for _ in range(turns):
         for case in found:
             rate = case.rate() / 2 if case.name == "litellm" else half
             case.take_turn("open", seconds / turns, rate, connections)
     for _ in range(turns):
-        for case in found:
+        for case in through:
             case.take_turn("streams", seconds / turns / 3, connections=connections)
 
 
@@ -225,7 +226,11 @@ def figures(found: Sequence[Case]) -> dict[str, float]:
     by_name = {case.name: case for case in found}
     alone, ours = by_name["alone"], by_name["tidegate"]
     result = {f"envoy_{case.name}_per_s": float(round(case.rate())) for case in found}
-    result |= {f"envoy_{case.name}_streams_per_s": float(round(case.rate("streams"))) for case in found}
+    result |= {
+        f"envoy_{case.name}_streams_per_s": float(round(case.rate("streams")))
+        for case in found
+        if case.turns["streams"]
+    }
     result["envoy_tidegate_over_empty"] = round(ours.rate() / by_name["empty"].rate(), 3)
     times = ours.rate() / by_name["litellm"].rate() if "litellm" in by_name else 0.0
     result["envoy_tidegate_times_litellm"] = round(times, 2)
@@ -251,7 +256,7 @@ def table(found: Sequence[Case]) -> Table:
         ]
         parts = [f"{group} {case.cpu_us(group):.0f}" for group in (*case.groups, "generator")]
         late = f"{case.median('open', 'late') * 1000:.2f}"
-        rates = [f"{case.rate(loop):.0f}" for loop in LOOPS[1:]]
+        rates = [f"{case.rate(loop):.0f}" if case.turns[loop] else "" for loop in LOOPS[1:]]
         shown.add_row(case.name, rates[0], closed, rates[1], opened, late, rates[2], ", ".join(parts))
     return shown
 
