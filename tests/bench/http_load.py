@@ -112,6 +112,9 @@ class Load:
     def lost(self, connection: _Connection, *, waited: bool) -> None:
         if waited:
             self._gone("connection lost")
+            if self.open and not self.plan.rate:  # the caller asks again
+                self.running += 1
+                self._anew(time.perf_counter())
         elif connection in self.idle:
             self.idle.remove(connection)
 
@@ -133,12 +136,15 @@ class Load:
                 self.send(self.idle.pop(), self._due)
             else:
                 self.running += 1
-                self._new.add(task := asyncio.ensure_future(self._ask_anew(self._due)))
-                task.add_done_callback(self._new.discard)
+                self._anew(self._due)
             self._due += self._rng.expovariate(self.plan.rate)
             now = time.perf_counter()
         if self.open:
             signal.setitimer(signal.ITIMER_REAL, self._due - now)
+
+    def _anew(self, due: float) -> None:
+        self._new.add(task := asyncio.ensure_future(self._ask_anew(due)))
+        task.add_done_callback(self._new.discard)
 
     async def _ask_anew(self, due: float) -> None:
         try:

@@ -66,6 +66,7 @@ class Case:
     content: str
     groups: dict[str, tuple[int, ...]]
     key: str
+    lost: int = 0  # connections that the proxy closed on a caller: uvicorn ends a worker that is busy for too long
     turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {loop: [] for loop in LOOPS})
 
     def take_turn(self, loop: str, seconds: float, rate: float = 0.0, connections: int = CONNECTIONS) -> None:
@@ -73,6 +74,7 @@ class Case:
         request = _request(self.key, stream=loop == "streams")
         result = _generate(Plan(self.port, request, self.content, connections, seconds, rate))
         after = cpu.used(self.groups)
+        self.lost += result["wrong"].pop("connection lost", 0) if self.name == "litellm" else 0
         if result["wrong"] or not result["answers"]:
             raise RuntimeError(f"{self.name}: of {result['answers']} answers these were wrong: {result['wrong']}")
         result["cpu"] = {name: after[name] - before[name] for name in after} | {"generator": result["cpu"]}
@@ -232,6 +234,7 @@ def figures(found: Sequence[Case]) -> dict[str, float]:
         if case.turns["streams"]
     }
     result["envoy_tidegate_over_empty"] = round(ours.rate() / by_name["empty"].rate(), 3)
+    result["envoy_litellm_lost"] = float(sum(case.lost for case in found))
     times = ours.rate() / by_name["litellm"].rate() if "litellm" in by_name else 0.0
     result["envoy_tidegate_times_litellm"] = round(times, 2)
     for case in found[1:]:
