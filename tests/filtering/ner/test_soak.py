@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+
+import pytest
+from spacy.language import Language
 from tidegate.filtering.ner.pipeline import DEFAULT, SpacyModel, load
 
 from tests.bench.soak import growth, responses, soak
@@ -33,3 +37,27 @@ def test_a_pipeline_is_loaded_anew_after_so_many_words_and_says_the_same() -> No
     answers = [model.read([text]) for text in texts]
     assert model._language is not first
     assert answers == [kept.read([text]) for text in texts]
+
+
+def test_an_old_pipeline_is_gone_before_a_new_one_is_loaded_and_one_that_fails_is_tried_again() -> None:
+    made: list[weakref.ref[Language]] = []
+    faults = iter([None, None, OSError("no room"), None])
+
+    def make() -> Language:
+        assert not any(old() for old in made)
+        if (fault := next(faults)) is not None:
+            raise fault
+        language = load(DEFAULT)._make()
+        made.append(weakref.ref(language))
+        return language
+
+    model = SpacyModel(DEFAULT, make, renewed_after=50)
+    (first, *texts) = [[response.decode() for response in responses(20, seed)] for seed in range(3)]
+    model.read(first)
+    assert len(made) == 1
+    model.read(first)
+    assert len(made) == 2
+    with pytest.raises(OSError, match="no room"):
+        model.read(texts[0])
+    assert model.read(texts[0]) == load(DEFAULT).read(texts[0])
+    assert len(made) == 3

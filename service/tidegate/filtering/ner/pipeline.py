@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
@@ -48,10 +49,11 @@ class SpacyModel:
         self.name = name
         self._make = make
         self._renewed_after = renewed_after
-        self._language = make()
-        self._choices = _choices(self._language)
-        self._known = len(self._language.vocab)
-        self.entities = frozenset(_known(self._language))
+        language = make()
+        self._language: Language | None = language
+        self._choices = _choices(language)
+        self._known = len(language.vocab)
+        self.entities = frozenset(_known(language))
         self._lock = Lock()
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
@@ -64,16 +66,24 @@ class SpacyModel:
     def spans(self, sentences: Sequence[str]) -> list[list[Span]]:
         """All that is marked in each. What spaCy remembers of the words of a call is gone when it is over."""
         with self._lock:
-            if len(self._language.vocab) - self._known > self._renewed_after:
-                self._language = self._make()
-                self._choices = _choices(self._language)
-            with self._language.memory_zone():
+            language = self._current()
+            with language.memory_zone():
                 if self._choices is None:
-                    docs = self._language.pipe(sentences, batch_size=_BATCH)
+                    docs = language.pipe(sentences, batch_size=_BATCH)
                     return [[Span(each.label_, each.start_char, each.end_char) for each in doc.ents] for doc in docs]
-                made = [self._language.make_doc(sentence) for sentence in sentences]
+                made = [language.make_doc(sentence) for sentence in sentences]
                 batches = [made[start : start + _BATCH] for start in range(0, len(made), _BATCH)]
                 return [spans for batch in batches for spans in self._choices.spans(batch)]
+
+    def _current(self) -> Language:
+        """The pipeline, or one anew where the old one stood: two at a time would be as much memory, for good."""
+        if self._language is not None and len(self._language.vocab) - self._known <= self._renewed_after:
+            return self._language
+        self._language = self._choices = None
+        gc.collect()  # a pipeline is full of references in circles
+        language = self._language = self._make()
+        self._choices = _choices(language)
+        return language
 
 
 def _choices(language: Language) -> Transitions | None:
