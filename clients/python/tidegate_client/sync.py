@@ -76,7 +76,7 @@ class Tidegate(SyncPolicyEngine):
                     raise failure_of(code, details) from error
             else:
                 return call.read(answer)
-            time.sleep(pause)
+            time.sleep(pause)  # the thread is the caller's, who waits for the answer; `pause` ends with the deadline
 
     @contextmanager
     def _stream(self, rpc: StreamRpc, start: Message) -> Generator[Ask, None, None]:
