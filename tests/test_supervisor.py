@@ -1,4 +1,7 @@
-"""Workers come back; a first start that fails ends the command, a later one does not; all are replaced in turn."""
+"""Workers come back; a first start that fails ends the command, a later one does not; all are replaced in turn.
+
+One that hangs, or does not end when it is told to, is killed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import CapturingLogger
 from tidegate import supervisor
+from tidegate.lifeline import BEAT
 from tidegate.supervisor import Supervisor
+from tidegate.telemetry.workers import Workers
+
+HEARD, PATIENCE, HUNG = 1.5, 20.0, 10
 
 
 class Child:
-    """A worker that ends with `status`, or None: when it is told to. A deaf one lets streams finish."""
+    """A worker that ends with `status`, or None: when it is told to. A deaf one lets streams finish, or hangs."""
 
     def __init__(self, status: int | None, serves: Callable[[], None], *, deaf: bool = False) -> None:
         self.returncode = status
@@ -24,7 +32,7 @@ class Child:
 
     def send_signal(self, number: int) -> None:
         self.heard.append(number)
-        if not self._deaf:
+        if not self._deaf or number == signal.SIGKILL:
             self.end(-number)
 
     def end(self, status: int) -> None:
@@ -45,6 +53,7 @@ class Children:
         self.statuses = {index: iter(given) for index, given in (statuses or {}).items()}
         self.made: dict[int, list[Child]] = {}
         self.sleeps: list[float] = []
+        self.sleeping: dict[float, asyncio.Event] = {seconds: asyncio.Event() for seconds in (BEAT, PATIENCE)}
         self._deaf = deaf
 
     async def start(self, index: int, serves: Callable[[], None]) -> Child:
@@ -53,8 +62,17 @@ class Children:
         return child
 
     async def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        await asyncio.sleep(0)
+        if seconds in self.sleeping:
+            await self.sleeping[seconds].wait()
+        else:
+            self.sleeps.append(seconds)
+            await asyncio.sleep(0)
+
+    async def passed(self, seconds: float) -> None:
+        """Who sleeps for so long wakes."""
+        self.sleeping[seconds].set()
+        self.sleeping[seconds] = asyncio.Event()
+        await turns()
 
     def newest(self, index: int) -> Child:
         return self.made[index][-1]
@@ -69,11 +87,24 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+class Told(CapturingLogger):
+    """What the log was told."""
+
+    def events(self, method: str) -> list[str]:
+        return [call.args[0] for call in self.calls if call.method_name == method]
+
+    def killed(self) -> list[tuple[str, int, float]]:
+        calls = [call for call in self.calls if "killed" in call.args[0]]
+        return [(call.args[0], call.kwargs["worker"], call.kwargs["seconds"]) for call in calls]
+
+
 @asynccontextmanager
-async def supervised(children: Children) -> AsyncIterator[tuple[asyncio.Task[int], list[str]]]:
-    told: list[str] = []
-    run = Supervisor(children.start, 2, heard=1.5, log=told.append, sleep=children.sleep).run()
-    command = asyncio.create_task(run)
+async def supervised(children: Children) -> AsyncIterator[tuple[asyncio.Task[int], Told]]:
+    told = Told()
+    terms = {"heard": HEARD, "patience": PATIENCE, "hung": HUNG}
+    command = asyncio.create_task(
+        Supervisor(children.start, 2, told=Workers(told), sleep=children.sleep, **terms).run()
+    )
     await turns()
     yield command, told
     if not command.done():
@@ -134,9 +165,9 @@ async def test_workers_are_replaced_one_after_another_each_when_all_others_are_k
         assert children.newest(1).heard == [signal.SIGTERM]
         children.newest(1).end(0)
         await turns()
-        assert len(told) == 1
+        assert len(told.events("info")) == 1
         await serves(children.newest(1))
-        assert told == ["replacing the workers, one after another", "every worker is replaced"]
+        assert told.events("info") == ["replacing the workers, one after another", "every worker is replaced"]
         assert children.counts() == (2, 2)
         assert children.newest(0).heard == []
 
@@ -185,7 +216,7 @@ async def test_a_worker_that_is_gone_before_it_is_told_to_go_ends_no_replacement
         for index in range(2):
             await serves(children.newest(index))
         assert children.counts() == (2, 2)
-        assert told == ["replacing the workers, one after another", "every worker is replaced"]
+        assert told.events("info") == ["replacing the workers, one after another", "every worker is replaced"]
 
 
 async def test_who_asks_again_meanwhile_gets_another_round() -> None:
@@ -199,7 +230,7 @@ async def test_who_asks_again_meanwhile_gets_another_round() -> None:
         for index in (0, 1, 0, 1):
             await serves(children.newest(index))
         assert children.counts() == (3, 3)
-        assert len(told) == 4
+        assert len(told.events("info")) == 4
 
 
 async def test_the_end_comes_before_the_replacement() -> None:
@@ -223,3 +254,102 @@ async def test_signals_are_passed_on(number: signal.Signals) -> None:
         signal.raise_signal(number)
         await turns()
         assert [children.newest(index).heard for index in range(2)] == [[number], [number]]
+
+
+async def beats(children: Children, workers: tuple[int, ...], times: int) -> None:
+    """So many seconds pass, in which the loops of some turn."""
+    for _ in range(times):
+        for index in workers:
+            children.newest(index).serves()
+        await children.passed(BEAT)
+
+
+async def both_serve(children: Children) -> None:
+    for index in range(2):
+        await serves(children.newest(index))
+
+
+async def test_a_worker_that_hangs_is_killed_and_started_again_and_no_other() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (_, told):
+        await both_serve(children)
+        await beats(children, (0,), HUNG - 1)
+        assert children.counts() == (1, 1)
+        await beats(children, (0,), 1)
+        assert children.counts() == (1, 2)
+        assert told.killed() == [("a worker hangs and is killed", 1, HUNG)]
+        assert told.events("warning")[1:] == ["a worker has ended and is started again"]
+
+
+async def test_a_worker_that_is_heard_of_now_and_then_is_left_alone_and_so_is_one_that_starts() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (_, told):
+        await serves(children.newest(0))
+        for _ in range(3):
+            await beats(children, (), HUNG - 2)
+            await beats(children, (0,), 1)
+        assert children.counts() == (1, 1)
+        assert not told.calls
+
+
+async def test_a_worker_that_does_not_end_in_time_is_killed_and_the_replacement_goes_on() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (_, told):
+        await both_serve(children)
+        await ask_for_new_ones()
+        assert children.newest(0).heard == [signal.SIGTERM]
+        await children.passed(PATIENCE)
+        assert children.made[0][0].returncode == -signal.SIGKILL
+        await serves(children.newest(0))
+        assert children.newest(1).heard == [signal.SIGTERM]
+        children.newest(1).end(0)
+        await turns()
+        await serves(children.newest(1))
+        await children.passed(PATIENCE)
+        assert children.counts() == (2, 2)
+        assert told.killed() == [("a worker that was to end did not, and is killed", 0, PATIENCE)]
+        assert told.events("info")[-1] == "every worker is replaced"
+
+
+async def test_no_worker_leaves_while_another_hangs() -> None:
+    """It would leave nobody who answers; the one that hangs may go."""
+    children = Children(deaf=True)
+    async with supervised(children):
+        await both_serve(children)
+        await beats(children, (0,), supervisor._LATE)
+        await ask_for_new_ones()
+        assert [child.heard for child in (children.newest(0), children.newest(1))] == [[], []]
+        await serves(children.newest(1))  # it was only slow
+        assert children.newest(0).heard == [signal.SIGTERM]
+        children.newest(0).end(0)
+        await turns()
+        await serves(children.newest(0))
+        await beats(children, (0,), supervisor._LATE)
+        assert children.newest(1).heard == [signal.SIGTERM]
+
+
+async def test_workers_that_do_not_hear_of_the_end_are_killed() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (command, told):
+        await both_serve(children)
+        signal.raise_signal(signal.SIGTERM)
+        await turns()
+        children.newest(0).end(0)
+        await turns()
+        assert not command.done()
+        await children.passed(PATIENCE)
+        assert await asyncio.wait_for(command, 10) == 0
+        assert children.newest(1).returncode == -signal.SIGKILL
+        assert told.killed() == [("a worker that was to end did not, and is killed", 1, PATIENCE)]
+
+
+async def test_who_asks_twice_for_the_end_gives_no_more_and_no_less_time() -> None:
+    children = Children(deaf=True)
+    async with supervised(children) as (command, told):
+        await both_serve(children)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+            await turns()
+        await children.passed(PATIENCE)
+        assert await asyncio.wait_for(command, 10) == 0
+        assert len(told.killed()) == 2

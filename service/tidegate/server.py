@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ from tidegate.identity.nonces import nonces_under
 from tidegate.identity.renewed import Renewed
 from tidegate.identity.standing import Standing
 from tidegate.known_credentials import KnownCredentials
+from tidegate.lifeline import Lifeline
 from tidegate.listening import bind
 from tidegate.policy import PolicySource
 from tidegate.policy.compiled import Policy
@@ -40,13 +42,11 @@ from tidegate.telemetry import Telemetry
 
 
 class Worker:
-    """One process's service: gRPC server, health, metrics, reload. `on_serving` is called when it takes calls."""
+    """One process's service: gRPC server, health, metrics, reload. `lifeline` leads to its supervisor, if any."""
 
-    def __init__(
-        self, settings: Settings, clock: Clock | None = None, *, on_serving: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, *, lifeline: Lifeline | None = None) -> None:
         self._settings = settings
-        self._on_serving = on_serving
+        self._lifeline = lifeline
         self._clock = clock or SystemClock()
         self.telemetry = Telemetry(clock=self._clock, level=settings.log_level)
         self._key_sets = KeySets(clock=self._clock)
@@ -98,6 +98,8 @@ class Worker:
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.source.reload)
         loop.add_signal_handler(signal.SIGUSR2, self._cannot_replace_itself)
+        if self._lifeline is not None:
+            self._lifeline.hold(self._orphaned)
         settings, clock, told = self._settings, self._clock, self.telemetry
         ledger = await opening.limits(settings, clock=clock, policy=self._policy, telemetry=told)
         queue = opening.queue(settings, ledger, clock=clock, policy=self._policy, telemetry=told)
@@ -138,6 +140,11 @@ class Worker:
         told.responses.flush()
         told.log.info("stopped")
 
+    def _orphaned(self) -> None:
+        """Nobody would start it again, or tell it to end, and whoever starts the command anew needs its address."""
+        self.telemetry.upkeep.orphaned()
+        self._stopping.set()
+
     def _cannot_replace_itself(self) -> None:
         """SIGUSR2 is for who started several workers; unheeded, it would end this one at once."""
         self.telemetry.log.warning("SIGUSR2 is for the command with --workers 2 or more; a worker does nothing")
@@ -158,8 +165,9 @@ class Worker:
         await services.health.set("", health_pb2.HealthCheckResponse.SERVING)
         if settings.shadow:
             told.log.warning("in shadow: no rule changes or withholds a response")
-        told.log.info("serving", address=settings.listen, policy=self.source.current.version)
-        self._on_serving()
+        told.log.info("serving", address=settings.listen, policy=self.source.current.version, pid=os.getpid())
+        if self._lifeline is not None:
+            self._lifeline.beat()
         await self._stopping.wait()
         await services.health.enter_graceful_shutdown()
         told.log.info("draining", seconds=settings.drain)
@@ -171,10 +179,10 @@ class Worker:
         close_published()
 
 
-def serve(settings: Settings, on_serving: Callable[[], None] = lambda: None) -> None:
+def serve(settings: Settings, lifeline: Lifeline | None = None) -> None:
     """Run one worker to its end. Raises `PolicyError` or `SettingsError` before anything is served."""
 
     async def main() -> None:
-        await Worker(settings, on_serving=on_serving).run()
+        await Worker(settings, lifeline=lifeline).run()
 
     uvloop.run(main())

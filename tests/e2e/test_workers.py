@@ -43,7 +43,7 @@ def pair(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
     """Two workers of one command."""
     with running_gate(tmp_path, upstream, workers=2, together=True, flags={"health-grace": 3}, **PATIENT) as running:
         yield running
-        running.workers[0].stop(30)  # were it killed, its workers would live on
+        running.workers[0].stop(30)
 
 
 class Load:

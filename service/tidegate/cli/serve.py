@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from tidegate.cli.faults import one_line
+from tidegate.lifeline import Lifeline
 from tidegate.settings import Settings, SettingsError, Tls, read_pepper
 from tidegate.supervisor import supervise
+
+_CLOSING: Final = 15.0
+"""Seconds that a worker gets, once its streams have ended, for what they left to settle, put on record and send."""
 
 
 def serve(
@@ -67,6 +70,14 @@ def serve(
             envvar="TIDEGATE_HEALTH_GRACE", min=0, help="Seconds of NOT_SERVING before new calls are refused."
         ),
     ] = 1.5,
+    hang_timeout: Annotated[
+        int,
+        typer.Option(
+            envvar="TIDEGATE_HANG_TIMEOUT",
+            min=2,
+            help="Of several workers: seconds of silence after which one is killed and started again.",
+        ),
+    ] = 30,
     store_timeout: Annotated[
         float,
         typer.Option(envvar="TIDEGATE_STORE_TIMEOUT", min=0.001, help="Seconds that a decision waits for the store."),
@@ -95,7 +106,7 @@ def serve(
     ] = "",
     log_level: Annotated[str, typer.Option(envvar="TIDEGATE_LOG_LEVEL", help="debug|info|warning|error")] = "info",
     worker_index: Annotated[int | None, typer.Option(hidden=True)] = None,
-    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    lifeline: Annotated[int | None, typer.Option(hidden=True)] = None,
     key_pepper: Annotated[str, typer.Option(envvar="TIDEGATE_KEY_PEPPER", hidden=True)] = "",
 ) -> None:
     """Run the policy service until SIGTERM.
@@ -107,6 +118,7 @@ def serve(
     from tidegate.server import serve as run
     from tidegate.startup import check_settings
     from tidegate.telemetry import logger
+    from tidegate.telemetry.workers import Workers
 
     with one_line():
         if (tls_cert is None) != (tls_key is None) or (tls_client_ca and not tls_cert):
@@ -134,14 +146,13 @@ def serve(
         if workers > 1 and worker_index is None:
             settings.for_worker(workers - 1)
             check_settings(settings)
-            arguments = sys.argv[sys.argv.index("serve") + 1 :]
-            log = logger(log_level, sys.stderr.buffer).info
-            raise typer.Exit(asyncio.run(supervise(arguments, workers, heard=health_grace, log=log)))
-        run(settings.for_worker(worker_index or 0), on_serving=lambda: _tell(ready_fd))
-
-
-def _tell(ready_fd: int | None) -> None:
-    """Whoever started this process, that it takes calls."""
-    if ready_fd is not None:
-        os.write(ready_fd, b"\n")
-        os.close(ready_fd)
+            supervised = supervise(
+                sys.argv[sys.argv.index("serve") + 1 :],
+                workers,
+                heard=health_grace,
+                patience=health_grace + drain + _CLOSING,
+                hung=hang_timeout,
+                told=Workers(logger(log_level, sys.stderr.buffer)),
+            )
+            raise typer.Exit(asyncio.run(supervised))
+        run(settings.for_worker(worker_index or 0), None if lifeline is None else Lifeline(lifeline))

@@ -67,6 +67,10 @@ class Upkeep:
         self._reload_failures.inc()
         self._log.error("policy refused, the old one stays", problems=[str(problem) for problem in error.problems])
 
+    def orphaned(self) -> None:
+        """The command that started this worker has ended, and did not tell it to."""
+        self._log.warning("the supervisor has ended, so does its worker")
+
     def keys(self, state: str) -> None:
         """What is known of the API keys in the store: "current", "old" while it is out, or "none"."""
         self._keys.set(state == "current")
