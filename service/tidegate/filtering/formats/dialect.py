@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tidegate.filtering.formats import dialect_others
+from tidegate.filtering.formats.dialect_names import NamePiece, names
 from tidegate.filtering.formats.dialect_openings import Opening, openings
 from tidegate.filtering.formats.json_text import Path
 
@@ -56,6 +57,12 @@ _WHOLE = frozenset(
     | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
 )
 _WHOLE_BELOW = frozenset({"annotations", "citations", "error"})
+# Of them those that no delta brings a piece of: its server sets them.
+_SET = frozenset(
+    {"id", "object", "created", "model", "role", "type", "index", "item_id"}
+    | {"finish_reason", "stop_reason", "stop_sequence"}
+    | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation"}
+)
 _OPAQUE = frozenset({"signature", "encrypted_content", "data", "format", "channel", "recipient"})
 _NAMES = (
     _PIECES
@@ -74,12 +81,14 @@ _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so tha
 class Reading:
     """One event: the places of its pieces, the channels (by their beginning) that end with it.
 
-    Of the pieces, `openings` stand in events that open their text. `whole` means that the dialect sends every other
-    string complete; `bare_end` that clients do not look for text in an event that ends channels.
+    Of the pieces, `openings` stand in events that open their text. `names` are pieces of tools' names, which leave in
+    one. `whole` means that the dialect sends every other string complete; `bare_end` that clients do not look for text
+    in an event that ends channels.
     """
 
     pieces: dict[Path, Channel] = field(default_factory=dict)
     openings: dict[Path, Opening] = field(default_factory=dict)
+    names: dict[Path, NamePiece] = field(default_factory=dict)
     ends: list[Channel] = field(default_factory=list)
     whole: bool = False
     bare_end: bool = False
@@ -90,7 +99,11 @@ class Reading:
 
     def is_complete(self, path: Path) -> bool:
         """Whether a string outside `pieces` is known to come in one event."""
-        return self.whole or not path or path[-1] in _WHOLE or not _WHOLE_BELOW.isdisjoint(path)
+        if not path or not _WHOLE_BELOW.isdisjoint(path):
+            return True
+        if self.whole:
+            return len(path) != 2 or path[0] != "delta" or path[1] in _SET | _OPAQUE
+        return path in self.names or path[-1] in (_SET if "delta" in path else _WHOLE)
 
 
 def is_json(channel: Channel) -> bool:
@@ -144,6 +157,7 @@ def _choice(reading: Reading, choice: dict[str, Any], place: int) -> None:
     _pieces(reading, choice.get("message"), ("choices", place, "message"), (*channel, "message"))
     if isinstance(delta, dict):
         _strings(reading, delta, ("choices", place, "delta"), (*channel, "delta"))
+    reading.names.update((name.path, name) for name in names(delta, ("choices", place, "delta"), channel))
     if choice.get("finish_reason"):
         reading.ends.append(channel)
 

@@ -16,6 +16,7 @@ from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
+from tidegate.filtering.formats.tool_names import ToolNames
 
 _MAX_PATTERNS = 4
 
@@ -32,13 +33,14 @@ class Events:
         self._observer = observer
         self._join = join
         self._channels = Channels(join)
+        self._names = ToolNames(reader, join)
         self._varying = Varying()
         self._patterns: deque[Pattern] = deque(maxlen=_MAX_PATTERNS)
 
     @property
     def held(self) -> int:
         """About how much is held for the channels that are open."""
-        return self._channels.held
+        return self._channels.held + self._names.held
 
     def event(self, name: str, payload: str | None, others: list[str]) -> str:
         """One event with its name, its data and its other lines."""
@@ -50,12 +52,15 @@ class Events:
         if payload is None:
             return self._join(lines, None)
         self.speech.event()
+        return self._names.through(self._data(name, payload, lines))
+
+    def _data(self, name: str, payload: str, lines: list[str]) -> str:
         known = self._known(payload, lines)
         if known is not None:
             return known
         visible = payload.strip(BLANK)
         if visible == DONE:
-            frames = self.flush()
+            frames = self._flush()
             return frames if self._reader.stopped() else frames + self._join(lines, payload)
         if visible[:1] in ("{", "["):
             return self._json(payload, lines)
@@ -69,11 +74,18 @@ class Events:
     def document(self, payload: str) -> str:
         """A document that is no event: a line of its own. Raises MalformedBody."""
         known = self._known(payload, [])
-        return self._json(payload, []) if known is None else known
+        return self._names.through(self._json(payload, []) if known is None else known)
 
-    def flush(self, ends: Callable[[Channel], bool] = lambda channel: True) -> str:
-        """What is held for the channels that end, as events made for it."""
+    def flush(self) -> str:
+        """The stream is over: what is held, as events made for it."""
+        return self._names.through(self._flush())
+
+    def _flush(self, ends: Callable[[Channel], bool] = lambda channel: True) -> str:
+        """What is held for the channels that end."""
         frames: list[str] = []
+        self._names.close(ends)
+        if self._reader.stopped():
+            return ""
         for channel in self._channels.ending(ends):
             frames.append(self._channels.flush(channel))
             if self._reader.stopped():
@@ -82,7 +94,7 @@ class Events:
 
     def _known(self, payload: str, lines: list[str]) -> str | None:
         """The short way, for an event like an earlier one."""
-        for pattern in self._patterns:
+        for pattern in () if self._names.open else self._patterns:
             tokens = pattern.fill(payload)
             if tokens is not None:
                 return self._again(pattern, tokens, lines)
@@ -156,6 +168,17 @@ class Events:
             return ""
         return new + self._channels.close(channel)
 
+    def _go_on(self, leaves: list[Leaf], reading: Reading) -> None:
+        """A name is over with the next text, or the next name, of its choice."""
+        pieces = reading.pieces
+        spoken = {
+            pieces[leaf.path]
+            for leaf in leaves
+            if leaf.kind == "string" and leaf.path in pieces and leaf.end - leaf.start > len('""')
+        }
+        names = {name.channel for name in reading.names.values()}
+        self._names.go_on({channel[:2] for channel in spoken | names}, names)
+
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
         document = parse(payload)
@@ -164,6 +187,10 @@ class Events:
         leaves = list(walk(payload))  # the whole event is walked, hence valid, before any of it is taken
         if self._observer is not None:
             self._observer.document(document)
+        if self._names.open:
+            self._go_on(leaves, reading)
+            if reader.stopped():
+                return ""
         reader.sift(unquote(payload[leaf.start : leaf.end]) for leaf in leaves if leaf.kind != "number")
         holes = self._varying.holes(payload, leaves)
         fixed, varying = Counts(), Counts()
@@ -194,7 +221,11 @@ class Events:
                 continue
             old = unquote(token)
             channel = reading.pieces.get(leaf.path) if leaf.kind == "string" else None
-            if channel is not None:
+            named = reading.names.get(leaf.path) if leaf.kind == "string" else None
+            if named is not None:
+                counts.string(leaf.kind, token, complete=not self._names.is_over(named.channel))
+                new = self._names.take(named, old, ends=named.last or reading.ends_channel(named.channel))
+            elif channel is not None:
                 running = not reader.stopped()
                 new = self._piece(channel, leaf.path, old, reading, ahead)
                 if running and reader.stopped():
@@ -225,10 +256,13 @@ class Events:
         if reader.stopped():
             clean = self._channels.made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
             return "".join([*ahead, clean])
-        frames = "".join([*ahead, self.flush(reading.ends_channel) if reading.ends else ""])
+        frames = "".join([*ahead, self._flush(reading.ends_channel) if reading.ends else ""])
         if reader.stopped():
             return frames
-        if len(pieces) == 1 and not (reading.ends or reading.openings) and selection is None:
+        if self._names.begun:
+            self._names.wait(frames, lines, out)
+            return ""
+        if len(pieces) == 1 and not (reading.ends or reading.openings or reading.names) and selection is None:
             pattern = pattern_of(payload, holes, pieces[0][1], pieces[0][0], fixed)
             if splices.places <= {hole.start for hole in pattern.holes}:
                 self._patterns.appendleft(pattern)
