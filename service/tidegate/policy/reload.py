@@ -26,8 +26,8 @@ class PolicySource:
     """Holds the policy of one file. `current` is replaced whole, by a policy that compiled, or not at all.
 
     `files` are the policy file and the files that it names. `prepare` makes ready what comes with a policy and returns
-    the step that puts it in force; it raises PolicyError to refuse the policy, and `watch` calls it on a thread. Where a
-    policy is refused it is called for the one in force: a key that was revoked does not wait for whoever mends a policy.
+    the step that puts it in force; it raises PolicyError to refuse the policy, and `watch` calls it on a thread. Where
+    a policy is refused, it is called for the one in force: the revocation of a key waits for nobody to mend a policy.
     `on_change` gets every policy that replaces another, also when only the API key file changed; `on_error` gets what
     is wrong with a file that could not be used. They are called where `reload` is called, and in the event loop of
     `watch`; they must not raise.
@@ -118,7 +118,7 @@ class PolicySource:
         return outcome, before, self._again(current) if outcome.policy is None else _nothing
 
     def _again(self, policy: Policy | None) -> Callable[[], None]:
-        """What comes with the policy in force as it is now; nothing where that is at fault, or the policy is another."""
+        """What comes with the policy in force, read anew; nothing where that is at fault, or the policy is another."""
         if policy is None or self._prepare is None:
             return _nothing
         try:
