@@ -172,7 +172,7 @@ class Pipeline:
             access.limits, attributes_of(request, identity, access), costs.as_mapping() if priced else 1
         )
         hold = hold_seconds(access.limits)
-        brief = None if capacity is None else capacity.max_wait + _GRACE
+        brief = None if capacity is None and content is None else (capacity.max_wait if capacity else 0.0) + _GRACE
         admission = await self._ledger.reserve(charges, hold=brief if hold is None else hold)
         verdict: Allow | Deny | None = refusal_of(admission)
         place = Place(endpoint.name, "")
@@ -192,8 +192,8 @@ class Pipeline:
                 verdict = overloaded(entered, demand)
             else:
                 place = entered
-                if hold is None:
-                    admission = replace(admission, reservation="")  # it stands, and needs no settlement
+        if hold is None and admission.reservation:
+            admission = replace(admission, reservation="")  # it stands, and needs no settlement
         if verdict is None:
             verdict = Allow(
                 identity,

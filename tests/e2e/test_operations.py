@@ -55,13 +55,26 @@ async def test_a_limit_holds_over_all_workers(shared: Gate, redis: RedisServer |
     assert 0 < statuses[200] <= LIMIT
 
 
+def without(keys: Path, subject: str) -> None:
+    document = yaml.safe_load(keys.read_text())
+    document["keys"] = [entry for entry in document["keys"] if entry["subject"] != subject]
+    keys.write_text(yaml.safe_dump(document))
+
+
 def test_a_revoked_key_is_refused_within_seconds(tmp_path: Path, upstream: Upstream) -> None:
     with running_gate(tmp_path, upstream) as gate:
         assert gate.get(json_answer(chat("hello"))).status_code == 200
-        keys = tmp_path / "keys.yaml"
-        document = yaml.safe_load(keys.read_text())
-        document["keys"] = [entry for entry in document["keys"] if entry["subject"] != "free"]
-        keys.write_text(yaml.safe_dump(document))
+        without(tmp_path / "keys.yaml", "free")
+        until(lambda: gate.get(json_answer(chat("hello"))).status_code == 401)
+        assert gate.get(json_answer(chat("hello")), key="premium").status_code == 200
+
+
+def test_a_key_is_revoked_also_while_the_policy_is_broken(tmp_path: Path, upstream: Upstream) -> None:
+    with running_gate(tmp_path, upstream) as gate:
+        (tmp_path / "policy.yaml").write_text(POLICY.replace("classification: restricted", "classification: typo"))
+        until(lambda: gate.metric("tidegate_policy_reload_failures_total") == 1)
+        assert gate.get(json_answer(chat("hello"))).status_code == 200
+        without(tmp_path / "keys.yaml", "free")
         until(lambda: gate.get(json_answer(chat("hello"))).status_code == 401)
         assert gate.get(json_answer(chat("hello")), key="premium").status_code == 200
 

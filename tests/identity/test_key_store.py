@@ -42,8 +42,13 @@ def redis(keys: RedisKeys) -> Any:
     return keys._redis
 
 
+async def after(keys: RedisKeys, number: int) -> Changes:
+    """What somebody is told who knows the changes up to this one."""
+    return await keys.since(number, await keys._redis.hget(keys._lists[3], number) or b"")
+
+
 async def ids(keys: RedisKeys, since: int) -> tuple[int, list[str]]:
-    changes = await keys.since(since)
+    changes = await after(keys, since)
     return changes.number, [entry.id for entry in changes.entries]
 
 
@@ -64,7 +69,7 @@ async def test_many_keys_come_in_pages(keys: RedisKeys, monkeypatch: pytest.Monk
         await keys.add(minted(number)[1])
     changes = await keys.since(0)
     assert (changes.number, len(changes.entries), changes.afresh) == (10, 10, True)
-    assert len((await keys.since(4)).entries) == 6
+    assert len((await after(keys, 4)).entries) == 6
 
 
 async def test_a_store_that_lost_its_changes_is_read_afresh(keys: RedisKeys, redis: Any) -> None:
@@ -75,6 +80,92 @@ async def test_a_store_that_lost_its_changes_is_read_afresh(keys: RedisKeys, red
     await keys.add(minted(3)[1])
     changes = await keys.since(2)
     assert (changes.number, changes.afresh, [entry.id for entry in changes.entries]) == (1, True, ["stored000003"])
+
+
+class Rewound:
+    """A store that fails over to a replica which had not heard of the last changes."""
+
+    def __init__(self, redis: Any, names: list[str]) -> None:
+        self._redis = redis
+        self._names = names
+        self._kept: list[bytes | None] = []
+
+    async def keep(self) -> None:
+        self._kept = [await self._redis.dump(name) for name in self._names]
+
+    async def fail_over(self) -> None:
+        for name, value in zip(self._names, self._kept, strict=True):
+            await self._redis.delete(name)
+            if value is not None:
+                await self._redis.restore(name, 0, value)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_failover_that_lost_a_change_hides_no_revocation(
+    keys: RedisKeys, redis: Any, clock: FakeClock, more: int
+) -> None:
+    """What was written after it had the number of what was lost: whoever knew that one asked for nothing."""
+    first, second, third = (minted(number) for number in range(3))
+    await keys.add(first[1])
+    await keys.add(second[1])
+    replica = Replica(Flaky(keys), clock)
+    store = Rewound(redis, keys._lists)
+    await store.keep()
+    await keys.add(third[1])
+    await replica.feed.refresh()
+    assert [replica.prove(key) for key, _ in (first, second, third)] == ["", "", ""]
+    await store.fail_over()
+    await keys.change("stored000000", lambda entry: revoked(entry, now=NOW))
+    for number in range(more):
+        await keys.add(minted(10 + number)[1])
+    await replica.feed.refresh()
+    assert replica.prove(first[0]) == "401 key_revoked"
+    assert replica.prove(second[0]) == ""
+    assert replica.prove(third[0]) == "401 key_unknown"
+
+
+async def test_a_revoked_key_stays_so_where_the_store_has_lost_that(
+    keys: RedisKeys, redis: Any, clock: FakeClock
+) -> None:
+    key, record = minted(1)
+    await keys.add(record)
+    store = Rewound(redis, keys._lists)
+    await store.keep()
+    await keys.change("stored000001", lambda entry: revoked(entry, now=NOW))
+    replica = Replica(Flaky(keys), clock)
+    await replica.feed.refresh()
+    await store.fail_over()
+    for _ in range(2):
+        await replica.feed.refresh()
+        assert replica.prove(key) == "401 key_revoked"
+    await keys.add(minted(2)[1])
+    await replica.feed.refresh()
+    assert replica.prove(key) == "401 key_revoked"
+    assert replica.prove(minted(2)[0]) != ""
+
+
+async def test_keys_that_another_version_wrote_are_followed(keys: RedisKeys, redis: Any) -> None:
+    """Without marks: a rolling restart has both versions."""
+    for number in range(3):
+        await keys.add(minted(number)[1])
+    await redis.delete(keys._lists[3])
+    known = await keys.since(0)
+    assert (known.number, known.mark) == (3, b"")
+    assert (await keys.since(3)).entries == ()
+    await keys.add(minted(3)[1])
+    changes = await keys.since(3)
+    assert ([entry.id for entry in changes.entries], changes.afresh) == (["stored000003"], False)
+
+
+async def test_old_marks_go(keys: RedisKeys, redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_store, "_MARKS", 2)
+    await keys.add(minted(0)[1])
+    first = await keys.since(0)
+    await keys.add(minted(1)[1])
+    assert not (await keys.since(first.number, first.mark)).afresh
+    await keys.add(minted(2)[1])
+    assert await redis.hlen(keys._lists[3]) == 2
+    assert (await keys.since(first.number, first.mark)).afresh  # so long ago that nobody can tell
 
 
 async def test_an_id_is_given_once(keys: RedisKeys) -> None:
@@ -151,12 +242,12 @@ class Flaky:
         self.broken = False
         self.counted: list[dict[str, int]] = []
 
-    async def since(self, number: int) -> Changes:
+    async def since(self, number: int, mark: bytes = b"") -> Changes:
         if self.broken:
             raise RuntimeError("a bug")
         if self.out:
             raise StoreUnavailable("out")
-        return await self.keys.since(number)
+        return await self.keys.since(number, mark)
 
     async def count(self, uses: Any, *, now: float) -> None:
         if self.out:

@@ -34,6 +34,19 @@ async def test_a_list_that_was_lost_and_begun_anew_is_another(listed: RedisRevoc
     assert (await listed.since(known)).entries == (Revocation(token="t2"),)
 
 
+async def test_a_failover_that_lost_an_entry_hides_no_other(listed: RedisRevocations) -> None:
+    """What was added after it made the list as long as the one that was lost: whoever knew that heard of nothing."""
+    await listed.add(Revocation(token="t1"), now=NOW)
+    kept = [await listed._redis.dump(name) for name in listed._keys]
+    await listed.add(Revocation(token="lost"), now=NOW)
+    known = (await listed.since(b"")).at
+    for name, value in zip(listed._keys, kept, strict=True):
+        await listed._redis.delete(name)
+        await listed._redis.restore(name, 0, value)
+    await listed.add(Revocation(token="t2"), now=NOW)
+    assert set((await listed.since(known)).entries or ()) == {Revocation(token="t1"), Revocation(token="t2")}
+
+
 async def test_many_writers_lose_nothing_and_a_full_list_says_so(
     listed: RedisRevocations, url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

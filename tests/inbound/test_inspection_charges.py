@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tidegate.model import Deny, Reason
+import yaml
+from tidegate.errors import DetectorUnavailable
+from tidegate.inbound import inspector
+from tidegate.model import Allow, Deny, Reason
 from tidegate.pipeline import Pipeline
 from tidegate.policy import parse_policy
 
@@ -27,6 +30,43 @@ async def test_a_refused_prompt_counts_as_a_request_and_costs_no_tokens() -> Non
     once = 100_000 - before["tpm"]
     assert after["tpm"] == 100_000 - 2 * once
     assert isinstance((await world.decide(says(MAIL))).verdict, Deny)
+
+
+_COUNTED = yaml.safe_load(POLICY)
+_COUNTED["tiers"]["free"]["limits"].pop()
+COUNTED = yaml.safe_dump(_COUNTED)
+
+
+async def test_a_prompt_that_nobody_could_read_costs_nothing_also_where_only_requests_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing was held there that could have been given back: who tried again while a detector was out used it up."""
+
+    def out(*_: object) -> None:
+        raise DetectorUnavailable("out")
+
+    world = World(COUNTED)
+    with monkeypatch.context() as patched:
+        patched.setattr(inspector, "inspect", out)
+        for _ in range(5):
+            decision = await world.decide(says("hello"))
+            assert isinstance(decision.verdict, Deny)
+            assert (decision.verdict.reason, decision.charged) == (Reason.PROMPT_UNCHECKED, False)
+    assert await world.left() == {"rpm": 2}  # of 3, after the look itself
+
+
+async def test_a_refused_prompt_counts_as_a_request_where_only_requests_are_counted() -> None:
+    world = World(COUNTED)
+    assert (await world.decide(says(MAIL))).charged
+    assert await world.left() == {"rpm": 1}
+
+
+async def test_a_prompt_that_passes_leaves_nothing_to_settle_where_only_requests_are_counted() -> None:
+    world = World(COUNTED)
+    decision = await world.decide(says("hello"))
+    assert isinstance(decision.verdict, Allow)
+    assert decision.verdict.admission.reservation == ""
+    assert await world.left() == {"rpm": 1}
 
 
 async def test_who_is_over_a_limit_has_nothing_read() -> None:

@@ -267,14 +267,47 @@ def test_what_comes_with_a_policy_comes_into_force_with_it_or_neither_does(file:
     source = PolicySource(file, prepare=prepare, on_change=seen.on_change, on_error=seen.on_error)
     file.write_text(document(2))
     assert not source.reload()
-    assert (source.current.tiers["free"].weight, adopted) == (1, [1])
+    assert (source.current.tiers["free"].weight, adopted) == (1, [1, 1])
     assert [error.problems for error in seen.errors] == [bad.problems]
     file.write_text(document(3))
     assert source.reload()
-    assert (source.current.tiers["free"].weight, adopted) == (3, [1, 3])
+    assert (source.current.tiers["free"].weight, adopted) == (3, [1, 1, 3])
     file.write_text(document(2))
     with pytest.raises(PolicyError):
         PolicySource(file, prepare=prepare)
+
+
+@pytest.mark.parametrize("fault", ["in the policy", "in what comes with it"])
+def test_what_comes_with_the_policy_in_force_does_not_wait_for_another_to_be_mended(file: Path, fault: str) -> None:
+    """A key that was revoked while a typo stood in the policy stayed good until somebody mended the typo."""
+    adopted: list[tuple[int, str]] = []
+
+    def prepare(policy: Policy) -> Callable[[], None]:
+        weight, keys = policy.tiers["free"].weight, (file.parent / "keys.yaml").read_text()
+        if weight == 9 or keys == "bad":
+            raise PolicyError((Problem("keys.yaml", 1, "", "cannot be read"),))
+        return lambda: adopted.append((weight, keys))
+
+    (file.parent / "keys.yaml").write_text("all")
+    source = PolicySource(file, prepare=prepare)
+    file.write_text("version: 1\ntiers: [" if fault == "in the policy" else document(9))
+    for keys in ("all", "one revoked", "bad"):
+        (file.parent / "keys.yaml").write_text(keys)
+        assert not source.reload()
+    assert adopted == [(1, "all"), (1, "all"), (1, "one revoked")]
+    assert source.current.tiers["free"].weight == 1
+
+
+def test_what_came_with_a_policy_that_was_replaced_meanwhile_is_not_put_in_force(file: Path) -> None:
+    adopted: list[int] = []
+    source = PolicySource(file, prepare=lambda policy: lambda: adopted.append(policy.tiers["free"].weight))
+    before = source.current
+    file.write_text("")
+    late = source._attempt(before)  # on the thread of `watch`
+    file.write_text(document(2))
+    assert source.reload()
+    source._settle(*late)
+    assert (source.current.tiers["free"].weight, adopted) == (2, [1, 2])
 
 
 async def test_a_link_that_leads_to_itself_does_not_end_the_watch(file: Path) -> None:

@@ -3,15 +3,18 @@
     tgk|{keys}|sequence    the number of the last change
     tgk|{keys}|changes     id by the number of its last change
     tgk|{keys}|entries     id → the record of `key_file`, as JSON; hashes of secrets, never a secret
+    tgk|{keys}|marks       number of a change → its mark, which no other has; of the last 10,000
     tgk|{keys}|uses        id → how often it was proved
     tgk|{keys}|used        id → when it last was, Unix seconds, some seconds late
 
-A replica asks for the changes after the last one that it knows. Writers compare before they write, in a script. All of
-it lies in one slot of a cluster.
+A replica asks for the changes after the last one that it knows, and names that by its mark too: a Redis that failed
+over to one that was behind gives the same numbers to others. Writers compare before they write, in a script. All of it
+lies in one slot of a cluster.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -25,6 +28,7 @@ from tidegate.identity.store import connect, naming_failures
 
 _WHAT: Final = "the key store"
 _PAGE: Final = 1000
+_MARKS: Final = 10_000
 _TRIES: Final = 10
 _WRITE: Final = files("tidegate.identity").joinpath("key_write.lua").read_text("utf-8")
 _READ: Final = files("tidegate.identity").joinpath("key_read.lua").read_text("utf-8")
@@ -33,13 +37,14 @@ _READ: Final = files("tidegate.identity").joinpath("key_read.lua").read_text("ut
 class Changes(NamedTuple):
     """Keys as they are after the change `number`. `afresh`: they are all that there are, not only what changed.
 
-    `unreadable` are the ids whose record is none, or is gone: they are no keys.
+    `mark` is that of the change. `unreadable` are the ids whose record is none, or is gone: they are no keys.
     """
 
     number: int
     entries: tuple[KeyEntry, ...]
     afresh: bool = False
     unreadable: frozenset[str] = frozenset()
+    mark: bytes = b""
 
 
 class Use(NamedTuple):
@@ -54,23 +59,27 @@ class RedisKeys:
 
     def __init__(self, url: str, *, timeout: float = 1.0, prefix: str = "tgk") -> None:
         self._redis = connect(url, timeout)
-        self._lists = [f"{prefix}|{{keys}}|{name}" for name in ("sequence", "changes", "entries")]
+        self._lists = [f"{prefix}|{{keys}}|{name}" for name in ("sequence", "changes", "entries", "marks")]
         self._entries = self._lists[2]
         self._uses, self._used = (f"{prefix}|{{keys}}|{name}" for name in ("uses", "used"))
 
-    async def since(self, number: int) -> Changes:
-        """What changed after the change `number`; everything when the store does not know that many."""
+    async def since(self, number: int, mark: bytes = b"") -> Changes:
+        """What changed after the change `number` of that `mark`; everything where the store does not know that one."""
         entries: dict[str, KeyEntry] = {}
         unreadable: set[str] = set()
         at, afresh = number, number == 0
         while True:
             with naming_failures(_WHAT):
-                newest, *page = await self._redis.eval(_READ, 3, *self._lists, at, _PAGE)
-            if newest < at and not afresh:  # another Redis, or one that lost something: what we know counts for nothing
-                at, afresh = 0, True
+                newest, *rest = await self._redis.eval(_READ, len(self._lists), *self._lists, at, _PAGE, mark)
+            # Another Redis, or one that lost something: what we know counts for nothing.
+            if newest < at:
+                at, mark, afresh = 0, b"", True
+                entries.clear()
+                unreadable.clear()
                 continue
+            mark, *page = rest
             if not page:
-                return Changes(newest, tuple(entries.values()), afresh, frozenset(unreadable))
+                return Changes(newest, tuple(entries.values()), afresh, frozenset(unreadable), mark)
             for last, key_id, text in zip(page[::3], page[1::3], page[2::3], strict=True):
                 at = last
                 entry = _entry(key_id, text or b"")
@@ -122,7 +131,10 @@ class RedisKeys:
 
     async def _write(self, entry: KeyEntry, stands: bytes) -> bool:
         with naming_failures(_WHAT):
-            written = await self._redis.eval(_WRITE, 3, *self._lists, entry.id, stands, orjson.dumps(entry.record()))
+            text, mark = orjson.dumps(entry.record()), secrets.token_bytes(12)
+            written = await self._redis.eval(
+                _WRITE, len(self._lists), *self._lists, entry.id, stands, text, mark, _MARKS
+            )
         return bool(written)
 
 

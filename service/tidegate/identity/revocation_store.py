@@ -2,7 +2,7 @@
 
     tgr|{revoked}|sequence    how often something was added
     tgr|{revoked}|entries     entry, as JSON → Unix seconds of its end, 0 for none
-    tgr|{revoked}|epoch       which list this is, so that one that was lost and begun anew is noticed
+    tgr|{revoked}|epoch       drawn at each addition: one that a failover lost is noticed, whatever was added since
 
 What is over is taken out by whoever adds the next. All of it lies in one slot of a cluster.
 """
@@ -10,6 +10,7 @@ What is over is taken out by whoever adds the next. All of it lies in one slot o
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -60,7 +61,7 @@ class RedisRevocations:
         end = 0.0 if entry.until is None else entry.until.timestamp()
         text = orjson.dumps(entry.record(), option=orjson.OPT_SORT_KEYS)
         with naming_failures("the list of revoked tokens"):
-            added = await self._redis.eval(_ADD, 3, *self._keys, text, end, now, MAX_ENTRIES, orjson.dumps(now))
+            added = await self._redis.eval(_ADD, 3, *self._keys, text, end, now, MAX_ENTRIES, secrets.token_bytes(12))
         if not added:
             raise RevocationsFull(f"the list has {MAX_ENTRIES} entries; revoke a whole subject, tenant or issuer")
 

@@ -26,7 +26,8 @@ class PolicySource:
     """Holds the policy of one file. `current` is replaced whole, by a policy that compiled, or not at all.
 
     `files` are the policy file and the files that it names. `prepare` makes ready what comes with a policy and returns
-    the step that puts it in force; it raises PolicyError to refuse the policy, and `watch` calls it on a thread.
+    the step that puts it in force; it raises PolicyError to refuse the policy, and `watch` calls it on a thread. Where
+    a policy is refused, it is called for the one in force: the revocation of a key waits for nobody to mend a policy.
     `on_change` gets every policy that replaces another, also when only the API key file changed; `on_error` gets what
     is wrong with a file that could not be used. They are called where `reload` is called, and in the event loop of
     `watch`; they must not raise.
@@ -45,14 +46,14 @@ class PolicySource:
         self._on_change = on_change
         self._on_error = on_error
         self.files: tuple[Path, ...] = (path,)
-        outcome, self._seen, adopt = self._attempt()
+        outcome, self._seen, adopt = self._attempt(None)
         self.current: Policy = outcome.unwrap()
         adopt()
         self.files = (path, *outcome.files)
 
     def reload(self) -> bool:
         """Read the file now. False, and the policy stays as it was, when there is anything wrong with it."""
-        return self._settle(*self._attempt())
+        return self._settle(*self._attempt(self.current))
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Reload whenever the policy file or a file that it names changes, until `stop` is set.
@@ -94,10 +95,13 @@ class PolicySource:
 
     async def _reload_if_changed(self) -> None:
         if _look_at(self._seen) != self._seen:
-            self._settle(*await asyncio.to_thread(self._attempt))
+            self._settle(*await asyncio.to_thread(self._attempt, self.current))
 
-    def _attempt(self) -> tuple[Outcome, _Prints, Callable[[], None]]:
-        """Read the policy, tell what all its files looked like before they were read, and prepare for it."""
+    def _attempt(self, current: Policy | None) -> tuple[Outcome, _Prints, Callable[[], None]]:
+        """Read the policy, tell what all its files looked like before they were read, and prepare for it.
+
+        Or, where it cannot be used, for the `current` one.
+        """
         files = self.files
         while True:
             before = _look_at(files)
@@ -106,17 +110,28 @@ class PolicySource:
             if not unseen:
                 break
             files = (*files, *unseen)
-        if outcome.policy is None or self._prepare is None:
-            return outcome, before, _nothing
+        if outcome.policy is not None and self._prepare is not None:
+            try:
+                return outcome, before, self._prepare(outcome.policy)
+            except PolicyError as error:
+                outcome = Outcome(None, error.problems, outcome.files)
+        return outcome, before, self._again(current) if outcome.policy is None else _nothing
+
+    def _again(self, policy: Policy | None) -> Callable[[], None]:
+        """What comes with the policy in force, read anew; nothing where that is at fault, or the policy is another."""
+        if policy is None or self._prepare is None:
+            return _nothing
         try:
-            return outcome, before, self._prepare(outcome.policy)
-        except PolicyError as error:
-            return Outcome(None, error.problems, outcome.files), before, _nothing
+            adopt = self._prepare(policy)
+        except PolicyError:  # what is wrong with it was said of the new policy, or is when that is mended
+            return _nothing
+        return lambda: adopt() if policy is self.current else None
 
     def _settle(self, outcome: Outcome, seen: _Prints, adopt: Callable[[], None]) -> bool:
         """Take over what came of an attempt. The files of a faulty document stay watched too: one may be missing."""
         self._seen = seen
         if outcome.policy is None:
+            adopt()
             if self._on_error is not None:
                 self._on_error(PolicyError(outcome.problems))
             return False
