@@ -7,45 +7,14 @@ of many kinds, such as an e-mail address, has one of its own.
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tidegate.filtering import grammar
-from tidegate.filtering.detector import STARTING, UNANCHORED, Accept, Detector, Match, Span, matcher, worded
+from tidegate.filtering.detector import FRESH, UNANCHORED, Detector, Match, matcher
+from tidegate.filtering.questions import ByKey, Questions
 
-KEY = 3
-"""Leading bytes by which rows are told apart."""
-
-_KEYS = 1 << 14  # bounds the memory that a hostile text can fill
-_PREFIX = re.compile(rb"\A(?:_|\\[nrt])(?=.)", re.DOTALL)  # what may stand before a word, beside a boundary
-
-
-class Question(NamedTuple):
-    """A row to ask at a position, and what of it is used there."""
-
-    row: Detector
-    exact: Callable[[bytes, int, int], re.Match[bytes] | None]
-    cap: int
-    accept: Accept | None
-    """What has the last word, where nothing else is to be asked."""
-
-
-class _Questions(dict[bytes, tuple[Question, ...]]):
-    """Leading bytes to the rows whose values can begin so, filled as they come."""
-
-    def __init__(self, rows: Sequence[Detector]) -> None:
-        super().__init__()
-        self._rows = [
-            Question(row, row.exact.match, row.cap, None if row.near or row.run else row.accept) for row in rows
-        ]
-
-    def __missing__(self, key: bytes) -> tuple[Question, ...]:
-        found = tuple(question for question in self._rows if question.row.may_begin(key))
-        if len(self) < _KEYS:
-            self[key] = found
-        return found
+_WORD_BEGINS = "(?:(?<![0-9A-Za-z"  # a guard that begins so holds nowhere but where FRESH does
 
 
 class Step(NamedTuple):
@@ -54,22 +23,22 @@ class Step(NamedTuple):
     begins: Match
     reached: Callable[[bytes, int, int, int], int] | None
     """Asked instead, where there is more to it than one search."""
+    fresh: Callable[[bytes, int], re.Match[bytes] | None]
+    """Where from a position on a guard allows that a value starts."""
+    questions: Mapping[bytes, Questions]
+    """The rows that can match, by the `KEY` bytes (fewer at the end) of the position."""
 
 
 class Automaton:
     """Rows whose values are values wherever they stand."""
-
-    near: Vocabulary | None = None
-    """The words of which one must stand before a value."""
 
     def __init__(self, rows: Sequence[Detector], signs: Sequence[Detector] = ()) -> None:
         """`signs` are sleeping rows, for whose signs this automaton waits."""
         self.cap = max(row.cap for row in rows)
         self.needs = rows[0].needs
         self._lead = rows[0].lead if self.needs and not signs else None
-        self._begins = matcher("|".join(row.begins for row in rows))
+        self.begins = matcher("|".join(row.begins for row in rows))
         self._most = max(row.lead[1] for row in rows) if self.needs else 0
-        self.step = Step(self._begins, self.first if self.needs else None)
         waits = [(row.loosely_unfinished if row.loose or row.sign else row.unfinished, row.cap) for row in rows]
         waits += [row.half_sign for row in signs]
         self._unfinished = _at_the_end(waits)
@@ -80,8 +49,7 @@ class Automaton:
             (high, _at_the_end([each for each in waits if low < each[1] <= high])) for low, high in pairwise(tiers)
         ]
         self._bounded = self._tiers[0][0]
-        self.questions = _Questions(rows)
-        """The rows that can match, in the order of the table, by the `KEY` bytes (fewer at the end) there."""
+        self.step = Step(self.begins, self.first if self.needs else None, _fresh(rows), ByKey(rows))
 
     def first(self, view: bytes, at: int, start: int, end: int) -> int:
         """The leftmost position from `at` where a value may start, or `end`.
@@ -94,7 +62,7 @@ class Automaton:
                 return end
             if sign - self._most > start:
                 start = sign - self._most
-        found: int = self._begins(UNANCHORED, view, start, end)[0][0]
+        found: int = self.begins(UNANCHORED, view, start, end)[0][0]
         return end if found < 0 else found if found > at else at
 
     def waiting(self, view: bytes, start: int, end: int) -> int:
@@ -114,93 +82,21 @@ class Automaton:
         return min([found for found in tiers if found >= 0], default=-1)
 
 
-class Near(Automaton):
-    """Rows whose values are values only behind certain words: where no word stands, no value is looked for."""
-
-    def __init__(self, rows: Sequence[Detector], signs: Sequence[Detector] = ()) -> None:
-        super().__init__(rows, signs)
-        self.near = self._words = Vocabulary(rows)
-        self.step = self.step._replace(reached=self.first)
-
-    def first(self, view: bytes, at: int, start: int, end: int) -> int:
-        """As for any row, of the positions within reach of a word."""
-        find, within = self._words.find, self._words.within
-        word = find(view, at - within)[0]
-        while word >= 0:
-            reach = word + within
-            found = super().first(view, max(at, word), max(start, word), min(end, reach + self.cap))
-            if found <= reach and found < end:
-                return found
-            word = find(view, max(word + 1, found - within))[0]
-        return end
-
-    def waiting(self, view: bytes, start: int, end: int) -> int:
-        """As for any row, of the positions within reach of a word."""
-        start = max(start, end - self.cap + 1)
-        word = self._words.find(view, start - self._words.within)[0]
-        return -1 if word < 0 else super().waiting(view, max(start, word), end)
-
-
-class Vocabulary:
-    """The words of rows that need some, and for each word as it is written the rows that may need it."""
-
-    def __init__(self, rows: Sequence[Detector]) -> None:
-        self.within = max(row.within for row in rows)
-        self._search = matcher(worded("|".join(dict.fromkeys(row.near for row in rows))), longest=True)
-        self._known: dict[bytes, frozenset[Detector]] = {}
-        self._by_byte: dict[int, list[tuple[Detector, Match]]] = {}
-        for row in rows:
-            match = matcher(f"(?i:{row.near})")
-            for byte in grammar.first(grammar.parse(f"(?i:{row.near})")):
-                self._by_byte.setdefault(byte, []).append((row, match))
-
-    def find(self, view: bytes, start: int) -> Span:
-        """The first word from `start` on, -1 where there is none."""
-        found: Span = self._search(UNANCHORED, view, max(0, start), len(view))[0]
-        return found
-
-    def rows(self, word: bytes) -> frozenset[Detector]:
-        """The rows of which a word begins as this one does: all that have it, and perhaps one that has not."""
-        word = word.lower()
-        found = self._known.get(word)
-        if found is None:
-            bare = _PREFIX.sub(b"", word)
-            found = frozenset(
-                row
-                for each in {word, bare}
-                for row, match in self._by_byte.get(each[0], ())
-                if match(STARTING, each, 0, len(each))[0][0] == 0
-            )
-            if len(self._known) < _KEYS:
-                self._known[word] = found
-        return found
-
-
-class Words:
-    """The words before a position that moves through a view from left to right."""
-
-    __slots__ = ("_next", "_seen", "_view", "_vocabulary")
-
-    def __init__(self, vocabulary: Vocabulary, view: bytes) -> None:
-        self._vocabulary = vocabulary
-        self._view = view
-        self._seen: deque[tuple[int, frozenset[Detector]]] = deque()
-        self._next: Span = (0, 0)
-
-    def before(self, at: int) -> set[Detector]:
-        """The rows that may have a word of theirs within reach of `at`, which never decreases."""
-        find, view, seen, word = self._vocabulary.find, self._view, self._seen, self._next
-        low = at - self._vocabulary.within
-        if 0 <= word[0] < low or word == (0, 0):
-            word = find(view, low)
-        while 0 <= word[0] < at:
-            seen.append((word[0], self._vocabulary.rows(view[word[0] : word[1]])))
-            word = find(view, word[0] + 1)
-        self._next = word
-        while seen and seen[0][0] < low:
-            seen.popleft()
-        return {row for _, rows in seen for row in rows}
-
-
 def _at_the_end(waits: Sequence[tuple[str, int]]) -> Match:
     return matcher(rf"(?:{'|'.join(dict.fromkeys(pattern for pattern, _ in waits))})\z")
+
+
+def _fresh(rows: Sequence[Detector]) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    """A search for where the guard of a row holds before a byte that it can begin with."""
+    firsts: dict[str, set[int]] = {}
+    for row in rows:
+        firsts.setdefault(row.guard, set()).update(row.first)
+    tests = {guard: f"(?=[{_listed(first)}]){guard}" for guard, first in firsts.items()}
+    words = "|".join(test for guard, test in tests.items() if guard.startswith(_WORD_BEGINS))
+    parts = [f"{FRESH}(?:{words})"] if words else []
+    parts += [test for guard, test in tests.items() if not guard.startswith(_WORD_BEGINS)]
+    return re.compile("|".join(parts).encode("latin-1")).search
+
+
+def _listed(chars: Iterable[int]) -> str:
+    return "".join(f"\\x{char:02x}" for char in sorted(chars))

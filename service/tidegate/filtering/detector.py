@@ -183,8 +183,13 @@ class Detector:
     @cached_property
     def exact(self) -> re.Pattern[bytes]:
         """The pattern for `re`, to be matched at one position and no further than `cap` from it."""
+        return re.compile(f"{self.guard}{self.shape}".encode("latin-1"), re.DOTALL)
+
+    @property
+    def shape(self) -> str:
+        """The same pattern behind its guard."""
         ahead = f"(?={self._follows(chr(92) + 'Z')})" if self.ahead else ""
-        return re.compile(f"{self.guard}(?:{self.body}){ahead}".encode("latin-1"), re.DOTALL)
+        return f"(?:{self.body}){ahead}"
 
     @cached_property
     def swallow(self) -> re.Pattern[bytes]:

@@ -8,15 +8,17 @@ positions, so a proposal that is turned down hides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from weakref import WeakKeyDictionary
 
-from tidegate.filtering.automaton import KEY, Automaton, Near, Step, Words
+from tidegate.filtering.automaton import Automaton
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import ENTITIES, rows_of
 from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
 from tidegate.filtering.literal import Literal
+from tidegate.filtering.near import Near, Words
+from tidegate.filtering.questions import KEY
 from tidegate.filtering.ruleset import FilterPlan
 
 _DIGITS = frozenset(b"0123456789")
@@ -28,7 +30,6 @@ _BEFORE = bytes(
 )
 """By the byte before a value: whether a trigger for it may begin there."""
 
-_hit = partial(tuple.__new__, Hit)  # a third of what it takes by name
 _FEW = 12
 """Rows with a sign that are looked for all the time rather than put to sleep."""
 
@@ -49,8 +50,8 @@ class Scanner:
         ]
         sleeping = {"near", *(_WATCHED[name] for name in watched)}
         awake = [automaton for name, automaton in zip(groups, automata, strict=True) if name not in sleeping]
-        self._all = automata, [automaton.step for automaton in automata]
-        self._awake = awake, [automaton.step for automaton in awake]
+        self._all = automata
+        self._awake = awake
         self._wakes = _waking(groups.get("near", []), [row for group in watched.values() for row in group])
         self.cap = max(row.cap for row in rows)
         self.behind = max(GUARD_CONTEXT, *(row.within + 1 for row in rows))
@@ -59,7 +60,7 @@ class Scanner:
         """Begin with a view, and with what is encoded `within` it; in the first `clean` bytes of it nothing is."""
         asleep = self._wakes is not None and self._wakes(UNANCHORED, view, 0, len(view))[0][0] < 0
         begin = first_chain(view, clean) if within else NOWHERE
-        return Look(*(self._awake if asleep else self._all), view, begin, self)
+        return Look(self._awake if asleep else self._all, view, begin, self)
 
 
 def _grouped(rows: Sequence[Detector]) -> dict[str, list[Detector]]:
@@ -81,11 +82,9 @@ def _waking(near: Sequence[Detector], signs: Sequence[Detector]) -> Match | None
 class Look:
     """A view under the scanner, with what was found ahead and need not be searched again."""
 
-    __slots__ = ("_automata", "_inside", "_known", "_scanner", "_steps", "_view", "_words", "encoded", "literal")
+    __slots__ = ("_automata", "_hits", "_inside", "_known", "_scanner", "_view", "_words", "encoded", "literal")
 
-    def __init__(
-        self, automata: Sequence[Automaton], steps: Sequence[Step], view: bytes, encoded: int, scanner: Scanner
-    ) -> None:
+    def __init__(self, automata: Sequence[Automaton], view: bytes, encoded: int, scanner: Scanner) -> None:
         self._automata = automata
         self._scanner = scanner
         self.encoded = encoded
@@ -93,9 +92,9 @@ class Look:
         self._inside: Encoded | None = None
         self.literal: Literal | None = None
         """The same text as it is written, where that is not what the view has."""
-        self._steps = steps
         self._view = view
-        self._known = [-1] * len(steps)
+        self._known = [-1] * len(automata)  # where of each automaton the next value is, or may be
+        self._hits: list[Hit | None] = [None] * len(automata)
         self._words: Words | None = None
 
     def find(self, at: int, hold: int) -> Hit | None:
@@ -114,53 +113,50 @@ class Look:
 
     def plain(self, at: int, hold: int) -> Hit | None:
         """The same where the view as it stands is all that there is."""
-        view, known, steps, automata = self._view, self._known, self._steps, self._automata
-        end = len(view)
-        while at < hold:
-            # Whether a trigger for a value at `at` may begin at the byte before it.
-            early = 0
-            if at and (kind := _BEFORE[view[at - 1]]) and (kind == _ALWAYS or view[at] in _DIGITS):
-                early = 1
-            nearest, first = end, 0
-            for number, (begins, reached) in enumerate(steps):
-                found = known[number]
-                if found < at:
+        best: Hit | None = None
+        for number, found in enumerate(self._known):
+            if found < hold and (hit := self._first(number, at, hold)) is not None:
+                best, hold = hit, hit.at
+        return best
+
+    def _first(self, number: int, at: int, hold: int) -> Hit | None:
+        """The first value of one automaton, from `at` on and before `hold`; both never decrease."""
+        found = self._known[number]
+        if found >= at and (hit := self._hits[number]) is not None:
+            return hit
+        view, automaton = self._view, self._automata[number]
+        end, words = len(view), None
+        begins, reached, fresh, questions = automaton.step
+        if isinstance(automaton, Near):
+            words = self._words = self._words or Words(automaton, view)
+            reached = words.first
+        start, asked = at, -1
+        while True:
+            if found < start:
+                # Whether a trigger for a value may begin at the byte before it.
+                kind = _BEFORE[view[start - 1]] if 0 < start < end else 0
+                low = start - 1 if kind and (kind == _ALWAYS or view[start] in _DIGITS) else start
+                if low == asked:
                     # What began a byte early was not it: it may have been for this one.
-                    if early and found == at - 1:
-                        found = at
-                    elif reached is not None:
-                        found = reached(view, at, at - early, end)
-                    else:
-                        found = begins(UNANCHORED, view, at - early, end)[0][0]
-                        if found < at:
-                            found = end if found < 0 else at
-                    known[number] = found
-                if found < nearest:
-                    nearest, first = found, number
-            if nearest >= hold:
+                    found = start
+                elif reached is not None:
+                    found = reached(view, start, low, end)
+                else:
+                    found = begins(UNANCHORED, view, low, end)[0][0]
+                    if found < start:
+                        found = end if found < 0 else start
+            if found >= hold:
+                self._known[number], self._hits[number] = found, None
                 return None
-            at = nearest
-            for number in range(first, len(known)):
-                if known[number] != at:
-                    continue
-                automaton = automata[number]
-                questions = automaton.questions[view[at : at + KEY]]
-                if automaton.near:
-                    words = self._words = self._words or Words(automaton.near, view)
-                    named = words.before(at)
-                    questions = tuple(question for question in questions if question.row in named)
-                for row, exact, cap, accept in questions:
-                    match = exact(view, at, at + cap)
-                    if match is None:
-                        continue
-                    if accept is None:
-                        hit = row.hit(view, at, match)
-                        if hit is not None:
-                            return hit
-                    elif (span := accept(match)) is not None:
-                        return _hit((row, at, *span, False, ""))
-            at += 1
-        return None
+            rows = questions[view[found : found + KEY]]
+            hit = rows.hit(view, found) if words is None else rows.hit_of(words.before(found, rows.rows), view, found)
+            if hit is not None:
+                self._known[number], self._hits[number] = found, hit
+                return hit
+            # What was proposed is turned down: where a guard allows the next may be nowhere near.
+            asked = found
+            ahead = fresh(view, found + 1)
+            start = end if ahead is None else ahead.start()
 
     def hold(self, start: int) -> int:
         """The leftmost position, from `start`, about which text to come can still change the answer."""
