@@ -115,11 +115,13 @@ def test_no_text_of_a_caller_is_a_label(made: list[Decision], ids: list[str]) ->
         telemetry.decisions._waiting = [one for one in telemetry.decisions._waiting if one[1] is not None]
     telemetry.decisions.flush()
     for request_id in ids:
-        telemetry.responses.record(request_id, "passed", "", Coverage("json", 1, 1, 0, 0, MappingProxyType({}), {}, ""))
+        for skipped in ({}, {"number": 1}, {f"policy/{request_id}": 1}):
+            receipt = Coverage("json", 0, 1, 0, 0, MappingProxyType(skipped), {})
+            telemetry.responses.record(request_id, "passed", "", receipt)
     closed: Mapping[str, set[str]] = {
         "outcome": {"allow", "deny", "passed", "closed", "open", "half_open"},
         "phase": {"", "edge", "filter", *PHASES},
-        "reason": {"", *map(str, Reason)},
+        "reason": {"", *map(str, Reason), "within", "number", "policy"},
         "endpoint": {"", "chat"},
         "tier": {"", "free"},
         "method": {"", "jwt"},
@@ -157,6 +159,29 @@ async def test_a_refusal_is_counted_in_the_phase_that_it_ended_in() -> None:
     ]
     assert [count("phase_seconds_count", phase=phase) for phase in ("identify", "authorize", "admit")] == [2, 1, 1]
     assert count("phase_seconds_sum", phase="identify") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("receipt", "why"),
+    [
+        (Coverage("json", 60, 40, 3, 1, {"number": 1}, {}), "within"),
+        (Coverage("json", 0, 40, 0, 2, {"number": 1, "policy/a/b": 1}, {}), "within"),
+        (Coverage("json", 0, 40, 0, 1, {"policy/a/b": 1}, {}), "policy"),
+        (Coverage("json", 0, 40, 0, 0, {}, {}, "malformed"), "malformed"),
+        (Coverage("none", 0, 40, 0, 0, {"unsupported_type": 1}, {}), "unsupported_type"),
+    ],
+)
+def test_bytes_that_nobody_read_are_counted_by_why_and_fields_by_the_receipts_reasons(
+    receipt: Coverage, why: str
+) -> None:
+    telemetry = Telemetry(clock=Hands(), level="warning", stream=io.BytesIO())
+    for _ in range(2):
+        telemetry.responses.record("r", "passed", receipt.failure, receipt)
+    value, kind = telemetry.registry.get_sample_value, {"format": receipt.format}
+    assert value("tidegate_skipped_bytes_total", {**kind, "reason": why}) == 80
+    told = {"policy" if reason.startswith("policy/") else reason: 2 * n for reason, n in receipt.skipped.items()}
+    for reason, count in told.items():
+        assert value("tidegate_skipped_fields_total", {**kind, "reason": reason}) == count
 
 
 def test_a_watch_gives_every_moment_to_one_phase() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from tidegate.clock import Clock
 from tidegate.filtering.formats import Coverage
 from tidegate.metrics import Metrics
 from tidegate.telemetry.logs import Lines
 
+WITHIN: Final = "within"
+"""The reason of bytes that were skipped in a body that was read."""
 _HELD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -25,7 +27,15 @@ class Responses:
         self._phase_seconds = phase_seconds
         self._responses = metrics.counter("responses", "Responses processed", ("outcome", "format", "failure"))
         self._scanned = metrics.counter("scanned_bytes", "Response bytes read by detectors", ("format",))
-        self._skipped = metrics.counter("skipped_bytes", "Response bytes not read by detectors", ("format",))
+        self._skipped = metrics.counter(
+            "skipped_bytes",
+            "Response bytes not read by detectors; `reason` is why a body was not, or `within` one that was: what is no "
+            "text, and the fields of the next",
+            ("format", "reason"),
+        )
+        self._unread = metrics.counter(
+            "skipped_fields", "Fields of responses not read by detectors, as receipts count them", ("format", "reason")
+        )
         self._findings = metrics.counter("findings", "Values found in responses", ("entity", "action"))
         self._streams = metrics.gauge("streams", "Process streams open now")
         self._held = metrics.histogram(
@@ -40,10 +50,14 @@ class Responses:
     def record(self, request_id: str, outcome: str, failure: str, coverage: Coverage) -> None:
         """Count one processed response, and log it within 50 ms."""
         kind = (outcome, coverage.format, failure)
-        counted, scanned, skipped = self._known.get(kind) or self._counters(*kind)
+        counted, scanned, within = self._known.get(kind) or self._counters(*kind)
         counted.inc()
         scanned.inc(coverage.scanned_bytes)
+        why = _why(coverage)
+        skipped = within if why == WITHIN else self._skipped.labels(coverage.format, why)
         skipped.inc(coverage.skipped_bytes)
+        for reason, count in coverage.skipped.items():
+            self._unread.labels(coverage.format, _kind(reason)).inc(count)
         for (entity, action), count in coverage.findings.items():
             self._findings.labels(entity, action).inc(count)
         if self._verbose:
@@ -59,7 +73,7 @@ class Responses:
         found = self._known[outcome, format_, failure] = (
             self._responses.labels(outcome, format_, failure),
             self._scanned.labels(format_),
-            self._skipped.labels(format_),
+            self._skipped.labels(format_, WITHIN),
         )
         return found
 
@@ -82,3 +96,17 @@ class Responses:
     def reveal(self, outcome: str) -> None:
         """Somebody asked what stands behind a pseudonym: "revealed", or the reason of a refusal."""
         self._reveals.labels(outcome).inc()
+
+
+def _why(coverage: Coverage) -> str:
+    """Why nothing more of a body was read: what failed, or the one reason for which all of it passed."""
+    if coverage.failure:
+        return coverage.failure
+    if coverage.scanned_bytes or len(coverage.skipped) != 1:
+        return WITHIN
+    return _kind(*coverage.skipped)
+
+
+def _kind(reason: str) -> str:
+    """The reason without the place in the policy that gives it: of `policy/a/b` there may be many."""
+    return reason.partition("/")[0]
