@@ -97,7 +97,8 @@ PHONES_INTRODUCTION = """\
 {count} regions that libphonenumber has a plan of, and of at least seven digits; [quality.md](quality.md) says how well.
 With what is dialled before them, such as 0, they may be grouped in any way; else in a way that is usual there, or
 behind a word. Ranges that Ofcom and ARCEP keep for fiction are numbers, too. A number has one pseudonym with its
-country code and another without. Many regions at once find more of what is no number: name those that you serve.
+country code and without ([pseudonyms.md](pseudonyms.md)). Many regions at once find more of what is no number: name
+those that you serve.
 """
 
 

@@ -18,7 +18,7 @@ from tidegate.filtering.urls import Hosts, Leads
 from tests.filtering.told import cut, cuts, found, marks_of
 
 NOWHERE = Leads.NOWHERE
-HOSTS = Hosts(["docs.example.com", "*.cdn.example.com", "münchen.example", "203.0.113.7"])
+HOSTS = Hosts(["docs.example.com", "*.cdn.example.com", "münchen.example", "203.0.113.7", "messe.example"])
 SPOTTER = MarkupSpotter(HOSTS)
 PLAN = FilterPlan(dict.fromkeys(MARKUP, Action.REDACT), spotters=(SPOTTER,))
 
@@ -50,7 +50,22 @@ def rewritten(text: str, act: Action = Action.REDACT) -> str:
         ("\\https://evil.example", "\\[EXTERNAL_LINK]"),
         ("http://[2001:db8::1]/x https://[::1]:8080/", "[EXTERNAL_LINK] [EXTERNAL_LINK]"),
         ("https://evil.example。次", "[EXTERNAL_LINK]。次"),
+        ("https://docs.example.com\uff45vil.example/x", "[EXTERNAL_LINK]"),
+        ("https://docs.example.com\u3007vil.example/x", "[EXTERNAL_LINK]"),
+        # in a quotation
+        ("> ![a](\n> //evil.example/x)", "> ![a](\n> [EXTERNAL_IMAGE])"),
+        (">> ![a][1]\n>>\n>> [1]:\n> > //evil.example/x", ">> ![a][1]\n>>\n>> [1]:\n> > [EXTERNAL_IMAGE]"),
+        ("> <img\n> src=//evil.example/x>", "> <img\n> src=[EXTERNAL_IMAGE]>"),
+        ("> <img src=\n > > //evil.example/x>", "> <img src=\n > > [EXTERNAL_IMAGE]>"),
+        ("> <img src='\n> //evil.example/x'>", "> <img src='[EXTERNAL_IMAGE]'>"),
+        ("> <b x='\n> ' onclick=alert(1)>", "> <b x='\n> ' onclick=[ACTIVE_CONTENT]>"),
+        ("> <a href='java\n> script:alert(1)'>", "> <a href='[ACTIVE_CONTENT]'>"),
         # disguises of a host
+        (
+            "![a](https://me\xdfe.example/) ![a](https://me%C3%9Fe.example/)",
+            "![a]([EXTERNAL_IMAGE]) ![a]([EXTERNAL_IMAGE])",
+        ),
+        ("![a](https://docs.exam\u200dple.com/)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](//evil.example/x)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](/\\evil.example/x)", "![a]([EXTERNAL_IMAGE])"),
         ("![a](\\\\\\\\evil.example/x)", "![a]([EXTERNAL_IMAGE])"),
@@ -95,6 +110,8 @@ def rewritten(text: str, act: Action = Action.REDACT) -> str:
         ("<img title='>' onerror=alert(1)>", "<img title='>' onerror=[ACTIVE_CONTENT]>"),
         ("<img alt=" + " " * 99 + "'>' onerror=alert(1)>", "<img alt=" + " " * 99 + "'>' onerror=[ACTIVE_CONTENT]>"),
         ("1 <b =' <img src=x onerror=alert(1)>", "1 <b =' <img src=x onerror=[ACTIVE_CONTENT]>"),
+        ("<b oncontentvisibilityautostatechange=alert(1)>", "<b oncontentvisibilityautostatechange=[ACTIVE_CONTENT]>"),
+        ("<x:script xmlns:x=y>alert(1)</x:script>", "[ACTIVE_CONTENT]alert(1)[ACTIVE_CONTENT]"),
         ("<svg/onload=alert(1)", "<svg/onload=[ACTIVE_CONTENT]"),
         ("[a](javascript:alert(1))", "[a]([ACTIVE_CONTENT])"),
         ("[a](java&Tab;script:alert(1))", "[a]([ACTIVE_CONTENT])"),
@@ -114,6 +131,8 @@ def rewritten(text: str, act: Action = Action.REDACT) -> str:
         ("<a class=x href=//evil.example>t</a>", "<a class=x href=[EXTERNAL_LINK]>t</a>"),
         ("<image <a href=//evil.example>", "<image <a href=[EXTERNAL_IMAGE]>"),
         ('<b src="![a](https://evil.example/x)">', '<b src="![a]([EXTERNAL_IMAGE])">'),
+        ("<img src=x attributionsrc=//evil.example>", "<img src=x attributionsrc=[EXTERNAL_IMAGE]>"),
+        ("<p style='background:image(\"//evil.example/x\")'>", "<p style='[EXTERNAL_IMAGE]'>"),
         ("<svg><use href=//evil.example#x>", "<svg><use href=[EXTERNAL_IMAGE]>"),
     ],
 )
@@ -130,6 +149,8 @@ def test_what_runs_or_leads_out_is_taken_out_and_the_text_around_it_stays(text: 
         "[n](http://203.0.113.7/x) [e](https://docs%2eexample.com/) [u](https://me:pw@docs.example.com/)",
         "[rel](/a/b) [rel](a.html) [top](#part) [mail](mailto:a@example.com) [call](tel:+1) ![e]() [q](?a=b)",
         "![dot](data:image/png;base64,iVBORw0KGgo=) <img src='data:image/gif;base64,R0lGODdh'>",
+        "https://messe.example/x。次 https://messe.example、https://messe.example）",
+        "> quoted\n> <b>text</b>\n> on=1 > 2",
         'for (i = 0; i<n; i++) { a[i]: x = "on"; } if (a <b && c> d) return vector<int>{1};',
         "x: list[int]: y; https:// alone, http:/x, C:\\\\x, a:b, //comment, 3 < 4 and once=1 on=2",
         "<p class='x'>It is <b>fine</b>.</p> <br/> <img src=logo.png alt=\"a > b\"> only=https",
@@ -176,6 +197,7 @@ PIECES = [
     " ",
     "\n",
     "\n\n",
+    "\n> ",
     "\r\n",
     "  ",
     "=",

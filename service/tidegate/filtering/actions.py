@@ -10,12 +10,14 @@ from tidegate.filtering.ruleset import Action
 from tidegate.filtering.view import plain
 
 
-def replacement(action: Action, entity: str, value: str, key: bytes = b"") -> str:
+def replacement(
+    action: Action, entity: str, value: str, key: bytes = b"", regions: frozenset[str] = frozenset()
+) -> str:
     """What takes the place of `value`, the original text with any invisible characters inside it.
 
-    It depends on the value and nothing around it. Without a key, a hash of a value from a small space (a phone number)
-    can be found by trying them all. Raises ValueError for BLOCK, which replaces nothing, and for PSEUDONYMIZE, whose
-    stand-ins depend on a scope (`tidegate.filtering.pseudonyms`).
+    It depends on the value and nothing around it; `regions` are those whose telephone numbers are known. Without a key,
+    a hash of a value from a small space (a phone number) can be found by trying them all. Raises ValueError for BLOCK,
+    which replaces nothing, and for PSEUDONYMIZE, whose stand-ins depend on a scope (`tidegate.filtering.pseudonyms`).
     """
     if action is Action.REDACT:  # nearly every one is, and a match statement asks a class for a name
         return f"[{entity}]"
@@ -23,7 +25,7 @@ def replacement(action: Action, entity: str, value: str, key: bytes = b"") -> st
         case Action.MASK:
             return _MASKS.get(entity, _stars)(plain(value))
         case Action.HASH:
-            message = f"{entity}\0{canonical(entity, value)}".encode("utf-8", "surrogatepass")
+            message = f"{entity}\0{canonical(entity, value, regions)}".encode("utf-8", "surrogatepass")
             return f"[{entity}:{hmac.digest(key, message, 'sha256').hex()[:HASH_DIGITS]}]"
         case Action.ANNOTATE:
             return value

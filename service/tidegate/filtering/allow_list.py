@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tidegate.filtering.canonical import WAYS, canonical
+from tidegate.filtering.canonical import canonical
 from tidegate.filtering.letters import letters_of
 from tidegate.filtering.urls import host_of
 
+_NUMBERS: Final = frozenset({"CREDIT_CARD", "IBAN", "IP_ADDRESS", "PHONE", "US_SSN"})
+"""Kinds of value of which a number is listed in whatever way it is written."""
 _DIGITS: Final = 4  # a term with fewer is no number that can be written in another way
 
 
@@ -29,7 +31,9 @@ class AllowList:
         self._domains = frozenset(map(letters_of, domains))
         numbers = [term for term in listed if sum(char.isdigit() for char in term) >= _DIGITS]
         self._numbers = {
-            entity: _all_of(entity, numbers) for entity in WAYS if numbers and (entities is None or entity in entities)
+            entity: _all_of(entity, numbers)
+            for entity in _NUMBERS
+            if numbers and (entities is None or entity in entities)
         }
 
     def lists(self, entity: str, value: str) -> bool:

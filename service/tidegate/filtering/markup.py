@@ -44,8 +44,9 @@ _TAGS: Final = (
     "|plaintext"
 )
 _NAMES: Final = (
-    "on[a-z]{3,28}|src|srcset|href|xlink:href|action|formaction|poster|background|data|cite|longdesc|ping|manifest"
+    "on[a-z]{3,36}|src|srcset|href|xlink:href|action|formaction|poster|background|data|cite|longdesc|ping|manifest"
     "|codebase|classid|archive|imagesrcset|lowsrc|dynsrc|profile|style|to|from|by|values|srcdoc"
+    "|attributionsrc"
 )
 _TEXT: Final = (
     r"(?:!?\[)+|\]|(?:\\[!-/:-@\[-`{-~])+|\\|(?<=\n)\r?\n|<(?=[A-Za-z/])"
@@ -69,7 +70,7 @@ _STARTS: Final = (
     r"|h(?:t(?:t(?:ps?)?)?)?|w(?:ss?)?|f(?:t(?:ps?)?)?|www?|\r"
 )
 _TAIL_OUTSIDE: Final = re.compile(rf"(?:{_STARTS})\Z", _FLAGS)
-_TAIL_INSIDE: Final = re.compile(rf"(?:{_STARTS}|(?<![^\s\"'/])[a-z:]{{1,31}})\Z", _FLAGS)
+_TAIL_INSIDE: Final = re.compile(rf"(?:{_STARTS}|(?<![^\s\"'/])[a-z:]{{1,38}})\Z", _FLAGS)
 _REACH: Final = 40  # characters of the longest of those
 _AFTER: Final = ".,;:!?'*_)}~|"  # what a sentence puts behind an address
 _DEEPEST: Final = 64  # brackets
@@ -149,6 +150,9 @@ class MarkupReading:
             self._at = at = past_space(text, at)
             if at == len(text):
                 return False
+            if self._expected is not None and text[at] == ">":  # a quotation goes on with it in its next line
+                self._at += 1
+                return True
             if self._expected is not None:
                 return self._meet_target(self._expected, at, final)
             if text[at] == "=":
@@ -228,7 +232,7 @@ class MarkupReading:
         if tag is None:
             return True
         end = tag.end()
-        if _RISKY.fullmatch(tag[1]):
+        if _RISKY.fullmatch(tag[1].rpartition(":")[2]):
             limit = end + _TAG_LONGEST
             angle = _ANGLE.search(text, end, limit)
             if angle is None and len(text) < limit and not final:

@@ -9,7 +9,8 @@ QUOTES: Final = "\"'"
 TAG: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9:-]{0,31})(?![^\s/>])", re.ASCII | re.IGNORECASE)
 """The beginning of a tag, and its name."""
 
-_EVENTS: Final = re.compile(r"<(?=[A-Za-z])|[>\"'=]")
+_EVENTS: Final = re.compile(r"<(?=[A-Za-z])|[>\"'=\n]")
+_LINE_BEGINS: Final = re.compile(r"[ \t>]*")
 _SPACE: Final = re.compile(r"\s*", re.ASCII)
 
 
@@ -24,10 +25,13 @@ class OpenTag:
         self.open: set[str] = set()
         self.walked = 0
         self.links = False
+        self._line_begins = False
 
     def walk(self, text: str, end: int) -> None:
         """Read on to `end`. What stands behind it is looked at where a sign needs it."""
         at = self.walked
+        if self._line_begins and self.open:
+            at = self._begin_line(text, at, end)
         if "=" in self.open:
             at = self._behind(text, at)
         while at < end:
@@ -36,6 +40,8 @@ class OpenTag:
                 break
             at = event.end()
             match event[0]:
+                case "\n":
+                    at = self._begin_line(text, at, end)
                 case ">":
                     self.open.discard("")
                 case "=":
@@ -58,6 +64,14 @@ class OpenTag:
         self.links = links and (self.links or not self.open)
         self.open.add("")
         self.walked = at + 1
+        self._line_begins = False
+
+    def _begin_line(self, text: str, at: int, end: int) -> int:
+        """What a quotation begins each of its lines with (CommonMark 5.1) closes no tag."""
+        begun = _LINE_BEGINS.match(text, at, end)
+        at = at if begun is None else begun.end()
+        self._line_begins = at >= end
+        return at
 
     def _behind(self, text: str, at: int) -> int:
         """What follows a =: a quote, or a value without."""

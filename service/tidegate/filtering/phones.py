@@ -37,6 +37,7 @@ _FICTION: Final = {"GB": (r"1632960\d{3}", r"7700900\d{3}"), "FR": (r"63998\d{4}
 a policy with them, as with 555-01xx."""
 
 _NANP: Final = 1
+_NATIONAL: Final = phonenumbers.PhoneNumberFormat.NATIONAL
 _SEPARATOR: Final = r"[ .\x2f-]{1,3}"
 _MORE: Final = rf"(?:{_SEPARATOR}[0-9]{{2,10}})"
 _WORDS: Final = (
@@ -50,6 +51,7 @@ _GOES_ON: Final = re.compile(rb"[.-]\d")
 _NO_MORE: Final = r"[^0-9A-Za-z.-]|\.[^0-9]|-[^0-9A-Za-z]"
 _NO_GROUP: Final = r"[^0-9A-Za-z. -]|\.[^0-9]|-[^0-9A-Za-z]|[ ](?:[^0-9]|[0-9]{1,2}[^0-9])"
 _GROUP: Final = re.compile(r"\(\\d(?:\{(\d+)(?:,(\d+))?\})?\)")
+_NORTH_AMERICAN: Final = re.compile(rb"(?:1[ .-]?)?\(?[2-9]\d\d\)?[ .\x2f-]{0,3}[2-9]\d\d[ .-]{1,3}\d{4}")
 _NO_NUMBER: Final = re.compile(
     rb"(?:19|20)\d\d[ .\x2f-]{1,3}\d\d?[ .\x2f-]{1,3}\d\d?\b"
     rb"|\d\d?[ .\x2f-]{1,3}\d\d?[ .\x2f-]{1,3}(?:19|20)?\d\d\b(?![ .\x2f-]{1,3}\d)"
@@ -109,6 +111,28 @@ def _by_word(regions: Sequence[str]) -> Detector:
     numbers = matcher("|".join(rf"(?:{_trunk(region)})?(?:{plan_of(region)})" for region in regions))
     body = r"[0-9]{7,13}|[0-9]{1,5}(?:[ .-][0-9]{2,8}){1,4}"
     return _row("national-by-word", body, "", _longest(lambda _, digits: _all_of(numbers, digits)), near=_WORDS)
+
+
+def e164(number: str, regions: frozenset[str]) -> str:
+    """A number without its country code with it, by the plan of one of the regions; "" where none has it.
+
+    Of several it is of the one that groups it so, else of the first by its code: first among those that write it so,
+    then, if it looks like no number of the NANP, among those that have such numbers.
+    """
+    text = number.encode("latin-1", "replace")
+    plans = [(region, rows(frozenset({region}))) for region in sorted(regions)]
+    found = [region for region, known in plans if any(_is_all(row, text) for row in known[:-1])]
+    if not found and not _NORTH_AMERICAN.fullmatch(text):
+        found = [region for region, known in plans if any(_is_all(row, text) for row in known[-1:])]
+    parsed = [phonenumbers.parse(number, region) for region in found]
+    groups = re.findall(r"\d+", number)
+    parsed.sort(key=lambda one: re.findall(r"\d+", phonenumbers.format_number(one, _NATIONAL)) != groups)
+    return phonenumbers.format_number(parsed[0], phonenumbers.PhoneNumberFormat.E164) if parsed else ""
+
+
+def _is_all(row: Detector, text: bytes) -> bool:
+    match = row.exact.match(text)
+    return match is not None and row.accept(match) == (0, len(text))
 
 
 def _row(

@@ -60,11 +60,20 @@ class ScopeKeys:
         return keys[scope]
 
 
-def stand_in(pseudonym: Pseudonym, entity: str, value: str, keys: ScopeKeys | None) -> str:
-    """What takes the place of `value`; the constant form where there are no keys."""
+def stand_in(
+    pseudonym: Pseudonym,
+    entity: str,
+    value: str,
+    keys: ScopeKeys | None,
+    regions: frozenset[str] = frozenset(),
+) -> str:
+    """What takes the place of `value`; the constant form where there are no keys.
+
+    `regions` are those whose telephone numbers are known without a country code.
+    """
     if keys is None:
         return constant(entity)
-    known = canonical(entity, value)
+    known = canonical(entity, value, regions)
     key = keys.of(pseudonym.scope)
     if pseudonym.reversible and keys.seal is not None:
         context = hmac.digest(key, b"context", "sha256")[:CONTEXT_BYTES]

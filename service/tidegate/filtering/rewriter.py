@@ -244,7 +244,7 @@ class TextRewriter:
             if action is Action.PSEUDONYMIZE:
                 new = self._stand_in(entity, found)
             else:
-                new = actions.replacement(action, entity, found, self._key)
+                new = actions.replacement(action, entity, found, self._key, self._enforced.regions)
         out.append(new if self._witness is None else self._tell(row, start, text[start:end], new))
         return True
 

@@ -138,7 +138,7 @@ class FilterPlan:
 
     def stand_in(self, entity: str, value: str) -> str:
         """The pseudonym of a value."""
-        return stand_in(self.pseudonyms.get(entity, BRIEF), entity, value, self.keys)
+        return stand_in(self.pseudonyms.get(entity, BRIEF), entity, value, self.keys, self.regions)
 
     def spotting(self, spotters: Iterable[Spotter]) -> FilterPlan:
         """The same with these spotters; itself, where they are its own."""

@@ -149,7 +149,7 @@ class SpotRewriter:
             case Action.PSEUDONYMIZE:
                 new = self._plan.stand_in(worst.entity, value)
             case _:
-                new = actions.replacement(act, worst.entity, value, self._key)
+                new = actions.replacement(act, worst.entity, value, self._key, self._plan.regions)
         written = self._edits.tell(Found(worst.entity, worst.name, act.label, self._where, start, value, new))
         return None if act is Action.BLOCK else written
 

@@ -26,7 +26,7 @@ PLAIN: Final = re.compile(r"[\s>]", re.ASCII)
 QUOTED: Final = {quote: re.compile(quote) for quote in QUOTES}
 ADDRESSED: Final = re.compile(r"(?:https?|wss?|ftps?):[/\\]{2}", re.ASCII | re.IGNORECASE)
 
-_STYLE_URL: Final = re.compile(r"url\(\s*[\"']?([^\"')]*)", re.ASCII | re.IGNORECASE)
+_STYLE_URL: Final = re.compile(r"(?:url|src|image)\(\s*[\"']?([^\"')]*)", re.ASCII | re.IGNORECASE)
 _STYLE_CODE: Final = re.compile(
     r"\\|expression\s*\(|@import|image-set|-moz-binding|behavior\s*:", re.ASCII | re.IGNORECASE
 )
@@ -55,8 +55,14 @@ class Target(NamedTuple):
     guess: bool = False  # it is one if what stands before it becomes a pair of brackets
 
 
-BARE: Final = Target(Kind.LINK, "url", re.compile(r"[\s<>\"`\[\]\u3000-\u303f\uff00-\uffef]"))
-"""An address that stands in the text by itself."""
+BARE: Final = Target(
+    Kind.LINK,
+    "url",
+    re.compile(
+        r"[\s<>\"`\[\]\u3000-\u3004\u3008-\u3020\u3030\u303d\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]"
+    ),
+)
+"""An address that stands in the text by itself. Signs of Chinese and Japanese end it, letters of theirs do not."""
 
 AFTER_VALUE: Final = {
     "(": Target(Kind.IMAGE, "after-a-value", INLINE, markdown=True, guess=True),

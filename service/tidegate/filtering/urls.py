@@ -21,6 +21,10 @@ _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 2.4
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _RASTER: Final = re.compile(r"image/(?:png|jpe?g|gif|webp|avif|bmp)[;,]", re.IGNORECASE)
 
+_QUOTATION: Final = re.compile(r"\n[ \t]*(?:>[ \t]*)+")  # how its next line begins (CommonMark 5.1)
+_DEVIATES: Final = re.compile("[\xdf\u03c2\u200c\u200d]")
+"""Letters that are others in IDNA 2003, and that browsers take as they are (UTS #46, 2.3)."""
+
 _NAME: Final = re.compile(r"[a-z0-9._-]*")
 _LONGEST_HOST: Final = 253 * 3  # as it may be escaped
 
@@ -44,8 +48,8 @@ class Hosts:
         listed = frozenset(
             ("*." if host.startswith("*.") else "") + host_of(host.removeprefix("*.")) for host in allowed
         )
-        self._exact = frozenset(host for host in listed if not host.startswith("*."))
-        self._below = frozenset(host[2:] for host in listed if host.startswith("*."))
+        self._exact = frozenset(host for host in listed if not host.startswith("*.")) - {""}
+        self._below = frozenset(host[2:] for host in listed if host.startswith("*.")) - {""}
 
     def __contains__(self, host: str) -> bool:
         if host in self._exact:
@@ -60,6 +64,7 @@ class Hosts:
         """
         if _RELATIVE.match(target):
             return Leads.NOWHERE
+        target = _QUOTATION.sub("\n", target)
         readings = {target, html.unescape(target), html.unescape(_ESCAPED.sub(r"\1", target))}
         return max((self._leads(reading, image, guess) for reading in readings), key=lambda leads: leads.value)
 
@@ -94,7 +99,8 @@ def host_of(rest: str) -> str:
     if host.startswith("["):
         return host.lower()
     try:
-        name = unquote(host, errors="strict").rstrip(".").encode("idna").decode("ascii").lower()
+        decoded = unquote(host, errors="strict").rstrip(".")
+        name = decoded.encode("idna").decode("ascii").lower()
     except (UnicodeError, ValueError):
         return ""
-    return name if _NAME.fullmatch(name) else ""
+    return name if _NAME.fullmatch(name) and not _DEVIATES.search(decoded) else ""
