@@ -32,7 +32,7 @@ class KnownCredentials:
         self._identifier: Identifier | None = None
         self.uses = KeyUses()
         sums = FileSums(self._key_file) if settings.store == MEMORY else RedisKeys(settings.store)
-        self._telling = Telling(self.uses, sums, clock=clock, on_silence=self._uncounted)
+        self._telling = Telling(self.uses, sums, clock=clock, on_silence=self._uncounted, on_error=telemetry.error)
         self._keys: Feed[KeyStore] | None = None
         self._revocations: Feed[RevokedTokens] | None = None
         if settings.store != MEMORY:
@@ -63,10 +63,10 @@ class KnownCredentials:
         if self._keys is not None and self._revocations is not None:
             if keys_are_stored(self._policy()):
                 await self._keys.refresh()
-            self._keys.start("API keys")
+            self._keys.start()
             if revocations_are_stored(self._policy()):
                 await self._revocations.refresh()
-            self._revocations.start("revoked tokens")
+            self._revocations.start()
         self._telling.start()
 
     async def close(self) -> None:
@@ -89,6 +89,7 @@ class KnownCredentials:
 
         return Feed(
             StoredKeys(RedisKeys(self._settings.store), pepper=self._settings.pepper),
+            name="API keys",
             clock=self._clock,
             adopt=adopt,
             wanted=lambda: keys_are_stored(self._policy()),
@@ -103,6 +104,7 @@ class KnownCredentials:
 
         return Feed(
             StoredRevocations(RedisRevocations(self._settings.store), clock=self._clock),
+            name="revoked tokens",
             clock=self._clock,
             adopt=adopt,
             wanted=lambda: revocations_are_stored(self._policy()),

@@ -40,6 +40,7 @@ async def limits(settings: Settings, *, clock: Clock, policy: Callable[[], Polic
             on_outage=lambda: policy().store.on_outage,
             on_state=told.store,
             on_silence=told.store_silent,
+            on_error=telemetry.error,
             on_spared=told.store_spared,
             on_batch=told.store_batch,
         )

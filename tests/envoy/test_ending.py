@@ -189,10 +189,10 @@ async def test_what_hangs_on_nothing_is_not_looked_after() -> None:
     term = terms.open()
     term.follow(named(""))
     term.follow(exchange())
-    terms.look()
+    await asyncio.sleep(0)
     term.close()
     assert calls.asked == 0
-    assert terms._task is None
+    assert [task for task in asyncio.all_tasks() if task.get_name() == "credentials of what runs"] == []
 
 
 def test_a_continue_of_a_stream_that_may_end_so_promises_no_length() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -259,16 +259,20 @@ class Flaky:
 
 
 class Replica:
-    def __init__(self, store: Flaky, clock: FakeClock) -> None:
+    def __init__(
+        self, store: Flaky, clock: FakeClock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self.states: list[str] = []
         self.errors: list[Exception] = []
         self.keys: KeyStore | None = None
         self.feed = Feed(
             StoredKeys(store, pepper=PEPPER),
+            name="API keys",
             clock=clock,
             adopt=self._adopt,
             on_state=self.states.append,
             on_error=self.errors.append,
+            sleep=sleep,
         )
 
     def _adopt(self, keys: KeyStore) -> None:
@@ -411,11 +415,11 @@ class Turns:
 
 
 async def test_the_loop_asks_every_half_second(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
-    turns, replica = Turns(clock, 3), Replica(flaky, clock)
+    turns = Turns(clock, 3)
+    replica = Replica(flaky, clock, sleep=turns)
     key, record = minted(1)
     await keys.add(record)
-    replica.feed._sleep = turns
-    replica.feed.start("keys")
+    replica.feed.start()
     await turns.done.wait()
     assert turns.slept == {0.5}
     assert (replica.prove(key), replica.states) == ("", ["current"])

@@ -57,8 +57,8 @@ class Deaf:
 async def test_a_feed_ends_where_its_cancellation_was_lost(clock: FakeClock) -> None:
     """A worker that was told to stop drained for ever, and with it all that were to be replaced after it."""
     source = Deaf()
-    feed = Feed(source, clock=clock, adopt=lambda _: None, interval=0.0)
-    feed.start("deaf")
+    feed = Feed(source, name="deaf", clock=clock, adopt=lambda _: None, interval=0.0)
+    feed.start()
     await source.asked.wait()
     await asyncio.wait_for(feed.close(), 30)
 
@@ -77,6 +77,7 @@ async def test_what_was_once_revoked_stays_so_while_the_process_lives(clock: Fak
     )  # fmt: skip
     feed = Feed(
         StoredRevocations(store, clock=clock),
+        name="revoked tokens",
         clock=clock,
         adopt=adopted.append,
         on_state=states.append,
@@ -123,7 +124,7 @@ async def test_a_long_list_is_read_and_put_in_force_beside_the_event_loop(
     monkeypatch.setattr(revocation_store, "_entries", noted(revocation_store._entries))
     monkeypatch.setattr(revocation_feed, "_joined", noted(revocation_feed._joined))
     await listed.add(TWO, now=NOW)
-    feed = Feed(StoredRevocations(listed, clock=clock), clock=clock, adopt=lambda _: None)
+    feed = Feed(StoredRevocations(listed, clock=clock), name="revoked tokens", clock=clock, adopt=lambda _: None)
     await feed.refresh()
     assert feed.known.entries == {TWO}
     assert len(done_on) == 2

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from tidegate.admission.redis import RedisLedger
 from tidegate.errors import StoreUnavailable
+from tidegate.recurring import Recurring
 
 
 class Heartbeats:
@@ -18,7 +19,7 @@ class Heartbeats:
     A replica counts for `lasts` seconds after its last beat, by the server's clock; it beats every `interval`
     seconds. A higher count holds at once. A lower one holds when every beat of the last `lasts` seconds has said so: a
     Redis that came back empty knows nobody for a moment. While Redis is out the count stays. `assumed` holds until
-    beats say otherwise.
+    beats say otherwise. `on_error` is told of what should not happen.
     """
 
     def __init__(
@@ -28,17 +29,17 @@ class Heartbeats:
         assumed: int = 1,
         interval: float = 1.0,
         lasts: float = 5.0,
+        on_error: Callable[[Exception], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._name = secrets.token_urlsafe(12)
-        self._interval = interval
         self._lasts = lasts
-        self._sleep = sleep
         self._counts = deque([max(1, assumed)], maxlen=max(1, round(lasts / interval)))
-        self._task: asyncio.Task[None] | None = None
+        self._beating = Recurring(
+            self.beat, name="count of replicas", interval=interval, on_error=on_error, sleep=sleep
+        )
         self.failure = ""
-        self._closing = False
 
     def __call__(self) -> int:
         """The number of live replicas, at least 1."""
@@ -54,21 +55,11 @@ class Heartbeats:
         return True
 
     def start(self) -> None:
-        """Beat in the background, on the running loop, from now on."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
+        """Beat in the background, on the running loop, from one interval on."""
+        self._beating.start()
 
     async def close(self) -> None:
         """Stop, and take this replica out of the count."""
-        self._closing = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._beating.close()
         with suppress(StoreUnavailable):
             await self._store.beat(self._name, 0)
-
-    async def _run(self) -> None:
-        while not self._closing:  # a cancellation may be lost in the client's own timeouts
-            await self.beat()
-            await self._sleep(self._interval)

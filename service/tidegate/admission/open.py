@@ -60,6 +60,7 @@ async def open_ledger(
     on_outage: Callable[[], OnOutage] = lambda: "share",
     on_state: Callable[[State], None] = lambda _: None,
     on_silence: Callable[[str], None] = lambda _: None,
+    on_error: Callable[[Exception], None] = lambda _: None,
     on_spared: Callable[[], None] = lambda: None,
     on_batch: Record = lambda _how, _seconds: None,
 ) -> Ledger:
@@ -71,14 +72,15 @@ async def open_ledger(
     it, seconds. `replicas` is how many processes share the limits until heartbeats say otherwise. `on_outage` is asked
     at each decision during an outage, so that a reloaded policy holds at once; `on_state` is told when one begins
     ("open") and ends ("closed"), `on_silence` why the store does not answer now, and `on_spared` of each refusal that
-    is repeated without asking the store. `on_batch` is told how each batch of calls went, and its seconds.
+    is repeated without asking the store. `on_batch` is told how each batch of calls went, and its seconds, `on_error`
+    of what should not happen.
     """
     check_url(url)
     if url == MEMORY:
         return MemoryLedger(clock)
     runner = ClusterRunner(ClusterUrl(url), timeout=timeout, record=on_batch) if url.startswith(CLUSTER) else None
     store = RedisLedger(runner or _runner(url, timeout, on_batch), timeout=timeout, clock=clock)
-    heartbeats = Heartbeats(store, assumed=replicas)
+    heartbeats = Heartbeats(store, assumed=replicas, on_error=on_error)
     if not await heartbeats.beat():
         on_silence(heartbeats.failure)
     heartbeats.start()

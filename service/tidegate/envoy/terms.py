@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
+from functools import partial
 
 from tidegate.envoy.exchange import Exchange
 from tidegate.identity.standing import Why
 from tidegate.model import Proof
+from tidegate.recurring import Recurring
 
 Stands = Callable[[Proof, str, str], Why]
 
@@ -27,40 +29,32 @@ class Terms:
         interval: float = 0.25,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._over = over
-        self._on_error = on_error
-        self._interval = interval
-        self._sleep = sleep
         self._running: set[Term] = set()
-        self._task: asyncio.Task[None] | None = None
+        look = partial(_look, self._running, over, on_error)
+        self._looking = Recurring(
+            look, name="credentials of what runs", interval=interval, on_error=on_error, sleep=sleep
+        )
 
     def open(self, interrupt: Callable[[], None] = lambda: None) -> Term:
         """For one exchange. `interrupt` is called at each look from when it is over until it is closed."""
         return Term(self, interrupt)
 
-    def look(self) -> None:
-        """Once at each."""
-        for term in tuple(self._running):
-            try:
-                term.look(self._over)
-            except Exception as failure:  # noqa: BLE001 - or nobody would look after the others
-                self._on_error(failure)
-
     def _add(self, term: Term) -> None:
         self._running.add(term)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._watch(), name="credentials of what runs")
+        self._looking.start()
 
     def _remove(self, term: Term) -> None:
         self._running.discard(term)
-        if not self._running and self._task is not None:
-            self._task.cancel()
-            self._task = None
+        if not self._running:
+            self._looking.stop()
 
-    async def _watch(self) -> None:
-        while True:
-            await self._sleep(self._interval)
-            self.look()
+
+async def _look(running: Set[Term], over: Stands, on_error: Callable[[Exception], None]) -> None:
+    for term in tuple(running):
+        try:
+            term.look(over)
+        except Exception as failure:  # noqa: BLE001 - or nobody would look after the others
+            on_error(failure)
 
 
 def _nothing() -> None:

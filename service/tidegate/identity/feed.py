@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, Literal, Protocol, TypeVar
 
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
+from tidegate.recurring import Recurring
 
 T = TypeVar("T")
 News = TypeVar("News", covariant=True)
@@ -36,13 +36,14 @@ class Feed(Generic[T]):
 
     `adopt` is handed everything new. While the store does not answer, what is known is good for `max_age` seconds;
     after that, and before the first answer, it is the source's `unknown`. `wanted` says whether to ask at all.
-    `on_state` is told of changes, `on_error` of what should not happen: that, too, is no answer.
+    `on_state` is told of changes, `on_error` of what should not happen: that, too, is no answer. `name` is for people.
     """
 
     def __init__(
         self,
         source: Source[T],
         *,
+        name: str,
         clock: Clock,
         adopt: Callable[[T], None],
         wanted: Callable[[], bool] = lambda: True,
@@ -58,14 +59,11 @@ class Feed(Generic[T]):
         self._wanted = wanted
         self._on_state = on_state
         self._on_error = on_error
-        self._interval = interval
         self._max_age = max_age
-        self._sleep = sleep
         self._answered = float("-inf")
         self._lost = True
         self._state: State | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self._asking = Recurring(self._ask, name=name, interval=interval, on_error=on_error, sleep=sleep)
         self.known = source.unknown()
 
     async def refresh(self) -> None:
@@ -85,26 +83,18 @@ class Feed(Generic[T]):
             self._take(news)
         self._tell("current")
 
-    def start(self, name: str) -> None:
-        """Keep asking in the background, on the running loop, as a task of this name."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=name)
+    def start(self) -> None:
+        """Keep asking in the background, on the running loop."""
+        self._asking.start()
 
     async def close(self) -> None:
         """Stop, and close the source."""
-        self._closing = True
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._asking.close()
         await self._source.close()
 
-    async def _run(self) -> None:
-        while not self._closing:  # a cancellation may be lost in the client's own timeouts
-            await self._sleep(self._interval)
-            if self._wanted():
-                await self.refresh()
+    async def _ask(self) -> None:
+        if self._wanted():
+            await self.refresh()
 
     def _age(self) -> None:
         old = self._clock.monotonic() - self._answered <= self._max_age

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Protocol
 
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
+from tidegate.recurring import Recurring
 
 
 class Sums(Protocol):
@@ -54,7 +54,10 @@ class KeyUses:
 
 
 class Telling:
-    """Tells `sums` of the uses every `interval` seconds, and at the end. `on_silence` is told why that fails, once."""
+    """Tells `sums` of the uses every `interval` seconds, and at the end. `on_silence` is told why that fails, once.
+
+    `on_error` is told of what should not happen.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Telling:
         *,
         clock: Clock,
         on_silence: Callable[[str], None] = lambda _: None,
+        on_error: Callable[[Exception], None] = lambda _: None,
         interval: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -71,32 +75,23 @@ class Telling:
         self._clock = clock
         self._on_silence = on_silence
         self._silent = ""
-        self._interval = interval
-        self._sleep = sleep
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self._telling = Recurring(
+            self._tell, name="uses of API keys", interval=interval, on_error=on_error, sleep=sleep
+        )
 
     def start(self) -> None:
         """Keep telling in the background, on the running loop."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="uses of API keys")
+        self._telling.start()
 
     async def close(self) -> None:
         """Stop, tell of the last uses, and close the place."""
-        self._closing = True
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._telling.close()
         while self._uses and not await self._uses.flush(self._sums, now=self._clock.now()):
             pass
         await self._sums.close()
 
-    async def _run(self) -> None:
-        while not self._closing:  # a cancellation may be lost in the client's own timeouts
-            await self._sleep(self._interval)
-            why = await self._uses.flush(self._sums, now=self._clock.now())
-            if why and not self._silent:
-                self._on_silence(why)
-            self._silent = why
+    async def _tell(self) -> None:
+        why = await self._uses.flush(self._sums, now=self._clock.now())
+        if why and not self._silent:
+            self._on_silence(why)
+        self._silent = why
