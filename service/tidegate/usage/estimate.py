@@ -38,6 +38,7 @@ _PARAMETERS = frozenset(
     | {"encoding_format", "safety_identifier", "prompt_cache_key", "previous_response_id", "conversation", "options"}
 )
 _NO_TEXT = _PARAMETERS.union(_TOOLS)
+_DEEPER = frozenset({str, list, dict})
 _LABELS = frozenset({"role", "type", "id", "tool_call_id"})
 # What holds a medium in one part of a message; its bytes are no text.
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file", "file_data", "source", "image"})
@@ -105,9 +106,10 @@ def _prompt(document: dict[str, Any]) -> int:
         if isinstance(node, str):
             size += len(node) if node.isascii() else len(node.encode())
         elif isinstance(node, list):
-            others = [item for item in node if type(item) is not int]
-            tokens += len(node) - len(others)
-            stack += others
+            kinds = list(map(type, node))
+            tokens += kinds.count(int)
+            if not _DEEPER.isdisjoint(kinds):  # a million numbers are looked at once
+                stack += [item for item in node if type(item) in _DEEPER]
         elif isinstance(node, dict):
             for name, value in node.items():
                 if name in _MEDIA:
