@@ -92,6 +92,32 @@ def test_what_is_no_object_counts_by_its_bytes(body: bytes) -> None:
     assert costs.request_bytes == len(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": "x" * 400, "parameters": {"max_new_tokens": 9}},
+        {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["x" * 400]}]},
+        {"instances": ["x" * 400]},
+        {"contents": [{"parts": [{"text": "x" * 400}]}]},
+        {"message": "x" * 400, "chat_history": []},
+    ],
+)
+def test_a_prompt_under_a_name_that_is_not_known_is_not_free(body: dict[str, Any]) -> None:
+    """Hugging Face, KServe, TensorFlow Serving, Gemini, Cohere: most tell no usage that would make up for it."""
+    size = len(json.dumps(body))
+    assert ask(**body).prompt_tokens == 3 + -(-size // 4)
+
+
+def test_nor_is_one_beside_a_name_that_is_known() -> None:
+    assert ask(prompt="", inputs="x" * 400).prompt_tokens == 3 + 100
+    assert ask(messages=[], contents=[{"parts": [{"text": "x" * 400}]}]).prompt_tokens == 3 + 100
+
+
+def test_parameters_are_no_prompt() -> None:
+    parameters = {"model": "m", "user": "u" * 99, "stop": ["s"], "metadata": {"a": "b"}, "temperature": 0.5, "seed": 7}
+    assert ask(prompt="abcd", stream=True, max_tokens=5, **parameters).prompt_tokens == 3 + 1
+
+
 @pytest.mark.parametrize("part", ["[]", "{}", '"a"'])
 def test_what_has_too_many_parts_to_be_looked_at_counts_by_its_bytes(part: str) -> None:
     """Who sends it would hold up everybody else."""

@@ -7,7 +7,9 @@ completion = max(1, the largest of max_completion_tokens, max_tokens, max_output
              x answers asked for (`n` or `best_of`, for each prompt of a batch); 0 for embeddings
 
 The overhead of a message is what OpenAI publishes for its chat format (cookbook, "How to count tokens"). A body that
-is not a JSON object, or has more than 200,000 parts, counts ceil(bytes / 4) and the default completion.
+is not a JSON object, or has more than 200,000 parts, counts ceil(bytes / 4) and the default completion; an object with
+a prompt under none of the names that are known here counts ceil(bytes / 4), too. What stands beside one, and is no
+parameter of these APIs, counts as prompt: another server may read that.
 """
 
 from __future__ import annotations
@@ -29,6 +31,14 @@ _CAPS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _ANSWERS = ("n", "best_of")
 _PROMPTS = ("messages", "input", "prompt", "suffix", "system", "instructions", "documents")
 _TOOLS = ("tools", "functions", "response_format")
+# What these APIs take beside a prompt, and no model reads.
+_PARAMETERS = frozenset(
+    {"model", "user", "metadata", "stop", "stop_sequences", "stream_options", "tool_choice", "modalities", "audio"}
+    | {"logit_bias", "service_tier", "reasoning", "reasoning_effort", "verbosity", "thinking", "include", "truncation"}
+    | {"encoding_format", "safety_identifier", "prompt_cache_key", "previous_response_id", "conversation", "options"}
+)
+_NO_TEXT = _PARAMETERS.union(_TOOLS)
+_DEEPER = frozenset({str, list, dict})
 _LABELS = frozenset({"role", "type", "id", "tool_call_id"})
 # What holds a medium in one part of a message; its bytes are no text.
 _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file", "file_data", "source", "image"})
@@ -59,7 +69,8 @@ def estimate(body: bytes, *, path: str = "") -> Costs:
         document = None
     if not isinstance(document, dict):
         return _costs(len(body), PRIMING + tokens_of(len(body)), 0 if embeds else DEFAULT_COMPLETION)
-    prompt = PRIMING + _prompt(document)
+    known = not document.keys().isdisjoint(_PROMPTS)
+    prompt = PRIMING + (_prompt(document) if known else tokens_of(len(body)))
     return _costs(len(body), prompt, 0 if embeds else _completion(document))
 
 
@@ -86,7 +97,7 @@ def _count(value: Any) -> int | None:
 
 def _prompt(document: dict[str, Any]) -> int:
     """Tokens of everything that the model will read. A loop over a stack, because depth is the caller's to choose."""
-    stack: list[Any] = [document[name] for name in _PROMPTS if name in document]
+    stack: list[Any] = [value for name, value in document.items() if name not in _NO_TEXT]
     messages = document.get("messages", document.get("input"))
     size = sum(len(orjson.dumps(document[name])) for name in _TOOLS if name in document)
     tokens = PER_MESSAGE * sum(isinstance(item, dict) for item in messages) if isinstance(messages, list) else 0
@@ -95,9 +106,10 @@ def _prompt(document: dict[str, Any]) -> int:
         if isinstance(node, str):
             size += len(node) if node.isascii() else len(node.encode())
         elif isinstance(node, list):
-            others = [item for item in node if type(item) is not int]
-            tokens += len(node) - len(others)
-            stack += others
+            kinds = list(map(type, node))
+            tokens += kinds.count(int)
+            if not _DEEPER.isdisjoint(kinds):  # a million numbers are looked at once
+                stack += [item for item in node if type(item) in _DEEPER]
         elif isinstance(node, dict):
             for name, value in node.items():
                 if name in _MEDIA:
