@@ -9,24 +9,18 @@ replaced once, by the constant form under every action, and the rest of its run 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from tidegate.errors import ProtocolViolation
-from tidegate.filtering import actions
-from tidegate.filtering.allow_list import Allowed
-from tidegate.filtering.canonical import constant
 from tidegate.filtering.detector import Detector, Hit
 from tidegate.filtering.encoded import context
-from tidegate.filtering.escapes import MAX_WRITTEN, may_stand_in
-from tidegate.filtering.literal import Written
-from tidegate.filtering.offsets import Offsets
+from tidegate.filtering.escapes import MAX_WRITTEN
+from tidegate.filtering.held import Held
 from tidegate.filtering.overlaps import Overlaps
-from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.replacing import Replacing
+from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.scanner import scanner_for
 from tidegate.filtering.spotting import NOTHING_UNREAD, Unread
-from tidegate.filtering.view import fold
-from tidegate.filtering.witness import Found
 from tidegate.model import Finding
 
 _MUCH: Final = 128
@@ -50,40 +44,23 @@ class TextRewriter:
         self._strictest = enforced.strictest
         self._instead = enforced.instead
         self._scanner = scanner_for(enforced)
-        self._actions = plan.actions
-        self._stand_in = plan.stand_in
-        self._allowed = plan.allowed
-        self._others: dict[str, FilterPlan] = {}  # the plan without an entity, where that was asked for
-        self._witness = plan.witness
-        self._gone = 0  # how much of the text is no longer in `_text`
-        self._key = key
-        self._where = where
-        self._text = ""
-        self._view = b""  # what the scanner still reads of what was released, then the view of `_text`
-        self._base = 0  # how many of those there are
-        self._escaped = -1  # the byte of the whole view that is, or follows, the last escape
-        self._before: bytes | None = None  # those as they are written, where that is something else
-        self._clean = 0  # how much of the view is known to hold nothing that is encoded
-        self._past = 0  # how much of the view is no longer in `_view`
-        self._offsets: Offsets | None = None  # of `_view` in `_text`, when they differ
-        self._invisible = 0
-        self._rest = ""  # behind `_text`: what may become an escape
-        self._enough = 0  # of `_text` to look again
+        self._held = Held()
+        self._replacing = Replacing(enforced, self._held, _finds, key=key, where=where)
+        self._enough = 0  # of what is held, to look again
         self._swallowing: tuple[Detector, ...] = ()
         self._finished = False
-        self._counts: dict[str, int] = {}
         self.blocked: Finding | None = None
         self.scanned = 0
 
     @property
     def held(self) -> int:
         """Characters of the text held back right now."""
-        return len(self._text) + len(self._rest)
+        return len(self._held)
 
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
         """How often each entity was found, by entity and action."""
-        own = {(entity, self._actions[entity].label): count for entity, count in self._counts.items()}
+        own = self._replacing.findings
         return own if self._watcher is None else {**own, **self._watcher.findings}
 
     @property
@@ -101,11 +78,11 @@ class TextRewriter:
         if self._scanner is None or not text:
             self._watch(text)
             return text
-        self._take(text, final=False)
-        if len(self._text) < self._enough:
+        self._held.take(text, final=False)
+        if len(self._held.text) < self._enough:
             return ""
         out = self._advance(final=False)
-        held = len(self._text)
+        held = len(self._held.text)
         self._enough = held + min(held // 8, MAX_WRITTEN) if held >= _MUCH else 0
         return out
 
@@ -114,8 +91,7 @@ class TextRewriter:
         if self._finished:
             return ""
         self._finished = True
-        if self._rest:
-            self._take("", final=True)
+        self._held.take("", final=True)
         out = self._advance(final=True)
         if self._watcher is not None:
             self._watcher.finish()
@@ -131,43 +107,23 @@ class TextRewriter:
             self._watch(text)
             out = text
         else:
-            self._take(text, final=True)
+            self._held.take(text, final=True)
             out = self._advance(final=True)
         if self._watcher is not None:
             self._watcher.finish()
         return out
 
-    def _take(self, text: str, *, final: bool) -> None:
-        if text.isascii() and not self._rest and not may_stand_in(view := text.encode()):
-            self._invisible = 0
-            self._text += text
-            self._view += view
-            return
-        folded = fold(self._rest + text, self._invisible, final=final)
-        if folded.gaps:
-            visible = self._past + len(self._view)
-            # An escape is more characters than one, or one of which the first has a byte: see `Gap`.
-            ends = [key // 2 for key, size in folded.gaps if key % 2 or size > 1]
-            self._escaped = visible + ends[-1] if ends else self._escaped
-            if self._offsets is None:
-                self._offsets = Offsets(before=self._gone - self._past - self._base)
-            self._offsets.extend(folded.gaps, self._past + len(self._view))
-        self._text += folded.text
-        self._view += folded.view
-        self._invisible = folded.invisible
-        self._rest = folded.rest
-
     def _advance(self, *, final: bool) -> str:
-        scanner = self._scanner
+        scanner, held = self._scanner, self._held
         if scanner is None or self.blocked is not None:
             return ""
-        view, text, size = self._view, self._text, len(self._view)
+        view, text, size = held.view, held.text, len(held.view)
         out: list[str] = []
-        at, done = self._base, 0  # how far the view, and with it the text, is decided
+        at, done = held.base, 0  # how far the view, and with it the text, is decided
         overlaps: Overlaps | None = None
-        look = scanner.look(view, clean=self._clean)
-        self._clean = look.encoded
-        written = self._as_written() if self._escaped >= 0 else None
+        look = scanner.look(view, clean=held.clean)
+        held.clean = look.encoded
+        written = held.written()
         if written is not None:
             look.literal = written.under(scanner)
         if self._swallowing:
@@ -175,23 +131,23 @@ class TextRewriter:
             after = self._swallow(at, overlaps, out)
             if after is None:
                 return "".join(out)
-            at, done = after, self._end(after) if after > at else 0
+            at, done = after, held.end(after) if after > at else 0
         hold = at if self._swallowing else size if final else look.hold(at)
         find = look.plain if look.literal is None and look.encoded >= size else look.find
-        base, offsets, instead, counts = self._base, self._offsets, self._instead, self._counts
+        instead, actions, counts = self._instead, self._enforced.actions, self._replacing.counts
         while at < hold and (hit := find(at, hold)) is not None:
             row, place, start, at, over, _ = hit
             new, endless = None if over else instead.get(row.entity), None
-            if new is None and (over or self._actions[row.entity] is not self._strictest):
+            if new is None and (over or actions[row.entity] is not self._strictest):
                 overlaps = overlaps or Overlaps(self._enforced, view, written, final=final)
                 value = overlaps.value(hit)
                 if value is None:
                     hold = place
                     break
                 hit, start, at, endless = value
-            begin = start - base if offsets is None else self._start(start)
+            begin = held.start(start)
             out.append(text[done:begin])
-            done = at - base if offsets is None else self._end(at)
+            done = held.end(at)
             if new is not None:
                 out.append(new)
                 counts[row.entity] = counts.get(row.entity, 0) + 1
@@ -202,112 +158,49 @@ class TextRewriter:
                 after = self._swallow(at, overlaps, out)
                 if after is None:
                     return "".join(out)
-                at, done = after, self._end(after)
+                at, done = after, held.end(after)
             if self._swallowing:
                 hold = at
             elif at > hold:
                 hold = look.hold(at)
-        cut = done if self._swallowing else hold - base if offsets is None else self._start(hold)
+        cut = done if self._swallowing else held.start(hold)
         out.append(text[done:cut])
+        if self._watcher is not None:
+            self._watcher.feed(text[:cut])
         behind = scanner.behind if look.encoded >= hold else context(scanner.behind)
-        if written is not None:
-            self._before = written.behind(hold, behind)
-        self._keep(hold, cut, behind)
-        if final and self._text:  # invisible characters behind a value that was swallowed to the end
-            out.append(self._text)
-            self._watch(self._text)
-            self._text = ""
+        held.release(hold, cut, behind, written)
+        if final and held.text:  # invisible characters behind a value that was swallowed to the end
+            out.append(held.text)
+            self._watch(held.text)
+            held.drop()
         return "".join(out)
 
     def _replace(self, hit: Hit, start: int, end: int, out: list[str], *, over: bool) -> bool:
-        """Let out what stands for the text from `start` to `end`, of which `hit` is the worst.
-
-        `over` says that it goes on. Returns False when it ends the text.
-        """
-        row = hit.detector
-        entity, text = row.entity, self._text
-        if self._allowed is not None and not over and self._stays(self._allowed, hit, start, end):
-            out.append(text[start:end])
-            return True
-        action = self._actions[entity]
-        self._counts[entity] = self._counts.get(entity, 0) + 1
-        if action is Action.BLOCK:
-            self.blocked = Finding(entity, action.label, self._where)
-            self._tell(row, start, text[start:end], "")
-            self._watch(text[:start])
-            self._text, self._view, self._base, self._rest, self._swallowing = "", b"", 0, "", ()
+        """Let out what stands for the text from `start` to `end`. Returns False when that ends the text."""
+        new = self._replacing.instead(hit, start, end, over=over)
+        if isinstance(new, Finding):
+            self.blocked = new
+            self._watch(self._held.text[:start])
+            self._held.drop()
+            self._swallowing = ()
             return False
-        if over or hit.over or action is Action.REDACT:
-            new = constant(entity)
-        else:
-            found = hit.value or text[self._start(hit.start) : self._end(hit.end)]
-            if action is Action.PSEUDONYMIZE:
-                new = self._stand_in(entity, found)
-            else:
-                new = actions.replacement(action, entity, found, self._key, self._enforced.regions)
-        out.append(new if self._witness is None else self._tell(row, start, text[start:end], new))
+        out.append(new)
         return True
-
-    def _stays(self, allowed: Allowed, hit: Hit, start: int, end: int) -> bool:
-        """Whether the text from `start` to `end` is one value, and is to be left as it is.
-
-        An address of a domain that is allowed may have been made up around another value, which must not leave in it.
-        """
-        entity, value = hit.detector.entity, self._text[start:end]
-        whole = (self._start(hit.start), self._end(hit.end)) == (start, end)
-        if not whole or not allowed.covers(entity, value):
-            return False
-        return allowed.lists(entity, value) or not self._holds_another(entity, value)
-
-    def _holds_another(self, entity: str, value: str) -> bool:
-        """Whether a value of one entity holds a value of another that does not stay."""
-        if entity not in self._others:
-            actions = {other: action for other, action in self._enforced.actions.items() if other != entity}
-            self._others[entity] = replace(self._enforced, actions=actions, witness=None)
-        inner = TextRewriter(self._others[entity])
-        inner.feed(value)
-        inner.finish()
-        return bool(inner.findings)
-
-    def _as_written(self) -> Written | None:
-        """The text with its escapes as they are written; None where it has none."""
-        if self._escaped < self._past:
-            self._before = None
-            return None
-        before = self._view[: self._base] if self._before is None else self._before
-        written = Written(self._text, before, place=self._start, byte=self._byte, size=len(self._view))
-        if written.view == self._view:
-            self._before = None
-            return None
-        return written
-
-    def _byte(self, place: int) -> int:
-        """The byte of the view that stands for the character at a place of `_text`."""
-        if self._offsets is None:
-            return place + self._base
-        return self._offsets.after(place + self._gone + 1) - 1 - self._past
-
-    def _start(self, at: int) -> int:
-        """Where in `_text` the character begins that a byte of the view stands for."""
-        return at - self._base if self._offsets is None else self._offsets.start(at + self._past) - self._gone
-
-    def _end(self, at: int) -> int:
-        """Where in `_text` the character ends that the byte before this one stands for."""
-        return at - self._base if self._offsets is None else self._offsets.end(at + self._past) - self._gone
 
     def _swallow(self, at: int, overlaps: Overlaps, out: list[str]) -> int | None:
         """Pass over what goes on with values that are longer than their caps, but for stricter ones in it.
 
         Returns how far that is decided, None when it ends the text; `_swallowing` remembers those that go on.
         """
-        rows, size = self._swallowing, len(self._view)
+        held, actions, rows = self._held, self._enforced.actions, self._swallowing
+        view, size = held.view, len(held.view)
         while rows:
-            ends = [run.end() if (run := row.swallow.match(self._view, at)) else at for row in rows]
+            ends = [run.end() if (run := row.swallow.match(view, at)) else at for row in rows]
             end = min(ends)
-            until, value = overlaps.inside(min(rows, key=lambda row: self._actions[row.entity]), at, end)
+            until, value = overlaps.inside(min(rows, key=lambda row: actions[row.entity]), at, end)
             if value is not None:
                 hit, start, after, endless = value
-                if not self._replace(hit, self._start(start), self._end(after), out, over=endless is not None):
+                if not self._replace(hit, held.start(start), held.end(after), out, over=endless is not None):
                     return None
                 at = after
                 rows = tuple(row for row, end in zip(rows, ends, strict=True) if end >= at)
@@ -320,38 +213,18 @@ class TextRewriter:
         self._swallowing = rows
         return at
 
-    def _tell(self, found: Detector, start: int, value: str, instead: str) -> str:
-        if self._witness is None:
-            return instead
-        action = self._actions[found.entity]
-        new = None if action is Action.ANNOTATE else instead
-        return self._witness.found(
-            Found(found.entity, found.name, action.label, self._where, self._gone + start, value, new)
-        )
-
     def _watch(self, text: str) -> None:
         """What is decided, before it was rewritten, and nothing behind a block: so its cutting does not matter."""
         if self._watcher is not None:
             self._watcher.feed(text)
 
-    def _keep(self, hold: int, cut: int, behind: int) -> None:
-        """Drop what is released: the view before `hold` but for what a guard or a word needs; the text before `cut`."""
-        if self._watcher is not None:
-            self._watcher.feed(self._text[:cut])
-        self._text = self._text[cut:]
-        self._gone += cut
-        start = hold - behind
-        if start > 0:
-            self._view = self._view[start:]
-            self._past += start
-            self._clean = self._clean - start if self._clean > start else 0
-        else:
-            start = 0
-        self._base = hold - start
-        if self._offsets is not None and not self._offsets.forget(hold - start + self._past):
-            self._offsets = None
-
 
 def rewrite(plan: FilterPlan, text: str, *, key: bytes = b"") -> str:
     """The whole text at once: one `feed` and one `finish`."""
     return TextRewriter(plan, key=key).whole(text)
+
+
+def _finds(plan: FilterPlan, text: str) -> bool:
+    rewriter = TextRewriter(plan)
+    rewriter.whole(text)
+    return bool(rewriter.findings)
