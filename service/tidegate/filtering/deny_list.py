@@ -7,10 +7,8 @@ by looking up how the text ends among the sorted terms.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from os.path import commonprefix
 from typing import Final
 
 from ahocorasick_rs import AhoCorasick, Implementation
