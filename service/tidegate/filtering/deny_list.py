@@ -14,6 +14,7 @@ from typing import Final
 from ahocorasick_rs import AhoCorasick, Implementation
 
 from tidegate.filtering.letters import WIDEST, Letters, is_word, joins, spelled
+from tidegate.filtering.nested import Nested
 from tidegate.filtering.spotting import Effort, Mark
 
 MAX_TERM: Final = 256
@@ -44,14 +45,8 @@ class DenyList:
         self._heads = {term[:_HEAD] for term in self._terms}
         self._longest = max(map(len, self._terms), default=0)
         self.cap = self._longest * WIDEST
-        roots: list[str] = []  # a term that begins with another one is looked for where that stands
-        self._longer: dict[int, set[int]] = {}
-        for term in self._terms:
-            if roots and term.startswith(roots[-1]):
-                self._longer.setdefault(len(roots) - 1, set()).add(len(term))
-            else:
-                roots.append(term)
-        self._nested = set(self._terms).difference(roots)
+        self._nested = Nested(self._terms)
+        roots = self._nested.roots
         self._automata = [
             (at, AhoCorasick(roots[at : at + _SHARD], implementation=Implementation.ContiguousNFA))
             for at in range(0, len(roots), _SHARD)
@@ -61,24 +56,28 @@ class DenyList:
         """Begin with a text."""
         return ListReading(self)
 
-    def hits(self, letters: str, before: str) -> list[tuple[int, int]]:
-        """Where terms stand, by start, the longest first. The last may turn out to be part of a longer word."""
+    def beginnings(self, letters: str, before: str) -> list[tuple[int, int, int]]:
+        """Where terms stand, from left to right: the shortest there is at each place, with where it ends and which."""
         whole = self._whole
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, int]] = []
         for first, automaton in self._automata:
             for root, start, past in automaton.find_matches_as_indexes(letters, overlapping=True):
                 # A word goes on nearly everywhere: so that is asked first, and without a call.
                 fresh = not (letters[start - 1].isalnum() if start else before)
-                if whole and not fresh and self._joined(letters, start, before):
-                    continue
-                if longer := self._longer.get(first + root):
-                    ends = [start + size for size in longer if start + size <= len(letters)]
-                    found += [(start, end) for end in ends if letters[start:end] in self._nested]
-                found.append((start, past))
-        if whole:
-            size = len(letters)
-            found = [hit for hit in found if hit[1] == size or not _goes_on(letters, hit[1])]
-        return sorted(found, key=lambda hit: (hit[0], -hit[1]))
+                if not whole or fresh or not self._joined(letters, start, before):
+                    found.append((start, past, first + root))
+        return sorted(found) if len(self._automata) > 1 else found
+
+    def end(self, letters: str, start: int, past: int, root: int) -> int:
+        """Where the longest term ends of those that begin so; -1 where a word goes on behind each.
+
+        That at the end of all letters may turn out to be part of a longer word.
+        """
+        for size in self._nested.within(letters, start, past, root):
+            past = start + size
+            if not self._whole or past == len(letters) or not _goes_on(letters, past):
+                return past
+        return -1
 
     def hold(self, letters: str, before: str, start: int) -> int:
         """The first place, from `start`, where text to come can still make a term of what stands there."""
@@ -137,10 +136,10 @@ class ListReading:
         marks: list[Mark] = []
         free = 0  # behind what was found last
         hold = size if final else terms.hold(letters, before, free)
-        for start, end in terms.hits(letters, before):
+        for start, past, root in terms.beginnings(letters, before):
             if start >= hold:
                 break
-            if start < free:
+            if start < free or (end := terms.end(letters, start, past, root)) < 0:
                 continue
             marks.append(
                 Mark(terms.entity, terms.name, self.decided + view.place(start), self.decided + view.past(end))

@@ -10,7 +10,7 @@ ASCII ends a chain, and the next begins behind it. What is encoded twice is not 
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 import sys
 from collections import deque
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidegate.filtering import grammar
 from tidegate.filtering.detector import UNANCHORED, Detector, Hit, matcher
-from tidegate.filtering.escapes import MAX_WRITTEN
+from tidegate.filtering.escapes import MAX_WRITTEN, may_stand_in
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
@@ -69,8 +69,8 @@ def _with_bit_clear(bit: int) -> str:
 
 def _decode64(text: bytes) -> bytes:
     missing = -len(text) % 4
-    decoded = base64.b64decode(text.translate(_URL_SAFE) + b"A" * missing)
-    return decoded[: len(decoded) - missing]
+    decoded = binascii.a2b_base64(text.translate(_URL_SAFE) + b"A" * missing)
+    return decoded[:-missing] if missing else decoded
 
 
 _FIRST, _SECOND, _THIRD = map(_with_bit_clear, (5, 3, 1))  # of a group of ASCII: the top bits of its three bytes
@@ -101,6 +101,7 @@ _CODECS = _BASE64, _BASE16
 _FEW = grammar.parse(f"{_BASE64.few}|{_BASE16.few}")
 _LEAST = grammar.longest(_FEW) or 0
 _CHARS = bytes(grammar.alphabet(_FEW))
+_STRAIGHT: Final = Offsets()
 _some = matcher(grammar.render(_FEW))
 _unfinished = matcher(rf"(?:{grammar.prefixes(_FEW)})\z")
 BEGINS: Final = grammar.render(_FEW)
@@ -233,7 +234,7 @@ class _Value(NamedTuple):
 class _Chain:
     """Groups that stand one after another, read when they are asked for."""
 
-    __slots__ = ("_codec", "_look", "_match", "_offsets", "_scanner", "_text", "_values", "_view", "start")
+    __slots__ = ("_codec", "_look", "_match", "_offsets", "_raw", "_scanner", "_values", "_view", "start")
 
     def __init__(self, codec: Codec, match: re.Match[bytes], scanner: Scanner) -> None:
         self.start = match.start()
@@ -251,11 +252,16 @@ class _Chain:
     def find(self, at: int) -> Hit | None:
         """The first value that is decided at a group from `at` on, which never decreases."""
         match, values, begin = self._match, self._values, self._bytes(at)
-        look = self._look or self._read(match.end(1) + len(match[2].rstrip(b"=")), final=True)
+        look = self._look
+        if look is None:
+            self._read(match.end(1) + len(match[2].rstrip(b"=")), final=True)
+            if self._scanner.sees_nothing(self._view):  # most are short, and hold nothing
+                return None
+            look = self._look = self._scanner.look(self._view, within=False)
         while values and values[0].at < begin:
             if values.popleft().end > begin:  # not taken, as it begins in another
                 values.clear()
-                look = self._look = self._scanner.look(self._view, within=False)
+                look = self._look = look.again()
         if not values:
             value = self._next(look, begin)
             if value is None:
@@ -265,7 +271,8 @@ class _Chain:
 
     def waiting(self, start: int) -> int:
         """The leftmost position from `start` on that text to come can change, of a chain that may go on."""
-        look = self._read(self._match.end(1), final=False)
+        self._read(self._match.end(1), final=False)
+        look = self._look = self._scanner.look(self._view, within=False)
         size = self._codec.size
         at = self._bytes(start)
         decided = self._decided(look, at)
@@ -286,18 +293,18 @@ class _Chain:
         at = self._offsets.after(at)
         return self._offsets.start(look.hold(at) if at < len(self._view) else len(self._view))
 
-    def _read(self, end: int, *, final: bool) -> Look:
+    def _read(self, end: int, *, final: bool) -> None:
         """Begin with what stands for the characters up to `end`."""
-        text = self._codec.decode(self._match.string[self.start : end]).decode()
-        folded = fold(text, final=final)
-        if len(folded.text) + len(folded.rest) < len(text):  # a run of escapes for what is not seen was cut
-            self._view, self._offsets = text.encode(), Offsets()
+        self._raw = raw = self._codec.decode(self._match.string[self.start : end])
+        if not may_stand_in(raw):
+            self._view, self._offsets = raw, _STRAIGHT
         else:
-            self._view, self._offsets = folded.view, Offsets(folded.gaps)
-        self._text = text
+            folded = fold(raw.decode(), final=final)
+            if len(folded.text) + len(folded.rest) < len(raw):  # a run of escapes for what is not seen was cut
+                self._view, self._offsets = raw, _STRAIGHT
+            else:
+                self._view, self._offsets = folded.view, Offsets(folded.gaps)
         self._values.clear()
-        self._look = self._scanner.look(self._view, within=False)
-        return self._look
 
     def _bytes(self, at: int) -> int:
         """How many bytes the groups stand for that begin before `at`."""
@@ -326,7 +333,7 @@ class _Chain:
             stop = self._match.end(2)
         row = _endless(first.detector) if over else first.detector
         at, begin = (self.start + place // size * chars for place in (at, start))
-        return Hit(row, at, begin, stop, over, self._text[start : self._offsets.end(first.end)])
+        return Hit(row, at, begin, stop, over, self._raw[start : self._offsets.end(first.end)].decode())
 
 
 def _certain(look: Look, hits: Sequence[Hit]) -> bool:

@@ -35,21 +35,28 @@ class Question(NamedTuple):
 class Questions:
     """Rows to ask at a position, in the order of the table. One pattern tells the first of them that can match."""
 
-    __slots__ = ("_first", "_numbers", "_reach", "_rests", "rows")
+    __slots__ = ("_found", "_next", "_reach", "rows")
 
-    def __init__(self, rows: tuple[Question, ...]) -> None:
+    def __init__(self, rows: Sequence[Question]) -> None:
         self.rows = rows
         self._reach = max((cap for _, _, cap, _ in rows), default=0)
-        self._first: Callable[[bytes, int, int], re.Match[bytes] | None] | None = None
-        self._numbers: dict[int, int] = {}  # of a row, by its group in the pattern
-        self._rests: dict[int, Questions] = {}
+        self._found: Callable[[bytes, int, int], re.Match[bytes] | None] | None = None
+        self._next: dict[int | None, tuple[Question, Questions]] = {}  # by the group that tells of a row
 
     def hit(self, view: bytes, at: int) -> Hit | None:
         """The value that the first row has here that has one."""
-        asked, number = self, -1
-        while (number := asked.next(view, at)) >= 0:
-            row, exact, cap, accept = asked.rows[number]
-            match = exact(view, at, at + cap)
+        asked = self
+        while True:
+            match = (asked._found or asked._joined())(view, at, at + asked._reach)
+            if match is None:
+                return None
+            if len(asked.rows) == 1:
+                row, _, _, accept = asked.rows[0]
+                rest = None
+            else:
+                # Text beyond the row's cap may be part of what told of it.
+                (row, exact, cap, accept), rest = asked._next[match.lastindex]
+                match = exact(view, at, at + cap)
             if match is not None:
                 if accept is None:
                     hit = row.hit(view, at, match)
@@ -57,12 +64,13 @@ class Questions:
                         return hit
                 elif (span := accept(match)) is not None:
                     return _hit((row, at, *span, False, ""))
-            asked = asked._behind(number)
-        return None
+            if rest is None:
+                return None
+            asked = rest
 
     def hit_of(self, rows: Sequence[Question], view: bytes, at: int) -> Hit | None:
         """The value that the first of these rows, which are some of all, has here."""
-        if len(rows) > _FEW and self.next(view, at) < 0:
+        if len(rows) > _FEW and (self._found or self._joined())(view, at, at + self._reach) is None:
             return None
         for row, exact, cap, _ in rows:
             match = exact(view, at, at + cap)
@@ -70,14 +78,10 @@ class Questions:
                 return hit
         return None
 
-    def next(self, view: bytes, at: int) -> int:
-        """The number of the first row that can match here, or -1: text beyond its cap may be part of that."""
-        if len(self.rows) < 2:
-            return len(self.rows) - 1
-        found = (self._first or self._joined())(view, at, at + self._reach)
-        return -1 if found is None else self._numbers[found.lastindex or 0]
-
     def _joined(self) -> Callable[[bytes, int, int], re.Match[bytes] | None]:
+        if len(self.rows) == 1:
+            self._found = self.rows[0].exact
+            return self._found
         groups = 0
         parts: list[str] = []
         for guard, same in groupby(enumerate(self.rows), key=lambda each: each[1].row.guard):
@@ -85,18 +89,11 @@ class Questions:
             for number, question in same:
                 shape = question.row.shape
                 groups += re.compile(shape.encode("latin-1")).groups + 1
-                self._numbers[groups] = number
+                self._next[groups] = question, Questions(self.rows[number + 1 :])
                 shapes.append(f"{shape}()")
             parts.append(f"{guard}(?:{'|'.join(shapes)})")
-        self._first = re.compile("|".join(parts).encode("latin-1"), re.DOTALL).match
-        return self._first
-
-    def _behind(self, number: int) -> Questions:
-        """What is left to ask when this row, and those before it, have no value."""
-        rest = self._rests.get(number)
-        if rest is None:
-            rest = self._rests[number] = Questions(self.rows[number + 1 :])
-        return rest
+        self._found = re.compile(("|".join(parts) or "(?!)").encode("latin-1"), re.DOTALL).match
+        return self._found
 
 
 class ByKey(dict[bytes, Questions]):

@@ -62,6 +62,19 @@ class Scanner:
         begin = first_chain(view, clean) if within else NOWHERE
         return Look(self._awake if asleep else self._all, view, begin, self)
 
+    def sees_nothing(self, view: bytes) -> bool:
+        """Whether no value is even proposed in a view as it stands, which most short ones are soon told by."""
+        end = len(view)
+        if self._wakes is not None and self._wakes(UNANCHORED, view, 0, end)[0][0] >= 0:
+            return False
+        for automaton in self._awake:
+            if automaton.needs:
+                if automaton.needs in view:
+                    return False
+            elif automaton.begins(UNANCHORED, view, 0, end)[0][0] >= 0:
+                return False
+        return True
+
 
 def _grouped(rows: Sequence[Detector]) -> dict[str, list[Detector]]:
     """The rows by what they are looked for with, in the order of the table."""
@@ -96,6 +109,10 @@ class Look:
         self._known = [-1] * len(automata)  # where of each automaton the next value is, or may be
         self._hits: list[Hit | None] = [None] * len(automata)
         self._words: Words | None = None
+
+    def again(self) -> Look:
+        """The same view, from the start."""
+        return Look(self._automata, self._view, self.encoded, self._scanner)
 
     def find(self, at: int, hold: int) -> Hit | None:
         """The first value that is decided from `at` on and before `hold`. Nothing behind `hold()` is final."""

@@ -60,10 +60,11 @@ def card(match: re.Match[bytes]) -> Span | None:
     """A card number of a known brand's length that passes Luhn; digits behind its 15 or 16 may be none of it."""
     text = match[0]
     digits = text.translate(None, _NOT_DIGITS)
-    if is_card(digits):
+    sizes, most = _card_sizes(digits[:4]), len(digits)
+    if most in sizes and luhn(digits):
         return match.span()
     for size in (16, 15):
-        if size < len(digits) < len(text) and is_card(digits[:size]):
+        if size in sizes and size < most < len(text) and luhn(digits[:size]):
             for group in _GROUP_END.finditer(text):
                 if len(text[: group.end()].translate(None, _NOT_DIGITS)) == size:
                     return match.start(), match.start() + group.end()
@@ -72,7 +73,13 @@ def card(match: re.Match[bytes]) -> Span | None:
 
 def is_card(digits: bytes) -> bool:
     """Whether a brand issues numbers of this length and beginning, and the check digit is right."""
-    return _CARD.fullmatch(digits) is not None and luhn(digits)
+    return len(digits) in _card_sizes(digits[:4]) and luhn(digits)
+
+
+@lru_cache(maxsize=10_000)
+def _card_sizes(first: bytes) -> frozenset[int]:
+    """How many digits the numbers have that begin with these four, by which all brands are told apart."""
+    return frozenset(size for size in range(12, 20) if _CARD.fullmatch(first.ljust(size, b"0")))
 
 
 def luhn(digits: bytes) -> bool:
