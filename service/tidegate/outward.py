@@ -124,6 +124,14 @@ def _openai(word: str, tightest: LimitState) -> Headers:
     )
 
 
+def trace_headers(trace: str) -> Headers:
+    """Names the decision's span to the client; `trace` is it as a `traceparent`, with or without a `tracestate`.
+
+    `traceresponse` is of the editor's draft of W3C Trace Context; OpenTelemetry's instrumentations send it.
+    """
+    return (("traceresponse", trace.partition(" ")[0]),) if trace else ()
+
+
 def retry_after(state: LimitState) -> Headers:
     """`Retry-After` in whole seconds, rounded up so that an obedient client is admitted; none when waiting is vain."""
     if math.isinf(state.retry_after):

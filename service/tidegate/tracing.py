@@ -1,13 +1,15 @@
-"""Traces (OpenTelemetry), where somebody wants them: spans of what Check and Process did, made when it is over.
+"""Traces (OpenTelemetry), where somebody wants them: spans of what was asked of this process, made when it is over.
 
 The trace is the caller's, or Envoy's where that traces (W3C Trace Context). Check hands its span over to Process, so
-that both are in one trace wherever they run. Attributes are names of the policy, outcomes, counts and the request's id:
+that both are in one trace wherever they run, and names it to the client (`traceresponse`, of the editor's draft of W3C
+Trace Context). Attributes are names of the policy, outcomes, counts and the request's id:
 never a credential, a text or a found value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from opentelemetry.context import Context
@@ -50,7 +52,10 @@ class Traces:
         return self._clock.monotonic()
 
     def checked(self, decision: Decision, metadata: Mapping[str, str], start: float) -> str:
-        """Check has decided; its span as a `traceparent`. `metadata` is that of Envoy's call."""
+        """Check has decided; its span as a `traceparent`, and the `tracestate` after a space where there is one.
+
+        `metadata` is that of the call.
+        """
         carrier = metadata if "traceparent" in metadata else decision.request.headers
         verdict = decision.verdict
         attributes: dict[str, AttributeValue] = {
@@ -71,7 +76,7 @@ class Traces:
         span.end(self._at(self.now()))
         told: dict[str, str] = {}
         _W3C.inject(told, inside)
-        return told.get("traceparent", "")
+        return " ".join(told[field] for field in ("traceparent", "tracestate") if field in told)
 
     def processed(self, exchange: Exchange, start: float) -> None:
         """Process is through with an exchange. Of a refusal, whose answer it sees too, Check has told all there is."""
@@ -89,8 +94,24 @@ class Traces:
             "tidegate.skipped_bytes": coverage.skipped_bytes,
             "tidegate.findings": sum(coverage.findings.values()),
         }
-        parent = _W3C.extract({"traceparent": handoff.trace})
+        parent = _W3C.extract(dict(zip(("traceparent", "tracestate"), handoff.trace.split(" ", 1), strict=False)))
         self._begin("tidegate.process", parent, start, attributes).end(self._at(self.now()))
+
+    @contextmanager
+    def call(self, name: str, metadata: Mapping[str, str]) -> Iterator[dict[str, AttributeValue]]:
+        """Around one call of our own API, below the span that its `metadata` names. Who has answered adds attributes.
+
+        Where the call fails, the span tells the type of the failure, not its text: that may quote what was sent.
+        """
+        start = self.now()
+        attributes: dict[str, AttributeValue] = {}
+        try:
+            yield attributes
+        except Exception as failure:
+            attributes["tidegate.failure"] = type(failure).__name__
+            raise
+        finally:
+            self._begin(f"tidegate.{name}", _W3C.extract(metadata), start, attributes).end(self._at(self.now()))
 
     def close(self) -> None:
         """Send what waits, and stop. Blocks while a collector that does not answer is tried once more."""

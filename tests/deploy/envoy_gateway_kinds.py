@@ -1,13 +1,17 @@
-"""The kinds of Envoy Gateway that our files use, as its published schemas have them: v1alpha1, as of 1.5."""
+"""The kinds of Envoy Gateway that our files use, as its published schemas have them: v1alpha1, as of 1.8.
+
+Read from the custom resource definitions of its chart (charts/gateway-crds-helm) and from api/v1alpha1, with the rules
+that these demand beside the types. 1.8 is the first with `extAuth.statusOnError` and `http2.connectionKeepalive`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from tests.deploy.gateway_api_kinds import Backend
-from tests.deploy.kinds import Duration, Metadata, Name, Part, Percent, Positive
+from tests.deploy.kinds import Duration, Metadata, Name, Part, Percent, Positive, Quantity
 
 
 class Target(Part):
@@ -40,12 +44,27 @@ class HealthCheck(Part):
     active: ActiveHealthCheck
 
 
+class ConnectionKeepalive(Part):
+    interval: Duration
+    timeout: Duration
+
+
 class Http2(Part):
-    initial_stream_window_size: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(Ki|Mi)?$")]
+    initial_stream_window_size: Quantity
+    connection_keepalive: ConnectionKeepalive
+
+
+class Tcp(Part):
+    connect_timeout: Duration
+
+
+class Timeout(Part):
+    tcp: Tcp
 
 
 class ClusterSettings(Part):
     load_balancer: Balancer
+    timeout: Timeout
     http2: Http2
     circuit_breaker: CircuitBreaker
     health_check: HealthCheck
@@ -80,9 +99,17 @@ class SecurityPolicy(Part):
     spec: SecurityPolicySpec
 
 
+Attribute = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(connection\.|source\.|destination\.|request\.|response\.|upstream\.|xds\.route_)[a-z_1-9]*$"
+    ),
+]
+
+
 class ProcessingModeOptions(Part):
     body: Literal["Streamed", "Buffered", "BufferedPartial", "FullDuplexStreamed"]
-    attributes: list[str] | None = None
+    attributes: list[Attribute] | None = None
 
 
 class ProcessingMode(Part):
@@ -93,7 +120,13 @@ class ProcessingMode(Part):
 
 class ProcessMetadata(Part):
     accessible_namespaces: list[str]
-    writable_namespaces: list[str]
+    writable_namespaces: Annotated[list[str], Field(max_length=8)]
+
+    @model_validator(mode="after")
+    def no_namespace_of_a_filter(self) -> Self:
+        if any(name.startswith("envoy.filters.http") for name in self.writable_namespaces):
+            raise ValueError("writableNamespaces cannot contain well-known Envoy HTTP filter namespaces")
+        return self
 
 
 class ExtProc(Part):
@@ -103,6 +136,13 @@ class ExtProc(Part):
     metadata: ProcessMetadata
     backend_refs: Annotated[list[Backend], Field(min_length=1, max_length=16)]
     backend_settings: ClusterSettings
+
+    @model_validator(mode="after")
+    def full_duplex_fails_closed(self) -> Self:
+        modes = self.processing_mode
+        if self.fail_open and "FullDuplexStreamed" in (modes.request.body, modes.response.body):
+            raise ValueError("if FullDuplexStreamed is used, failOpen must be false")
+        return self
 
 
 class EnvoyExtensionPolicySpec(Part):
@@ -132,7 +172,7 @@ class HeaderSettings(Part):
 
 
 class Connection(Part):
-    buffer_limit: Annotated[str, StringConstraints(pattern=r"^[0-9]+(Ki|Mi|Gi)?$")]
+    buffer_limit: Quantity
 
 
 class ClientTrafficPolicySpec(Part):

@@ -16,6 +16,7 @@ Duration = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Positive = Annotated[int, Field(ge=1)]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[1-9]+[0-9]*([EPTGMK]i|[EPTGMk])?$")]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 

@@ -44,6 +44,29 @@ def test_every_document_is_of_a_known_shape(path: Path) -> None:
         model.model_validate(one | {"spec": one["spec"] | {"colour": "red"}})
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "value", "fault"),
+    [
+        ("security-policy", "extAuth.grpc.backendSettings.http2.initialStreamWindowSize", "0Ki", "match pattern"),
+        ("security-policy", "extAuth.grpc.backendSettings.http2.initialStreamWindow", "1Ki", "Extra inputs"),
+        ("security-policy", "extAuth.grpc.backendSettings.healthCheck.panicThreshold", 101, "less than or equal"),
+        ("security-policy", "extAuth.statusOnError", 302, "greater than or equal"),
+        ("envoy-extension-policy", "extProc.0.failOpen", True, "failOpen must be false"),
+        ("envoy-extension-policy", "extProc.0.processingMode.response.attributes", ["metadata.x"], "match pattern"),
+        ("envoy-extension-policy", "extProc.0.metadata.writableNamespaces", ["envoy.filters.http.x"], "well-known"),
+    ],
+)
+def test_what_envoy_gateway_would_refuse_is_refused(name: str, place: str, value: object, fault: str) -> None:
+    (one,) = documents(DEPLOY / "envoy-gateway" / f"{name}.yaml")
+    *parents, last = place.split(".")
+    at: Any = one["spec"]
+    for parent in parents:
+        at = at[int(parent) if parent.isdigit() else parent]
+    at[last] = value
+    with pytest.raises(ValidationError, match=fault):
+        KINDS[one["kind"]].model_validate(one)
+
+
 def test_policies_are_for_the_whole_gateway_and_fail_closed() -> None:
     for spec in (SECURITY, EXTENSION, CLIENTS):
         assert spec["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "models"}]
@@ -175,8 +198,12 @@ def test_the_cluster_has_the_room_and_the_health_checks_that_we_print() -> None:
         assert told["healthCheck"]["panicThreshold"] == made["common_lb_config"]["healthy_panic_threshold"]["value"]
         assert told["loadBalancer"]["type"] == "LeastRequest"
         (options,) = made["typed_extension_protocol_options"].values()
-        window = options["explicit_http_config"]["http2_protocol_options"]["initial_stream_window_size"]
-        assert told["http2"] == {"initialStreamWindowSize": f"{window >> 10}Ki"}
+        http2 = options["explicit_http_config"]["http2_protocol_options"]
+        assert told["http2"] == {
+            "initialStreamWindowSize": f"{http2['initial_stream_window_size'] >> 10}Ki",
+            "connectionKeepalive": http2["connection_keepalive"],
+        }
+        assert (told["timeout"]["tcp"]["connectTimeout"], made["connect_timeout"]) == ("250ms", "0.25s")
 
 
 def test_the_route_is_the_endpoint_of_the_sample_policy() -> None:

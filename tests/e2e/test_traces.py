@@ -1,7 +1,8 @@
-"""One exchange is one trace through the real Envoy: the caller's, or Envoy's own, over Check and Process."""
+"""One exchange is one trace through the real Envoy: the caller's, or Envoy's own, over Check and Process, told back."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import propagate
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Tracer, format_span_id, format_trace_id
 from tidegate.demo.stack import StackError
-from tidegate_client import Allowed, Tidegate
+from tidegate_client import Allowed, AsyncTidegate, Tidegate, TidegateInvalid
 
 from tests.e2e.collector import Collector, collecting
 from tests.e2e.stack import Gate, manager, running_gate, until
@@ -22,6 +26,12 @@ from tests.e2e.upstream import Upstream, chat, chunked, delta, finish, json_answ
 def collector() -> Iterator[Collector]:
     with collecting() as running:
         yield running
+
+
+@pytest.fixture
+def caller() -> Tracer:
+    """Of an application that uses OpenTelemetry."""
+    return TracerProvider(shutdown_on_exit=False).get_tracer("caller")
 
 
 @pytest.fixture
@@ -81,15 +91,18 @@ def test_check_and_process_are_in_the_trace_of_the_caller(traced: Gate, collecto
 
 def test_a_refusal_says_why_and_a_trace_that_is_not_sampled_stays_so(traced: Gate, collector: Collector) -> None:
     trace, _, parent = traceparent()
-    assert traced.get(key=None, headers={"traceparent": parent}).status_code == 401
+    refused = traced.get(key=None, headers={"traceparent": parent})
     _, _, unsampled = traceparent("00")
-    assert traced.get(json_answer(chat("hello")), headers={"traceparent": unsampled}).status_code == 200
+    passed = traced.get(json_answer(chat("hello")), headers={"traceparent": unsampled})
+    assert (refused.status_code, passed.status_code) == (401, 200)
     for worker in traced.workers:
         assert worker.stop() == 0
     spans = collector.spans()
     (check,) = [span for span in spans if span.name == "tidegate.check"]
     assert check.trace_id.hex() == trace
     assert (said(check)["outcome"], said(check)["reason"]) == ("deny", "credential_missing")
+    assert refused.headers["traceresponse"] == f"00-{trace}-{check.span_id.hex()}-01"
+    assert passed.headers["traceresponse"].endswith("-00")
     assert {span.name for span in spans} == {"tidegate.check", "tidegate.identify"}
     assert {span.trace_id.hex() for span in spans} == {trace}
 
@@ -103,8 +116,8 @@ def test_without_a_good_parent_there_is_a_trace_of_its_own(traced: Gate, collect
     assert spans["tidegate.process"].parent_span_id == spans["tidegate.check"].span_id
 
 
-def test_where_envoy_traces_it_is_one_trace_with_its_own(
-    tmp_path: Path, upstream: Upstream, collector: Collector
+def test_one_trace_leads_from_the_caller_through_envoy_check_and_process_to_the_model_and_back(
+    tmp_path: Path, upstream: Upstream, collector: Collector, caller: Tracer
 ) -> None:
     def tracing(document: dict[str, Any]) -> None:
         manager(document)["tracing"] = {
@@ -138,13 +151,25 @@ def test_where_envoy_traces_it_is_one_trace_with_its_own(
 
     flags = {"otlp": f"http://127.0.0.1:{collector.port}"}
     with running_gate(tmp_path, upstream, flags=flags, tweak=tracing) as gate:
-        trace, _, parent = traceparent()
-        assert gate.get(json_answer(chat("hello")), headers={"traceparent": parent}).status_code == 200
+        name = gate.script(json_answer(chat("hello")))
+        with caller.start_as_current_span("the caller's") as own:
+            headers = {"tracestate": "vendor=opaque"}
+            propagate.inject(headers)
+            answer = gate.get(name, headers=headers)
+        assert answer.status_code == 200
         until(lambda: collector.spans("envoy"), what="Envoy's spans")
         spans = ended(gate, collector)
-        by_envoy = {span.span_id for span in collector.spans("envoy") if span.trace_id.hex() == trace}
-    assert {span.trace_id.hex() for span in spans.values()} == {trace}
-    assert spans["tidegate.check"].parent_span_id in by_envoy
+        by_envoy = {span.span_id.hex(): span for span in collector.spans("envoy")}
+        (seen,) = gate.seen(name)
+    trace = format_trace_id(own.get_span_context().trace_id)
+    check, process = spans["tidegate.check"], spans["tidegate.process"]
+    assert {span.trace_id.hex() for span in (*spans.values(), *by_envoy.values())} == {trace}
+    assert format_span_id(own.get_span_context().span_id) in {span.parent_span_id.hex() for span in by_envoy.values()}
+    assert check.parent_span_id.hex() in by_envoy
+    assert process.parent_span_id == check.span_id
+    assert (check.trace_state, process.trace_state) == ("vendor=opaque", "vendor=opaque")
+    assert answer.headers["traceresponse"] == f"00-{trace}-{check.span_id.hex()}-01"
+    assert dict(seen.headers)["traceparent"].split("-")[1] == trace
 
 
 def test_an_exchange_of_our_own_api_is_in_the_trace_of_the_request_that_it_judges(
@@ -165,6 +190,45 @@ def test_an_exchange_of_our_own_api_is_in_the_trace_of_the_request_that_it_judge
     assert spans["tidegate.check"].parent_span_id.hex() == caller
     assert spans["tidegate.process"].parent_span_id == spans["tidegate.check"].span_id
     assert said(spans["tidegate.process"])["findings"] == 1
+    assert ("traceresponse", f"00-{trace}-{spans['tidegate.check'].span_id.hex()}-01") in verdict.headers
+
+
+def test_calls_of_a_client_are_below_its_span(traced: Gate, collector: Collector, caller: Tracer) -> None:
+    target, who = f"127.0.0.1:{traced.ports[0]}", {"tenant": "acme", "tier": "free"}
+
+    async def awaited() -> None:
+        async with AsyncTidegate(target, timeout=20) as client:
+            await client.decide("GET", "/predict/x", host="x", headers=traced.fields())
+            with pytest.raises(TidegateInvalid):
+                await client.consume("nowhere", who)
+
+    with caller.start_as_current_span("the caller's") as own, Tidegate(target, timeout=20) as client:
+        consumed = client.consume("predict", who, hold=10)
+        client.extend(consumed.reservation, hold=20)
+        client.settle(consumed.reservation, 0)
+        client.filter_text("mail bob@example.com", rulesets=["pii"])
+        list(client.filter_stream(["mail bob@", "example.com"], rulesets=["pii"]))
+        asyncio.run(awaited())
+    for worker in traced.workers:
+        assert worker.stop() == 0
+    span, spans = own.get_span_context(), collector.spans()
+    assert {format_trace_id(span.trace_id)} == {one.trace_id.hex() for one in spans}
+    asked = [one for one in spans if one.parent_span_id.hex() == format_span_id(span.span_id)]
+    told = [(one.name.removeprefix("tidegate."), said(one)) for one in asked]
+    read = {"outcome": "rewritten", "format": "text", "findings": 1}
+    assert [name for name, _ in told] == [
+        *("consume", "extend", "settle", "filter_text", "filter_stream", "check", "consume")
+    ]
+    assert told[0][1] == {"endpoint": "predict", "outcome": "admitted"}
+    assert [told[1][1], told[2][1]] == [{"outcome": "extended"}, {"outcome": "settled"}]
+    assert read.items() <= told[3][1].items()
+    assert read.items() <= told[4][1].items()
+    assert told[6][1] == {"failure": "InvalidCall"}
+
+
+def test_where_nothing_is_traced_nothing_is_told(gate: Gate) -> None:
+    _, _, parent = traceparent()
+    assert "traceresponse" not in gate.get(json_answer(chat("hello")), headers={"traceparent": parent}).headers
 
 
 def test_a_collector_that_is_not_there_costs_no_answer(tmp_path: Path, upstream: Upstream) -> None:

@@ -17,6 +17,7 @@ from tidegate_client.errors import TidegateError, TidegateUnavailable, failure_o
 from tidegate_client.messages import Call, StreamRpc, open_method
 from tidegate_client.retry import Attempts
 from tidegate_client.stream import AsyncAsk
+from tidegate_client.tracing import trace_context
 
 Result = TypeVar("Result")
 
@@ -60,11 +61,11 @@ class AsyncTidegate(PolicyEngine):
             return await self._send(call)
 
     async def _send(self, call: Call[Result]) -> Result:
-        method = self._method(call.rpc)
+        method, metadata = self._method(call.rpc), trace_context(call.request)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
             try:
-                answer = await method(call.request, timeout=attempts.remaining())
+                answer = await method(call.request, timeout=attempts.remaining(), metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 code, details = error.code().name, error.details() or ""
                 pause = attempts.pause(code, details)
@@ -76,7 +77,7 @@ class AsyncTidegate(PolicyEngine):
 
     @asynccontextmanager
     async def _stream(self, rpc: StreamRpc, start: Message) -> AsyncGenerator[AsyncAsk, None]:
-        call, timeout = self._method(rpc)(), self._link.answer_timeout(rpc)
+        call, timeout = self._method(rpc)(metadata=trace_context(start)), self._link.answer_timeout(rpc)
 
         async def ask(request: Message) -> Any:
             try:

@@ -19,6 +19,7 @@ from tidegate_client.errors import TidegateUnavailable, failure_of
 from tidegate_client.messages import Call, StreamRpc, open_method
 from tidegate_client.retry import Attempts
 from tidegate_client.stream import Ask
+from tidegate_client.tracing import trace_context
 
 Result = TypeVar("Result")
 
@@ -64,11 +65,11 @@ class Tidegate(SyncPolicyEngine):
             return self._send(call)
 
     def _send(self, call: Call[Result]) -> Result:
-        method = self._method(call.rpc)
+        method, metadata = self._method(call.rpc), trace_context(call.request)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
             try:
-                answer = method(call.request, timeout=attempts.remaining())
+                answer = method(call.request, timeout=attempts.remaining(), metadata=metadata)
             except grpc.RpcError as error:
                 code, details = error.code().name, error.details() or ""
                 pause = attempts.pause(code, details)
@@ -84,7 +85,7 @@ class Tidegate(SyncPolicyEngine):
         inbox: queue.SimpleQueue[Message | grpc.RpcError | None] = queue.SimpleQueue()
         # gRPC iterates the outbox in a thread of its own; a thread of ours waits for the answers, which have no
         # deadline each when gRPC waits for them.
-        call = self._method(rpc)(iter(outbox.get, None))
+        call = self._method(rpc)(iter(outbox.get, None), metadata=trace_context(start))
         threading.Thread(target=_receive, args=(call, inbox), daemon=True, name="tidegate-stream").start()
 
         def ask(request: Message) -> Any:

@@ -10,23 +10,22 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from operator import methodcaller
-from typing import TYPE_CHECKING, Any, NamedTuple, Never, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
-from google.protobuf.message import Message
 
 from tidegate.admission.charges import charges_for
 from tidegate.admission.ledger import Ledger
 from tidegate.admission.queue.fair_queue import Queue
+from tidegate.api import calls, translate
 from tidegate.api import tidegate_pb2 as pb
-from tidegate.api import translate
+from tidegate.api.calls import NO_METADATA, Calls, Metadata
 from tidegate.api.conductor import Conductor
-from tidegate.api.faults import InvalidCall, fault_of
+from tidegate.api.faults import InvalidCall
 from tidegate.api.lookup import Plans, attributes_of, limits_of, rulesets_of
 from tidegate.clock import Clock, SystemClock
 from tidegate.context_token import ContextTokens
@@ -54,9 +53,6 @@ _MAX_REASON = 500
 _SAME = frozenset(UNITS) - {"money"}  # what one number may stand for; a request is no millionth of a dollar
 _SLICE = 64 * 1024  # bytes fed at once, so that one large text does not stop the event loop for all others
 
-_Asked = TypeVar("_Asked", bound=Message)
-_Answered = TypeVar("_Answered", bound=Message)
-
 
 class _Opened(NamedTuple):
     """A text that is being rewritten, and what it takes; `demanded` says that its endpoint demands a structure."""
@@ -78,7 +74,7 @@ class ApiServicer:
     revealed. `credential_headers` are those that may carry a credential under a policy. `hash_key` keys the hash
     action. With `shadow` no rule changes a text. `max_text` is the largest text that is held whole, bytes. `record`
     gets every decision and the seconds it took; `on_error` every failure whose cause the caller is not told. `traces`
-    are told of decisions: they are below the span that the judged request names.
+    are told of calls, which are below the span that their metadata names; a decision else below the judged request's.
     """
 
     def __init__(
@@ -118,8 +114,8 @@ class ApiServicer:
         self._plans = Plans(shadow=shadow)
         self._aside = Aside("texts")
 
-    async def decide(self, message: pb.DecideRequest) -> pb.DecideResponse:
-        """Judge one request. Refusals, malformed requests among them, are answers."""
+    async def decide(self, message: pb.DecideRequest, metadata: Metadata = NO_METADATA) -> pb.DecideResponse:
+        """Judge one request. Refusals, malformed requests among them, are answers. `metadata` is that of the call."""
         started = self._clock.monotonic()
         exchange = message.exchange and self._conductor is not None
         policy = self._policy()
@@ -132,7 +128,7 @@ class ApiServicer:
             decision = await self._pipeline.decide(request)
         if self._record is not None:
             self._record(decision, self._clock.monotonic() - started)
-        trace = "" if self._traces is None else self._traces.checked(decision, {}, started)
+        trace = "" if self._traces is None else self._traces.checked(decision, metadata, started)
         if isinstance(decision.verdict, Allow) and not exchange:
             await self._leave(decision.verdict)
         credential_headers = self._credential_headers(policy)
@@ -259,15 +255,16 @@ class ApiServicer:
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """The method table for a grpc.aio server."""
+        by = Calls(self._traces, self._on_error)
         methods = {
-            "Decide": self._unary(self.decide, pb.DecideRequest),
-            "Consume": self._unary(self.consume, pb.ConsumeRequest),
-            "Settle": self._unary(self.settle, pb.SettleRequest),
-            "Extend": self._unary(self.extend, pb.ExtendRequest),
-            "FilterText": self._unary(self.filter_text, pb.FilterTextRequest),
-            "FilterStream": self._stream(self.filter_stream, pb.FilterStreamRequest),
-            "Reveal": self._unary(self.reveal, pb.RevealRequest),
-            "Exchange": self._stream(self.exchange, pb.ExchangeRequest),
+            "Decide": by.judged(self.decide, pb.DecideRequest),
+            "Consume": by.unary("consume", self.consume, pb.ConsumeRequest, calls.consumed),
+            "Settle": by.unary("settle", self.settle, pb.SettleRequest, calls.settled),
+            "Extend": by.unary("extend", self.extend, pb.ExtendRequest, calls.extended),
+            "FilterText": by.unary("filter_text", self.filter_text, pb.FilterTextRequest, calls.filtered),
+            "FilterStream": by.stream("filter_stream", self.filter_stream, pb.FilterStreamRequest, calls.streamed),
+            "Reveal": by.unary("reveal", self.reveal, pb.RevealRequest, calls.revealed),
+            "Exchange": by.stream("exchange", self.exchange, pb.ExchangeRequest),
         }
         return (grpc.method_handlers_generic_handler(SERVICE, methods),)
 
@@ -305,39 +302,6 @@ class ApiServicer:
                 break
             await asyncio.sleep(0)
         return bytes(out)
-
-    def _unary(self, answer: Callable[[_Asked], Awaitable[_Answered]], asked: type[_Asked]) -> grpc.RpcMethodHandler:
-        async def serve(message: _Asked, context: Any) -> _Answered:
-            try:
-                return await answer(message)
-            except Exception as failure:  # noqa: BLE001 - every failure is an answer, and none names its cause
-                await self._abort(failure, context)
-
-        return grpc.unary_unary_rpc_method_handler(
-            serve, request_deserializer=asked.FromString, response_serializer=methodcaller("SerializeToString")
-        )
-
-    def _stream(
-        self, answers_to: Callable[[AsyncIterator[_Asked]], AsyncGenerator[_Answered, None]], asked: type[_Asked]
-    ) -> grpc.RpcMethodHandler:
-        async def serve(messages: AsyncIterator[_Asked], context: Any) -> AsyncGenerator[_Answered, None]:
-            try:
-                async with aclosing(answers_to(messages)) as answers:
-                    async for answer in answers:
-                        yield answer
-            except Exception as failure:  # noqa: BLE001 - as above
-                await self._abort(failure, context)
-
-        return grpc.stream_stream_rpc_method_handler(
-            serve, request_deserializer=asked.FromString, response_serializer=methodcaller("SerializeToString")
-        )
-
-    async def _abort(self, failure: Exception, context: Any) -> Never:
-        code, details = fault_of(failure)
-        if code == "INTERNAL":
-            self._on_error(failure)
-        await context.abort(grpc.StatusCode[code], details)
-        raise failure  # abort raises
 
 
 def _log(failure: Exception) -> None:

@@ -14,7 +14,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.filtering.formats.coverage import Coverage
 from tidegate.filtering.sealed import Opened
 from tidegate.model import UNITS, Admission, Allow, BodyState, Decision, Deny, Finding, LimitState, Request
-from tidegate.outward import Headers, limit_headers, render
+from tidegate.outward import Headers, limit_headers, render, trace_headers
 
 _BODY_STATES = {
     pb.BODY_STATE_ABSENT: BodyState.ABSENT,
@@ -96,6 +96,7 @@ def decide_response(
             response.allow.handoff = (handoff._replace(trace=trace) if trace else handoff).encode()
     else:
         response.deny.CopyFrom(_deny(decision, decision.verdict))
+    (response.allow if response.HasField("allow") else response.deny).headers.extend(_headers(trace_headers(trace)))
     return response
 
 

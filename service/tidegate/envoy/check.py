@@ -70,7 +70,7 @@ class CheckServicer:
         if self._traces is not None:
             trace = self._traces.checked(decision, dict(context.invocation_metadata() or ()), started)
         if isinstance(decision.verdict, Deny):
-            return translate.deny_response(decision, decision.verdict)
+            return translate.deny_response(decision, decision.verdict, trace)
         handoff = Handoff.of(decision, decision.verdict)
         if trace:
             handoff = handoff._replace(trace=trace)

@@ -26,7 +26,7 @@ from tidegate.envoy.commands import (
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.errors import ProtocolViolation
 from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
-from tidegate.outward import limit_headers, render
+from tidegate.outward import limit_headers, render, trace_headers
 
 _PARTIAL = "x-envoy-auth-partial-body"
 _REQUEST_ID = "x-request-id"
@@ -98,7 +98,7 @@ def allow_response(
     `token` is the context token, "" for none.
     """
     identity = allow.identity
-    limits = limit_headers(allow.admission)
+    limits = limit_headers(allow.admission) + trace_headers(handoff.trace)
     caller = (identity.subject, identity.tenant, identity.tier, allow.endpoint)
     template = _allow_template(caller, credential_headers, tuple([name for name, _ in limits]))
     response = external_auth_pb2.CheckResponse.FromString(template)
@@ -140,9 +140,10 @@ def _allow_template(
     return serialized
 
 
-def deny_response(decision: Decision, deny: Deny) -> external_auth_pb2.CheckResponse:
-    """Refuse in the caller's own dialect."""
+def deny_response(decision: Decision, deny: Deny, trace: str = "") -> external_auth_pb2.CheckResponse:
+    """Refuse in the caller's own dialect. `trace` is the decision's span, "" for none."""
     status, headers, body = render(deny, decision.request.id, decision.dialect)
+    headers += trace_headers(trace)
     if decision.admission is not None:
         headers += limit_headers(decision.admission)
     response = external_auth_pb2.CheckResponse()

@@ -29,8 +29,8 @@ class Responses:
         self._scanned = metrics.counter("scanned_bytes", "Response bytes read by detectors", ("format",))
         self._skipped = metrics.counter(
             "skipped_bytes",
-            "Response bytes not read by detectors; `reason` is why a body was not, or `within` one that was: what is no "
-            "text, and the fields of the next",
+            "Response bytes not read by detectors; `reason` is why a body was not, or `within` one that was: what is "
+            "no text, and skipped fields",
             ("format", "reason"),
         )
         self._unread = metrics.counter(
