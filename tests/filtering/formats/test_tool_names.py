@@ -69,7 +69,7 @@ def test_however_a_name_is_cut_it_leaves_whole_and_rewritten_in_the_event_that_o
     assert "".join(_calls(events, "input" if kind == "custom" else "arguments")) == "".join(ARGUMENTS)
     assert rewriter.coverage().findings == whole.coverage().findings
     assert "not_incremental" not in rewriter.coverage().skipped
-    assert "bob@example" not in json.dumps(events)
+    assert "bob@example.com" not in json.dumps(events)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,30 @@ def test_what_waits_for_a_name_is_bounded() -> None:
     assert drive(body("sse", max_bytes=20_000), [_tool("get_"), *[other] * 20, END])[1] == "too_large"
     many = [_tool("get", "{}", index=index) for index in range(100)]
     assert drive(body("sse", max_bytes=20_000), [*many, END])[1] == "too_large"
+
+
+UNKNOWN = {
+    "an event that is new": lambda text: {"type": "response.something_new", "text": text},
+    "an event of blocks that is new": lambda text: {"type": "content_block_more", "text": text},
+    "beside the delta": lambda text: {"type": "content_block_delta", "index": 0, "text": text},
+    "beside the delta of a response": lambda text: {"type": "response.output_text.delta", "text": text, "delta": ""},
+    "inside of the delta": lambda text: {"type": "content_block_delta", "index": 0, "delta": {"x": [{"text": text}]}},
+    "inside of the delta of a response": lambda text: {"type": "response.x.delta", "delta": {"x": {"text": text}}},
+    "the id of a call": lambda text: {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": text}]}}]},
+    "a name of nobody's": lambda text: {"name": text},
+    "code of nobody's": lambda text: {"code": text},
+}
+
+
+@pytest.mark.parametrize("place", UNKNOWN)
+@pytest.mark.parametrize("kind", ["sse", "ndjson"])
+def test_a_string_of_which_nobody_knows_that_it_comes_whole_is_not_said_to_be_scanned(kind: str, place: str) -> None:
+    rewriter = body(kind)
+    events = [json.dumps(UNKNOWN[place](text)) for text in ("bob@exa", "mple.com")]
+    out, _ = drive(rewriter, [(f"data: {event}\n\n" if kind == "sse" else f"{event}\n").encode() for event in events])
+
+    assert b"mple.com" in out
+    assert rewriter.coverage().skipped["not_incremental"] == 2
 
 
 @pytest.mark.parametrize("name", ["code", "status", "event", "provider", "name", "a_field_with_a_very_long_name"])

@@ -23,6 +23,7 @@ LOGPROBS: Final = frozenset({"logprobs", "prompt_logprobs"})  # they repeat the 
 
 _PIECES = frozenset(
     {"content", "text", "reasoning_content", "reasoning", "refusal", "thinking", "transcript", "arguments", "input"}
+    | {"summary"}
 )
 _HOLDERS = frozenset(
     {
@@ -47,16 +48,16 @@ _WHOLE = frozenset(
         "model_name",
         "model_version",
         "role",
-        "name",
         "type",
         "index",
         "finish_reason",
         "stop_reason",
         "item_id",
     }
-    | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "code", "status", "event"}
+    | {"system_fingerprint", "service_tier", "tool_call_id", "obfuscation", "provider", "event"}
 )
-_WHOLE_BELOW = frozenset({"annotations", "citations", "error"})
+_TOLD = frozenset({"name", "code", "status"})  # no text, but nobody says that they come whole
+_WHOLE_BELOW = frozenset({"annotations", "citation", "citations", "error"})
 # Of them those that no delta brings a piece of: its server sets them.
 _SET = frozenset(
     {"id", "object", "created", "model", "role", "type", "index", "item_id"}
@@ -69,9 +70,17 @@ _NAMES = (
     | _HOLDERS
     | _JSON_PIECES
     | _WHOLE
+    | _TOLD
     | {"choices", "delta", "message", "output", "error"}
     | dialect_others.NAMES
 )
+# What an event of OpenAI's responses ends in, and the events of Anthropic's messages: those of which all is known.
+_VERBS = frozenset(
+    {"created", "queued", "in_progress", "completed", "incomplete", "failed", "cancelled", "added", "delta", "done"}
+    | {"searching", "interpreting", "generating", "partial_image"}
+)
+_BLOCKS = frozenset({"content_block_start", "content_block_delta", "content_block_stop"})
+_MESSAGES = frozenset({"message_start", "message_delta", "message_stop"})
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _MAX_DEPTH = 8
 _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so that it leaves as it came
@@ -82,8 +91,8 @@ class Reading:
     """One event: the places of its pieces, the channels (by their beginning) that end with it.
 
     Of the pieces, `openings` stand in events that open their text. `names` are pieces of tools' names, which leave in
-    one. `whole` means that the dialect sends every other string complete; `bare_end` that clients do not look for text
-    in an event that ends channels.
+    one. `whole` means that the dialect sends every other string complete, of a `delta` only what its server sets or
+    what is opaque; `bare_end` that clients do not look for text in an event that ends channels.
     """
 
     pieces: dict[Path, Channel] = field(default_factory=dict)
@@ -91,6 +100,7 @@ class Reading:
     names: dict[Path, NamePiece] = field(default_factory=dict)
     ends: list[Channel] = field(default_factory=list)
     whole: bool = False
+    delta: bool = False
     bare_end: bool = False
 
     def ends_channel(self, channel: Channel) -> bool:
@@ -102,7 +112,9 @@ class Reading:
         if not path or not _WHOLE_BELOW.isdisjoint(path):
             return True
         if self.whole:
-            return len(path) != 2 or path[0] != "delta" or path[1] in _SET | _OPAQUE
+            return not self.delta or path[-1] in _SET or (len(path) == 2 and path[1] in _OPAQUE)
+        if path[-1] == "id" and "tool_calls" in path:
+            return any(name[: len(path) - 1] == path[:-1] for name in self.names)
         return path in self.names or path[-1] in (_SET if "delta" in path else _WHOLE)
 
 
@@ -181,13 +193,14 @@ def _pieces(reading: Reading, node: Any, path: Path, channel: Channel) -> None:
 def _strings(reading: Reading, delta: dict[str, Any], path: Path, channel: Channel) -> None:
     """What a delta holds in a field that no dialect here names is a piece too: that is what a delta is."""
     for name, value in delta.items():
-        if isinstance(value, str) and name not in _WHOLE | _OPAQUE and _NAME.fullmatch(name):
+        if isinstance(value, str) and name not in _WHOLE | _TOLD | _OPAQUE and _NAME.fullmatch(name):
             reading.pieces[*path, name] = (*channel, name)
 
 
 def _response(reading: Reading, event: dict[str, Any], kind: str) -> None:
-    reading.whole = True
     base, _, verb = kind.rpartition(".")
+    reading.whole = verb in _VERBS
+    reading.delta = verb == "delta"
     item = _ident(event, "output_index", _ident(event, "item_id", 0))  # some gateways give every event an id of its own
     part = _ident(event, "content_index", _ident(event, "summary_index", _ident(event, "command_index", 0)))
     channel: Channel = ("item", item, part, base)
@@ -210,7 +223,8 @@ def _response(reading: Reading, event: dict[str, Any], kind: str) -> None:
 
 
 def _block(reading: Reading, event: dict[str, Any], kind: str) -> None:
-    reading.whole = True
+    reading.whole = kind in _BLOCKS | _MESSAGES
+    reading.delta = kind == "content_block_delta"
     channel: Channel = ("block", _ident(event, "index", 0))
     delta = event.get("delta")
     if kind == "content_block_delta" and isinstance(delta, dict):
