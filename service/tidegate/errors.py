@@ -39,6 +39,15 @@ class AuditUnavailable(TidegateError):
     """The audit log cannot be written, or another process writes to it."""
 
 
+class AuditSetBack(AuditUnavailable):
+    """What keeps the audit log has lost its end, and stands again at record `seq`, whose hash is `hash`."""
+
+    def __init__(self, seq: int, hash: str) -> None:
+        super().__init__(f"the log was set back to record {seq}")
+        self.seq = seq
+        self.hash = hash
+
+
 class IdentityProviderUnavailable(TidegateError):
     """A key set or introspection endpoint did not give a usable answer, and nothing usable is cached."""
 

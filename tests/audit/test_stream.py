@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 from tidegate.audit.chain import Chain, Head
-from tidegate.audit.reading import _client, lines_of
+from tidegate.audit.reading import _client, lines_of, records_of
 from tidegate.audit.sink import StreamPlace, place_of
 from tidegate.audit.stream import StreamSink, heads_of
 from tidegate.audit.verify import verify
@@ -168,4 +168,55 @@ async def test_records_wait_while_redis_is_out(tmp_path: Path) -> None:
     report = verify(lines_of(server.url))
     assert report.chains["w"].records == 4
     assert told.states[0][1].startswith("the audit stream: ")
+    server.stop()
+
+
+async def test_a_writer_goes_on_where_a_redis_that_lost_its_end_stands(tmp_path: Path) -> None:
+    """As after a failover to a replica that lagged, or a restart from a snapshot."""
+    server, told = RedisServer(tmp_path), Told()
+    server.start()
+    log = a_log(sink_at(server.url), told=told)
+    await log.start()
+    log.decision(a_decision("r1"))
+    assert await log.flush()
+    with _client(server.url) as redis:
+        redis.save()
+    for number in range(2, 5):
+        log.decision(a_decision(f"r{number}"))
+        assert await log.flush()
+    server.stop(kill=True)
+    server.start()
+    log.decision(a_decision("r5"))
+    tries = [await log.flush() for _ in range(3)]  # the first is of a connection that is gone
+    assert tries[-1]
+    assert log.available
+    assert told.lost == 3
+    await log.close()
+    records = [record for record in records_of(server.url) if record]
+    assert [record.get("request_id", record["kind"]) for record in records] == ["open", "r1", "gap", "r5", "close"]
+    report = verify(lines_of(server.url))
+    assert report.broken is None
+    assert (report.chains["w"].lost, report.chains["w"].closed) == (3, True)
+    server.stop()
+
+
+async def test_a_redis_that_another_process_went_on_with_is_left_to_it(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    old, new = (a_log(sink_at(server.url)) for _ in range(2))
+    await old.start()
+    old.decision(a_decision("r1"))
+    assert await old.flush()
+    with _client(server.url) as redis:
+        redis.save()
+    old.decision(a_decision("r2"))
+    assert await old.flush()
+    server.stop(kill=True)
+    server.start()
+    await new.start()
+    old.decision(a_decision("r3"))
+    assert [await old.flush() for _ in range(3)] == [False] * 3
+    assert not old.available
+    await new.close()
+    assert verify(lines_of(server.url)).broken is None
     server.stop()

@@ -112,6 +112,8 @@ def test_verify_needs_the_pepper_of_a_keyed_log_and_says_so_in_one_line(director
         ),
         (["export", "unix:///nowhere/redis.sock"], "tidegate-audit at /nowhere/redis.sock: ConnectionError\n"),
         (["query", ".", "--since", "yesterday"], "--since: 'yesterday' is neither a time"),
+        (["query", ".", "--since", "99999999d"], "--since: there is no time '99999999d' ago\n"),
+        (["verify", "redis+cluster://127.0.0.1:1"], "tidegate-audit at 127.0.0.1:1: RedisClusterException\n"),
         (["verify", ".", "--head", "w:1"], "--head: 'w:1' is not WRITER:NUMBER:HASH"),
     ],
 )
@@ -178,3 +180,12 @@ def test_an_export_is_one_exchange_a_line_and_no_formula_of_a_spreadsheet(direct
     assert json.loads(rows[0]["findings"]) == [{"action": "redact", "count": 2, "entity": "EMAIL"}]
     assert (rows[4]["verdict"], rows[4]["status"], rows[4]["reason"]) == ("deny", "401", "credential_invalid")
     assert rows[0]["began"] == "2027-01-15T08:00:00+00:00"
+
+
+async def test_what_an_issuer_or_a_caller_wrote_moves_no_cursor(tmp_path: Path) -> None:
+    log = a_log(FileSink(FilePlace(tmp_path), "w", clock=Time()), key=chain_key(PEPPER.encode()))
+    await log.start()
+    log.decision(a_decision(identity=ADA._replace(subject="ada\x1b[2J\n2026 forged")))
+    await log.close()
+    _, row = run("query", tmp_path).stdout.splitlines()
+    assert "ada\\x1b[2J\\n2026 forged" in row

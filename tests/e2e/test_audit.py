@@ -53,7 +53,7 @@ def check(place: str) -> Report:
 
 
 def log_of(place: str, **wanted: Any) -> list[Joined]:
-    return exchanges([record for record in records_of(place) if record], Filter(**wanted))
+    return list(exchanges([record for record in records_of(place) if record], Filter(**wanted)))
 
 
 def test_every_exchange_is_on_record_and_adds_up(logged: Gate, place: str, upstream: Upstream) -> None:

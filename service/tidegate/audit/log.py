@@ -27,7 +27,7 @@ from tidegate.audit.records import (
 from tidegate.audit.sink import Sink
 from tidegate.clock import Clock
 from tidegate.envoy.exchange import Exchange
-from tidegate.errors import AuditUnavailable
+from tidegate.errors import AuditSetBack, AuditUnavailable
 from tidegate.filtering.formats import Coverage
 from tidegate.model import Decision, Deny, Reason
 from tidegate.policy.compiled import Policy
@@ -85,6 +85,7 @@ class AuditLog:
         self._sleep = sleep
         self._waiting: list[Entry] = []
         self._sealed: list[Sealed] = []
+        self._of_sealed: tuple[list[Entry], int] = ([], 0)
         self._chain: Chain | None = None
         self._torn = 0
         self._begins = True
@@ -115,7 +116,7 @@ class AuditLog:
         while await self.flush() and (self._waiting or self._lost):
             pass
         if self._chain is not None and not self._failing:
-            self._sealed = [self._chain.seal(self._clock.now(), "close", {})]
+            self._sealed, self._of_sealed = [self._chain.seal(self._clock.now(), "close", {})], ([], 0)
             if await self.flush():
                 self._observer.audit_head(self._writer, self._chain.head, "stop")
         self._observer.audit_lost(len(self._waiting) + len(self._sealed))
@@ -166,11 +167,28 @@ class AuditLog:
         if not self._sealed:
             batch, lost = self._waiting[:_MOST], self._lost
             self._sealed = await asyncio.to_thread(self._seal, self._chain, batch, lost)
+            self._of_sealed = batch, lost
             del self._waiting[: len(batch)]
             self._lost -= lost
-        if self._sealed:
+        if not self._sealed:
+            return
+        try:
             await self._sink.append(self._sealed)
+        except AuditSetBack as back:
+            self._go_on_from(Head(back.seq, back.hash), self._chain)
+            await self._flush()
+        else:
             self._kept()
+
+    def _go_on_from(self, head: Head, chain: Chain) -> None:
+        """What was kept behind `head` is gone: that is put on record there, and then what was to be written."""
+        (batch, lost), sealed = self._of_sealed, self._sealed
+        self._sealed, self._of_sealed = [], ([], 0)
+        self._begins = self._begins or sealed[0].opens
+        self._waiting[:0] = batch
+        self._lost += lost
+        self._lose(sealed[0].before.seq - head.seq)
+        chain.head = head
 
     async def _write(self) -> None:
         while not self._closing:
@@ -181,7 +199,7 @@ class AuditLog:
                 self._wake.set()
 
     def _kept(self) -> None:
-        records, self._sealed = self._sealed, []
+        records, self._sealed, self._of_sealed = self._sealed, [], ([], 0)
         self._observer.audit_written(len(records))
         if records[0].opens:
             self._observer.audit_head(self._writer, records[0].head, "begin")

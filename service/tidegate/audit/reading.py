@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from tidegate.admission.open import CLUSTER
 from tidegate.admission.slots import ClusterUrl
@@ -90,7 +90,7 @@ def _of_stream(place: StreamPlace) -> Iterator[Line]:
                 start = f"({page[-1][0].decode()}"
             if start == "-":
                 raise AuditUnavailable(f"no stream {place.stream} is there")
-    except (RedisError, OSError) as failure:
+    except (RedisError, RedisClusterException, OSError) as failure:
         where = urlsplit(place.url)  # without the password in it
         node = where.netloc.rpartition("@")[2] or where.path
         raise AuditUnavailable(f"the audit stream {place.stream} at {node}: {type(failure).__name__}") from None

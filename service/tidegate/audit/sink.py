@@ -26,7 +26,10 @@ class Sink(Protocol):
         ...
 
     async def append(self, records: Sequence[Sealed]) -> None:
-        """Keep records, all or none. After a failure the same records come again, and are kept once."""
+        """Keep records, all or none. After a failure the same records come again, and are kept once.
+
+        `AuditSetBack` when records that were kept are no longer there: others are to follow on what is left.
+        """
         ...
 
     def full(self, now: float) -> bool:

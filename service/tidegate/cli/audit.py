@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -105,8 +107,8 @@ def query(
     found = _exchanges(source, credential, subject, tenant, endpoint, entity, since, until)
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in found], indent=2))
-    elif found:
-        _table(_HEAD, [_row(one) for one in found])
+    elif rows := list(map(_row, found)):
+        _table(_HEAD, rows)
     else:
         typer.echo("the log has no such exchange")
 
@@ -126,8 +128,7 @@ def export(
     """Write exchanges to standard output, one a line."""
     found = _exchanges(source, credential, subject, tenant, endpoint, entity, since, until)
     if form is Format.JSONL:
-        for one in found:
-            typer.echo(json.dumps(one._asdict()))
+        sys.stdout.writelines(f"{json.dumps(one._asdict())}\n" for one in found)
         return
     writer = csv.writer(sys.stdout)
     writer.writerow(_COLUMNS)
@@ -150,7 +151,7 @@ def reveals(
         first, last = _time(since, "--since"), _time(until, "--until")
         found = [
             record
-            for record in _records(source)
+            for record in _Records(source)
             if record["kind"] == "reveal"
             and (not subject or record["subject"] == subject)
             and (not tenant or record["tenant"] == tenant)
@@ -175,32 +176,49 @@ def _asked(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _table(head: tuple[str, ...], found: list[tuple[str, ...]]) -> None:
-    rows = [head, *found]
+    rows = [head, *(tuple(map(_printable, row)) for row in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     typer.echo("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
 
 
-def _exchanges(source: str, *given: str) -> list[Joined]:
+def _printable(text: str) -> str:
+    """Text that moves no cursor: a subject is written as its issuer gives it, and why as somebody said it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _exchanges(source: str, *given: str) -> Iterator[Joined]:
     from tidegate.audit.query import Filter, exchanges
 
     credential, subject, tenant, endpoint, entity, since, until = given
     with one_line(ValueError):
         between = _time(since, "--since"), _time(until, "--until")
         wanted = Filter(credential, subject, tenant, endpoint, entity, *between)
-        return exchanges(_records(source), wanted)
+        return exchanges(_Records(source), wanted)
 
 
-def _records(source: str) -> list[dict[str, Any]]:
-    from tidegate.audit.reading import records_of
+class _Records:
+    """The records of a log, as often as they are read; what is wrong with it is told once."""
 
-    lines = list(records_of(source))
-    records = [record for record in lines if record is not None]
-    if len(records) < len(lines):
-        typer.echo(f"note: {len(lines) - len(records)} lines are no record; see tidegate audit verify", err=True)
-    lost = sum(record.get("lost", 0) for record in records)
-    if lost:
-        typer.echo(f"note: {lost} records could not be kept, and are not among these", err=True)
-    return records
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._told = False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        from tidegate.audit.reading import records_of
+
+        lost = no_record = 0
+        for record in records_of(self._source):
+            if record is None:
+                no_record += 1
+            else:
+                lost += record.get("lost", 0)
+                yield record
+        if not self._told:
+            self._told = True
+            if no_record:
+                typer.echo(f"note: {no_record} lines are no record; see tidegate audit verify", err=True)
+            if lost:
+                typer.echo(f"note: {lost} records could not be kept, and are not among these", err=True)
 
 
 def _head(text: str) -> tuple[str, Head]:
@@ -218,10 +236,12 @@ def _time(text: str, flag: str) -> datetime | None:
 
     if not text:
         return None
-    try:
-        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
-    except ValueError:
-        pass
+    with suppress(ValueError):
+        ago = parse_duration(text)
+        try:
+            return datetime.now(UTC) - timedelta(seconds=ago)
+        except OverflowError:
+            raise SettingsError(f"{flag}: there is no time '{text}' ago") from None
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -255,4 +275,6 @@ def _cell(one: Joined, name: str) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text  # no formula of a spreadsheet
+    return (
+        f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    )  # no formula of a spreadsheet
