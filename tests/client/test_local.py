@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 from tidegate.errors import PolicyError
+from tidegate.identity import key_edit, mint_key, revocation_file
+from tidegate.identity.key_changes import revoked
+from tidegate.identity.revocation import Revocation
 from tidegate.policy import parse_policy
 from tidegate_client import Allowed, Denied, LocalPolicy, LocalPolicySync
+from tidegate_client.inprocess import InProcess
 
+from tests.admission.world import SECOND, HandClock
 from tests.client.world import HOST, PEPPER, POLICY, World
 from tests.e2e.test_credentials import SHARED, shared
 
@@ -125,6 +130,52 @@ async def test_revoked_tokens_are_refused_here_too_and_what_runs_ends_with_its_t
                     await asyncio.sleep(0)
         assert answer.outcome == "expired"
         assert b"credential_expired" in answer.body
+
+
+def test_a_policy_that_wants_every_decision_on_record_has_none_here() -> None:
+    """It was taken, and nothing was put on record."""
+    with pytest.raises(PolicyError, match=r"platform\.audit\.required: nothing is put on record"):
+        LocalPolicy(parse_policy("version: 1\nplatform: {audit: {required: true}}\n"))
+
+
+KEYED = REVOKED.replace("  identity:\n", "  identity:\n    api_keys: {header: x-api-key, file: keys.yaml}\n")
+
+
+async def test_what_is_revoked_later_is_refused_here_too_within_a_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys and revoked tokens were read once: whoever was revoked went on until the process ended."""
+    key, key_id, digest = mint_key(PEPPER)
+    record = {"id": key_id, "hash": digest, "subject": "s", "tenant": "acme", "tier": "free", "roles": ["analyst"]}
+    key_edit.append(tmp_path / "keys.yaml", record)
+    (tmp_path / "app.secret").write_bytes(SHARED)
+    (tmp_path / "revoked.yaml").write_text("version: 1\nrevoked: []\n")
+    (tmp_path / "policy.yaml").write_text(KEYED)
+    clock = HandClock(us=round(time.time() * SECOND))
+    engine = LocalPolicy(tmp_path / "policy.yaml", key_pepper=PEPPER)
+    engine._engine = InProcess(tmp_path / "policy.yaml", PEPPER, clock=clock)
+    token = shared(jti="t1", exp=clock.now() + 60)
+
+    async def statuses() -> list[int]:
+        found = []
+        for name, value in (("x-api-key", key), ("authorization", f"Bearer {token}")):
+            verdict = await engine.decide("GET", "/read", host=HOST, headers={name: value})
+            found.append(verdict.status if isinstance(verdict, Denied) else 200)
+        return found
+
+    assert await statuses() == [200, 200]
+    (tmp_path / "keys.yaml").write_text("no keys")
+    clock.us += SECOND
+    assert await statuses() == [200, 200]
+    assert "the old ones stay" in caplog.text
+    key_edit.append(tmp_path / "new.yaml", record)
+    key_edit.change(tmp_path / "new.yaml", key_id, lambda entry: revoked(entry, now=clock.now()))
+    (tmp_path / "new.yaml").rename(tmp_path / "keys.yaml")
+    revocation_file.add(tmp_path / "revoked.yaml", Revocation(token="t1"), now=clock.now())
+    assert await statuses() == [200, 200]  # within the second nobody looks
+    clock.us += SECOND
+    assert await statuses() == [401, 401]
+    await engine.close()
 
 
 def test_revoked_tokens_in_a_store_are_not_to_be_had_here() -> None:

@@ -109,6 +109,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         key_file.read(tmp_path / "latin.yaml")
 
 
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!int ''", "!!float ''", "!!timestamp x"])
+def test_a_tag_that_does_not_fit_its_value_is_a_fault_and_not_the_end_of_the_watch(value: str) -> None:
+    """These are no errors of YAML's own, and nobody looked after the files of the process any more."""
+    for text in (value, f"version: {value}\nkeys: []", f"version: 1\nkeys: [{value}]"):
+        assert ["not YAML" in message for _, _, message in faults(text)] == [True]
+
+
 @pytest.mark.parametrize("text", ["[" * 200_000, "- " * 200_000, "keys: " + "{a: " * 9])
 def test_a_deep_file_is_a_fault_and_not_the_end_of_the_process(text: str) -> None:
     assert [message for _, _, message in faults(text)] == ["is nested more than 8 deep"]

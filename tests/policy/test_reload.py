@@ -12,6 +12,7 @@ import pytest
 from tidegate.errors import PolicyError, Problem
 from tidegate.policy import Policy, PolicySource
 from tidegate.policy import reload as reloading
+from tidegate.policy.load import Outcome, examine_file
 
 KEYS = {"keys": [{"kty": "RSA", "kid": "1", "n": "AQAB", "e": "AQAB"}]}
 DEADLINE = 20.0
@@ -238,6 +239,47 @@ async def test_a_watch_that_the_system_refuses_looks_instead(file: Path, monkeyp
     async with watched(file) as (source, seen):
         replace(file, document(2))
         await seen.weight(2, source)
+
+
+@pytest.mark.parametrize("failing", ["listening", "reading", "preparing"])
+async def test_no_failure_ends_the_watch(file: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    """Whatever it was: nobody would have looked at the files any more, and no key could have been revoked."""
+    broken: set[str] = set()
+
+    def fail(step: str) -> None:
+        if step in broken:
+            raise RuntimeError("a bug")
+
+    def listen(*_: object, **__: object) -> object:
+        raise RuntimeError("a bug")
+
+    def read(path: Path) -> Outcome:
+        fail("reading")
+        return examine_file(path)
+
+    def prepare(policy: Policy) -> Callable[[], None]:
+        fail("preparing")
+        return lambda: None
+
+    monkeypatch.setattr(reloading, "LOOK_AGAIN", 20)
+    monkeypatch.setattr(reloading, "examine_file", read)
+    if failing == "listening":
+        monkeypatch.setattr(reloading, "awatch", listen)
+    seen, stop = Seen(), asyncio.Event()
+    source = PolicySource(file, prepare=prepare, on_change=seen.on_change, on_error=seen.on_error)
+    watch = asyncio.create_task(source.watch(stop))
+    if failing != "listening":
+        broken.add(failing)
+        replace(file, document(2))
+        await seen.next()
+        assert [problem.message for problem in seen.errors[0].problems] == ["unexpected RuntimeError"]
+        assert source.current.tiers["free"].weight == 1
+        broken.clear()
+    replace(file, document(3))
+    await seen.weight(3, source)
+    stop.set()
+    async with asyncio.timeout(DEADLINE):
+        await watch
 
 
 async def test_cancelling_the_watch_leaves_the_stop_event_alone(file: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tidegate.admission.memory import MemoryLedger
 from tidegate.admission.open import MEMORY, open_queue
 from tidegate.api.conductor import Conductor
 from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
-from tidegate.clock import SystemClock
+from tidegate.clock import Clock, SystemClock
 from tidegate.envoy.holds import Holds
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
@@ -24,18 +24,26 @@ from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets,
 from tidegate.identity.confirmation import Confirmation
 from tidegate.identity.nonces import nonces_under
 from tidegate.identity.replays import MemoryReplays
-from tidegate.identity.standing import Standing
+from tidegate.identity.standing import Standing, Why
+from tidegate.model import Proof
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
 from tidegate.seal_keys import check_seal_keys
 
 from tidegate_client.messages import Rpc, StreamRpc
 
+_EVERY: Final = 1.0
+"""How often the files of keys and revoked tokens are looked at, at the most, seconds."""
+_LOGGER: Final = "tidegate_client.local"
+
 
 class InProcess:
-    """One policy, its keys, and limits counted in memory. Raises the service's `PolicyError`."""
+    """One policy, its keys, and limits counted in memory. Raises the service's `PolicyError`.
 
-    def __init__(self, policy: str | Path | Policy, key_pepper: bytes) -> None:
+    The policy stays as it is. Its keys and revoked tokens are read again when their files change.
+    """
+
+    def __init__(self, policy: str | Path | Policy, key_pepper: bytes, *, clock: Clock | None = None) -> None:
         compiled = policy if isinstance(policy, Policy) else load_policy(Path(policy))
         check_hash_key(compiled, key_pepper)
         check_seal_keys(compiled, (), audited=True)
@@ -45,18 +53,31 @@ class InProcess:
         if compiled.revocation is not None and compiled.revocation.file is None:
             message = "no file: the revoked tokens are in a store, which a policy in this process does not have"
             raise PolicyError((Problem("the policy", 0, "platform.revocation", message),))
-        clock = SystemClock()
+        if compiled.audit_required:
+            message = "nothing is put on record by a policy in this process"
+            raise PolicyError((Problem("the policy", 0, "platform.audit.required", message),))
+        clock = clock or SystemClock()
         self._key_sets = KeySets(clock=clock)
         self._ledger = MemoryLedger(clock)
-        keys = KeyStore.load(compiled.api_keys.file if compiled.api_keys else None, pepper=key_pepper)
+        self._credentials = _Credentials(compiled, key_pepper, clock)
         self._introspector = Introspector(clock=clock)
         verifier = BearerVerifier(clock=clock, key_sets=self._key_sets)
         confirmation = Confirmation(clock=clock, replays=MemoryReplays(clock), nonces=nonces_under(key_pepper))
         identifier = Identifier(
-            keys=keys, verifier=verifier, introspector=self._introspector, confirmation=confirmation, clock=clock
+            keys=KeyStore({}, pepper=key_pepper),
+            verifier=verifier,
+            introspector=self._introspector,
+            confirmation=confirmation,
+            clock=clock,
         )
-        identifier.revoked = revocation_file.listed(compiled.revocation.file if compiled.revocation else None)
+        self._credentials.read(identifier)
+        self._identifier = identifier
         standing = Standing(policy=lambda: compiled, identifier=identifier, clock=clock)
+
+        def over(proof: Proof, subject: str, tenant: str) -> Why:
+            self._credentials.look(identifier)
+            return standing.over(proof, subject, tenant)
+
         self._queue = open_queue(MEMORY, ledger=self._ledger, clock=clock)
         pipeline = Pipeline(
             policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log, queue=self._queue
@@ -66,7 +87,7 @@ class InProcess:
             settlements=Settlements(self._ledger.settle, record=_unrecorded, on_error=_log),
             holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
             places=Places(self._queue, record=_unrecorded, on_error=_log),
-            terms=Terms(standing.over, on_error=_log),
+            terms=Terms(over, on_error=_log),
             heartbeat=lambda: compiled.heartbeat,
         )
         self._api = ApiServicer(
@@ -90,10 +111,12 @@ class InProcess:
 
     def stream(self, rpc: StreamRpc, messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Answer a stream of messages as the service would. Its messages and the client's are the same classes."""
+        self._credentials.look(self._identifier)
         return self._api.exchange(messages) if rpc == "Exchange" else self._api.filter_stream(messages)
 
     async def answer(self, rpc: Rpc, request: Any) -> Any:
         """Answer one message as the service would."""
+        self._credentials.look(self._identifier)
         return await self._answers[rpc](request)
 
     def fault_of(self, failure: Exception) -> tuple[str, str]:
@@ -109,9 +132,49 @@ class InProcess:
         await self._introspector.aclose()
 
 
+class _Credentials:
+    """The keys and revoked tokens in the files of a policy, looked at by whoever asks: there is nobody else."""
+
+    def __init__(self, policy: Policy, key_pepper: bytes, clock: Clock) -> None:
+        self._keys = policy.api_keys.file if policy.api_keys else None
+        self._list = policy.revocation.file if policy.revocation else None
+        self._pepper = key_pepper
+        self._clock = clock
+        self._next = 0.0
+        self._seen: list[tuple[int, ...]] = []
+
+    def read(self, identifier: Identifier) -> None:
+        """Put in force what the files say. Raises `PolicyError`."""
+        self._next, self._seen = self._clock.monotonic() + _EVERY, self._stamps()
+        keys, listed = KeyStore.load(self._keys, pepper=self._pepper), revocation_file.listed(self._list)
+        identifier.keys, identifier.revoked = keys, listed
+
+    def look(self, identifier: Identifier) -> None:
+        """`read` what has changed. What cannot be used changes nothing, and is logged."""
+        if self._clock.monotonic() < self._next:
+            return
+        self._next = self._clock.monotonic() + _EVERY
+        if self._stamps() == self._seen:
+            return
+        try:
+            self.read(identifier)
+        except PolicyError as failure:
+            logging.getLogger(_LOGGER).error("keys or revoked tokens refused, the old ones stay: %s", failure)
+
+    def _stamps(self) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = []
+        for file in (self._keys, self._list):
+            try:
+                stat = None if file is None else file.stat()
+            except OSError:
+                stat = None
+            found.append(() if stat is None else (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return found
+
+
 def _log(failure: Exception) -> None:
     """Of what became a denial or an INTERNAL, the kind is told and not the message: it may quote a request."""
-    logging.getLogger("tidegate_client.local").error("unexpected %s", type(failure).__name__)
+    logging.getLogger(_LOGGER).error("unexpected %s", type(failure).__name__)
 
 
 def _unrecorded(*_told: object) -> None:

@@ -20,7 +20,8 @@ def load(text: str, name: str) -> tuple[yaml.Node | None, Any]:
         root = loader.get_single_node()
         duplicates = [] if root is None else list(_duplicates(root, (), name))
         data = None if root is None else loader.construct_document(root)
-    except (yaml.YAMLError, ValueError, RecursionError) as failure:
+    # The last three are what a tag brings about that does not fit its value, as in `!!bool maybe`.
+    except (yaml.YAMLError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as failure:
         mark = getattr(failure, "problem_mark", None)
         message = f"not YAML: {getattr(failure, 'problem', None) or type(failure).__name__}"
         raise PolicyError((Problem(name, mark.line + 1 if mark else 1, "", message),)) from failure

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from watchfiles import Change, awatch
 
-from tidegate.errors import PolicyError
+from tidegate.errors import PolicyError, Problem
 from tidegate.policy.compiled import Policy
 from tidegate.policy.load import Outcome, examine_file
 
@@ -65,7 +65,9 @@ class PolicySource:
             folders = self._folders()
             try:
                 await self._watch_folders(folders, stop)
-            except OSError:  # a folder went away just now, or the system has no watches left: look instead of listening
+            # A folder went away just now, or the system has no watches left: look instead of listening. Whatever it is,
+            # somebody has to, or nothing could be revoked any more.
+            except Exception:  # noqa: BLE001
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK_AGAIN / 1000)
 
@@ -102,19 +104,22 @@ class PolicySource:
 
         Or, where it cannot be used, for the `current` one.
         """
-        files = self.files
-        while True:
-            before = _look_at(files)
+        files, before = self.files, _look_at(self.files)
+        try:
             outcome = examine_file(self._path)
-            unseen = [file for file in outcome.files if file not in before]
-            if not unseen:
-                break
-            files = (*files, *unseen)
-        if outcome.policy is not None and self._prepare is not None:
-            try:
-                return outcome, before, self._prepare(outcome.policy)
-            except PolicyError as error:
-                outcome = Outcome(None, error.problems, outcome.files)
+            while unseen := [file for file in outcome.files if file not in before]:
+                files = (*files, *unseen)
+                before = _look_at(files)
+                outcome = examine_file(self._path)
+            if outcome.policy is not None and self._prepare is not None:
+                try:
+                    return outcome, before, self._prepare(outcome.policy)
+                except PolicyError as error:
+                    outcome = Outcome(None, error.problems, outcome.files)
+        except Exception as failure:
+            if current is None:
+                raise
+            outcome = Outcome(None, (Problem(str(self._path), 0, "", f"unexpected {type(failure).__name__}"),), files)
         return outcome, before, self._again(current) if outcome.policy is None else _nothing
 
     def _again(self, policy: Policy | None) -> Callable[[], None]:
@@ -123,7 +128,7 @@ class PolicySource:
             return _nothing
         try:
             adopt = self._prepare(policy)
-        except PolicyError:  # what is wrong with it was said of the new policy, or is when that is mended
+        except Exception:  # noqa: BLE001 - what is wrong with it was said of the new policy, or is when that is mended
             return _nothing
         return lambda: adopt() if policy is self.current else None
 
