@@ -1,4 +1,4 @@
-"""What bodies have in common that leave unit by unit: by events, lines or rows."""
+"""What bodies have in common that leave unit by unit: by events, lines, rows or pieces of text."""
 
 from __future__ import annotations
 
