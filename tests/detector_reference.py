@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tidegate.filtering import phones
 from tidegate.filtering.detector import Detector
@@ -15,7 +13,9 @@ from tidegate.filtering.ner.model import LOCATION, ORGANIZATION, PERSON
 from tidegate.filtering.passages import LONGEST
 from tidegate.filtering.secrets import SECRETS
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "detectors.md"
+from tests.pages import DOCS, held
+
+FILE = DOCS / "detectors.md"
 WORDS_SHOWN = 3
 TOKENS_A_SECOND = 50
 TOKEN_CHARACTERS = 4
@@ -168,18 +168,9 @@ def _first_words(pattern: str) -> str:
     return " or ".join(f"`{text}`" for text in shown)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the page is what the table says (or was written), 1 otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
-    page = reference()
-    if parser.parse_args(arguments).write:
-        FILE.write_text(page, encoding="utf-8")
-    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
-        told = "python -m tests.detector_reference --write"
-        print(f"docs/{FILE.name} is not what the table says: {told}", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `held`."""
+    return held(FILE, reference(), "tests.detector_reference", arguments)
 
 
 if __name__ == "__main__":

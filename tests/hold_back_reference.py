@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, GROUPS, expand
@@ -16,9 +14,10 @@ from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
 
 from tests.detector_reference import TOKENS_A_SECOND, milliseconds
+from tests.pages import DOCS, held
 from tests.quality import corpus
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "hold-back.md"
+FILE = DOCS / "hold-back.md"
 SEED: Final = 3
 ANSWERS: Final = 120
 PATTERN_GROUPS: Final = tuple(name for name in GROUPS if expand([name]) <= ENTITIES)
@@ -162,17 +161,9 @@ def _row(name: str, waits: Waits, cap: int) -> str:
     return f"| {name} | {waits.share():.1%} | {' | '.join(ms)} | {waits.most_held} | {cap:,} | {milliseconds(cap):,} |"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the page is what was counted (or was written), 1 otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
-    page = reference()
-    if parser.parse_args(arguments).write:
-        FILE.write_text(page, encoding="utf-8")
-    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
-        print(f"docs/{FILE.name} is not what is counted: python -m tests.hold_back_reference --write", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `held`."""
+    return held(FILE, reference(), "tests.hold_back_reference", arguments)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 from tidegate.clock import SystemClock
 from tidegate.metrics import Described
 from tidegate.telemetry import Telemetry
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
+from tests.pages import DOCS, held
+
+FILE = DOCS / "metrics.md"
 INTRODUCTION = """\
 # Metrics
 
@@ -41,20 +42,9 @@ def reference() -> str:
     return INTRODUCTION + "".join(rows)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the page is what the registry says (or was written), 1 otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
-    page = reference()
-    if parser.parse_args(arguments).write:
-        FILE.write_text(page, encoding="utf-8")
-    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
-        print(
-            f"docs/{FILE.name} is not what a worker publishes: python -m tests.metrics_reference --write",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `held`."""
+    return held(FILE, reference(), "tests.metrics_reference", arguments)
 
 
 if __name__ == "__main__":

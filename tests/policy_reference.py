@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tidegate.policy.amounts import AMOUNT_PATTERN
@@ -14,7 +12,9 @@ from tidegate.policy.durations import DURATION_PATTERN, REFILL_PATTERN, SIZE_PAT
 from tidegate.policy.json_schema import json_schema
 from tidegate.policy.words import NAME_PATTERN
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "policy.md"
+from tests.pages import DOCS, held
+
+FILE = DOCS / "policy.md"
 NOTATIONS = {
     NAME_PATTERN: "[name](#notations)",
     DURATION_PATTERN: "[duration](#notations)",
@@ -160,19 +160,9 @@ def _cell(text: str) -> str:
     return "`".join(parts)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the page is what the schema says (or was written), 1 otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
-    page = reference()
-    if parser.parse_args(arguments).write:
-        FILE.write_text(page, encoding="utf-8")
-    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
-        print(
-            f"docs/{FILE.name} is not what the schema says: python -m tests.policy_reference --write", file=sys.stderr
-        )
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `held`."""
+    return held(FILE, reference(), "tests.policy_reference", arguments)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 from tidegate.filtering.detectors import ENTITIES
 from tidegate.filtering.secrets import SECRETS
 
+from tests.pages import DOCS, held
 from tests.quality import corpus
 from tests.quality.issued.personal import national_phones
 from tests.quality.score import Report, measure, patterns
 
-FILE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
+FILE = DOCS / "quality.md"
 SEED: Final = 2
 ANSWERS: Final = 4000
 PAGES: Final = 800
@@ -125,17 +125,9 @@ def _table(title: str, entities: list[str], chat: Report, code: Report, prose: R
     return [*lines, ""]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """0 when the page is what was measured (or was written), 1 otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the page instead of checking it")
-    page = reference()
-    if parser.parse_args(arguments).write:
-        FILE.write_text(page, encoding="utf-8")
-    if not FILE.is_file() or FILE.read_text(encoding="utf-8") != page:
-        print(f"docs/{FILE.name} is not what is measured: python -m tests.quality_reference --write", file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See `held`."""
+    return held(FILE, reference(), "tests.quality_reference", arguments)
 
 
 if __name__ == "__main__":

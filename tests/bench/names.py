@@ -13,12 +13,11 @@ from typing import Final
 
 from tidegate.filtering.ner.open import open_names
 from tidegate.filtering.ruleset import Action, FilterPlan
-from tidegate.filtering.staged import rewriting
-from tidegate.filtering.witness import Found
 
 from tests.bench import presidio
 from tests.quality import corpus
 from tests.quality.corpus import Labelled, Value
+from tests.quality.score import found_by
 from tests.quality.score import measure as scored
 
 THEIRS: Final[Mapping[str, str]] = {
@@ -52,33 +51,9 @@ def _joined(parts: Sequence[Labelled]) -> Labelled:
     return Labelled(text, tuple(values))
 
 
-class _Marks:
-    waiting = False
-
-    def __init__(self) -> None:
-        self.marks: list[Value] = []
-
-    def found(self, found: Found) -> str:
-        self.marks.append(Value(found.start, found.start + len(found.value), found.entity))
-        return found.instead or ""
-
-    def placed(self, path: tuple[str | int, ...], where: str) -> None:
-        return None
-
-
 def ours() -> Find:
     """The rewriter of a response's texts, redacting."""
-    witness = _Marks()
-    plan = FilterPlan(dict.fromkeys(_KINDS, Action.REDACT), witness=witness, spotters=(open_names(),))
-
-    def find(text: str) -> Sequence[Value]:
-        witness.marks = []
-        rewriter = rewriting(plan)
-        rewriter.feed(text)
-        rewriter.finish()
-        return witness.marks
-
-    return find
+    return found_by(FilterPlan(dict.fromkeys(_KINDS, Action.REDACT), spotters=(open_names(),)))
 
 
 def theirs() -> Find:

@@ -17,10 +17,10 @@ import uvicorn
 import waitress.server
 import waitress.wasyncore
 from fastapi.responses import StreamingResponse
-from tidegate_client import AsyncTidegate, LocalPolicy, LocalPolicySync, Tidegate, TidegateAsgi, TidegateWsgi
+from tidegate_client import TidegateAsgi, TidegateWsgi
 from tidegate_client.background import Background
 
-from tests.client.world import HOST, PEPPER, World, background, free_port, held, make_servicer, serving
+from tests.client.world import HOST, World, background, free_port, gate_of
 
 POLICY = """
 version: 1
@@ -233,16 +233,10 @@ def site_of(kind: str, world: World, **options: Any) -> Iterator[Site]:
     with ExitStack() as stack:
         enter = stack.enter_context
         loop = enter(background())
-        if where == "network":
-            target = enter(held(loop, serving(make_servicer(world).handlers())))
-            gate: Any = AsyncTidegate(target, timeout=10) if framework == "fastapi" else Tidegate(target, timeout=10)
-        else:
-            gate = (LocalPolicy if framework == "fastapi" else LocalPolicySync)(world.path, key_pepper=PEPPER)
+        gate = enter(gate_of(loop, world, awaits=framework == "fastapi", network=where == "network"))
         if framework == "fastapi":
-            enter(held(loop, gate))
             yield enter(uvicorn_site(loop, world, gate, **options))
         else:
-            enter(gate)
             yield enter(waitress_site(world, gate, **options))
 
 

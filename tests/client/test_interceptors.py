@@ -17,13 +17,11 @@ import pytest
 from tidegate_client import (
     AsyncTidegate,
     AsyncTidegateInterceptor,
-    LocalPolicy,
-    LocalPolicySync,
     Tidegate,
     TidegateInterceptor,
 )
 
-from tests.client.world import PEPPER, World, background, free_port, held, make_servicer, make_world, serving
+from tests.client.world import World, background, free_port, gate_of, held, make_world, serving
 
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = f"/{SERVICE}/ServerLive"
@@ -177,20 +175,14 @@ def pod(request: pytest.FixtureRequest, world: World) -> Iterator[Pod]:
     with ExitStack() as stack:
         enter = stack.enter_context
         loop = enter(background())
-        if where == "network":
-            target = enter(held(loop, serving(make_servicer(world).handlers())))
-            gate: Any = AsyncTidegate(target, timeout=10) if kind == "aio" else Tidegate(target, timeout=10)
-        else:
-            gate = (LocalPolicy if kind == "aio" else LocalPolicySync)(world.path, key_pepper=PEPPER)
+        gate = enter(gate_of(loop, world, awaits=kind == "aio", network=where == "network"))
         options: dict[str, Any] = {"host": "models.example.com", "max_body": 1024, "unguarded": [HEALTH]}
         if kind == "aio":
             service: Service = AsyncService()
-            enter(held(loop, gate))
             interceptor: Any = AsyncTidegateInterceptor(gate, **options)
             address = enter(held(loop, serving((service.handlers(),), interceptors=[interceptor])))
         else:
             service = Service()
-            enter(gate)
             server = grpc.server(ThreadPoolExecutor(8), interceptors=[TidegateInterceptor(gate, **options)])
             server.add_generic_rpc_handlers((service.handlers(),))
             address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

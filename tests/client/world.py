@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets,
 from tidegate.model import Admission, Charge
 from tidegate.pipeline import Pipeline
 from tidegate.policy import Policy, load_policy
-from tidegate_client import PolicyEngine
+from tidegate_client import AsyncTidegate, LocalPolicy, LocalPolicySync, PolicyEngine, Tidegate
 from tidegate_client.background import Background
 
 PEPPER = b"pepper of the tests, long enough"
@@ -210,6 +210,18 @@ def held(loop: Background, manager: Any) -> Iterator[Any]:
         yield value
     finally:
         loop.run(manager.__aexit__(None, None, None))
+
+
+@contextmanager
+def gate_of(loop: Background, world: World, *, awaits: bool, network: bool) -> Iterator[Any]:
+    """An engine, open: a client of a service on `loop`, or the policy in process; for callers who await, or do not."""
+    with ExitStack() as stack:
+        if network:
+            target = stack.enter_context(held(loop, serving(make_servicer(world).handlers())))
+            gate: Any = AsyncTidegate(target, timeout=10) if awaits else Tidegate(target, timeout=10)
+        else:
+            gate = (LocalPolicy if awaits else LocalPolicySync)(world.path, key_pepper=PEPPER)
+        yield stack.enter_context(held(loop, gate) if awaits else gate)
 
 
 class Awaited:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tidegate.filtering.detectors import ENTITIES
-from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.staged import rewriting
 from tidegate.filtering.witness import Found
 
 from tests.quality.corpus import Labelled, Value
@@ -133,12 +133,17 @@ class _Marks:
 def patterns(entities: Iterable[str] = ENTITIES, regions: Iterable[str] = ()) -> Find:
     """All that the pattern table finds, redacting as a policy would, and telephone numbers of the regions."""
     actions: Mapping[str, Action] = dict.fromkeys(entities, Action.REDACT)
+    return found_by(FilterPlan(actions, regions=frozenset(regions)))
+
+
+def found_by(plan: FilterPlan) -> Find:
+    """All that a plan finds."""
     witness = _Marks()
-    plan = FilterPlan(actions, witness=witness, regions=frozenset(regions))
+    plan = replace(plan, witness=witness)
 
     def find(text: str) -> Sequence[Value]:
         witness.marks = []
-        rewriter = TextRewriter(plan)
+        rewriter = rewriting(plan)
         rewriter.feed(text)
         rewriter.finish()
         return witness.marks

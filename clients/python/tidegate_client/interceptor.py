@@ -94,28 +94,16 @@ class TidegateInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc
             opened.__exit__(None, None, None)
 
 
-class _Call:
-    """A servicer context as the service may see it, and the exchange behind it."""
+class _Call(metadata.ServiceContext):
+    """A call that runs, and the exchange behind it."""
 
     def __init__(
         self, context: Any, incoming: metadata.Incoming, verdict: Allowed, request: Any, exchange: Exchange | None
     ) -> None:
+        super().__init__(context, incoming, verdict)
         self.request = request
-        self._context = context
         self._exchange = exchange
         self._begun = False
-        self._verdict = verdict
-        self._metadata = incoming.forwarded(verdict)
-        context.set_trailing_metadata(verdict.headers)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def invocation_metadata(self) -> tuple[metadata.Metadatum, ...]:
-        return self._metadata
-
-    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._context.set_trailing_metadata(metadata.joined(self._verdict.headers, trailing_metadata))
 
     def begin(self) -> None:
         """The first message may leave, or the call is aborted."""

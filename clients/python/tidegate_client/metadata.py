@@ -62,6 +62,30 @@ class Incoming(NamedTuple):
         return (*(Metadatum(*pair) for pair in adapting.forwarded(texts, verdict)), *binary)
 
 
+class ServiceContext:
+    """A servicer context as the service may see it: without what is not for it, its trailing metadata beside ours."""
+
+    def __init__(self, context: Any, incoming: Incoming, verdict: Allowed) -> None:
+        self._context = context
+        self._verdict = verdict
+        self._metadata = incoming.forwarded(verdict)
+        context.set_trailing_metadata(verdict.headers)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def invocation_metadata(self) -> tuple[Metadatum, ...]:
+        """The metadata of the call, those that the service may see."""
+        return self._metadata
+
+    def set_trailing_metadata(self, trailing_metadata: Iterable[Any] | None) -> None:
+        """The service's own; it has no better number of a limit than ours."""
+        ours = self._verdict.headers
+        names = {name for name, _ in ours}
+        theirs = [(key, value) for key, value in trailing_metadata or () if key not in names]
+        self._context.set_trailing_metadata((*ours, *theirs))
+
+
 def metadata_of(details: Any) -> tuple[Metadatum, ...]:
     """The metadata of a `grpc.HandlerCallDetails`."""
     return tuple([Metadatum(key, value) for key, value in details.invocation_metadata or ()])
@@ -120,12 +144,6 @@ def behaviour_of(handler: Any) -> Callable[..., Any]:
     behaviours = (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
     found: Callable[..., Any] = next(behaviour for behaviour in behaviours if behaviour is not None)
     return found
-
-
-def joined(ours: Headers, theirs: Iterable[Any] | None) -> tuple[tuple[str, Any], ...]:
-    """Trailing metadata: a service has no better number of a limit than ours."""
-    names = {name for name, _ in ours}
-    return (*ours, *((key, value) for key, value in theirs or () if key not in names))
 
 
 def _address(peer: str) -> str:
