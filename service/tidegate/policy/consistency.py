@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from tidegate.admission.periods import time_zones
 from tidegate.filtering.detectors import expand
@@ -12,16 +10,10 @@ from tidegate.filtering.pseudonyms import ALIKE
 from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.targets import ACTIVE_CONTENT, EXTERNAL_IMAGE, EXTERNAL_LINK
 from tidegate.policy.asked import asked
-from tidegate.policy.credentials import (
-    Claims,
-    IdentityMethods,
-    Introspection,
-    Issuer,
-    RoutedIntrospection,
-    SharedSecret,
-)
+from tidegate.policy.declared import Declared, refer, refer_one
 from tidegate.policy.document import Path
 from tidegate.policy.endpoints import Endpoint, Fields
+from tidegate.policy.identity_names import audiences, check_identity
 from tidegate.policy.limits import Limits, Quota
 from tidegate.policy.list_names import check_lists, listed_entities
 from tidegate.policy.pricing import check_prices, limits_of_tenant
@@ -30,87 +22,81 @@ from tidegate.policy.request_names import check_requests
 from tidegate.policy.routes import shape, variables
 from tidegate.policy.safety_spotters import found_by
 from tidegate.policy.schema import Document, Rule
-from tidegate.policy.tenants import Denial, Grant
-from tidegate.policy.validate import Report, suggestion
+from tidegate.policy.tenants import Denial, Grant, Tenant
+from tidegate.policy.validate import Report
 from tidegate.policy.words import chosen, entities
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """Every name that the document declares, those of faulty parts included."""
-
-    tiers: Collection[str]
-    classifications: Collection[str]
-    rulesets: Collection[str]
-    tenants: Collection[str]
-    endpoints: Collection[str]
 
 
 def check(document: Document, report: Report) -> None:
     """Report every inconsistency of a document that fits its schema."""
     data = report.tree.data
-    names = _Names(
-        **{
-            section: _declared(data, section)
-            for section in ("tiers", "classifications", "rulesets", "tenants", "endpoints")
-        }
-    )
-    floor = {limit.name for limit in document.platform.floor.limits}
-    unread = not document.platform.floor.rulesets or document.platform.floor.unscannable == "pass"
-    guarded = _guarded_links(document)
-    identity = document.platform.identity
-    trusted: list[Issuer | SharedSecret] = [*identity.issuers, *identity.shared_secrets]
-    accepted = {audience for issuer in trusted for audience in issuer.audiences}
-    accepted.update(identity.introspection.audiences if identity.introspection else ())
-    accepted.update(audience for one in identity.introspections for audience in one.audiences)
-    _check_platform(document, names, report)
+    names = Declared.of(data)
+    floor = document.platform.floor
+    refer("ruleset", floor.rulesets, names.rulesets, ("platform", "floor", "rulesets"), report)
+    _check_limits(floor.limits, ("platform", "floor", "limits"), report)
+    check_identity(document.platform.identity, names, report)
     for name, tier in document.tiers.items():
-        _refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
+        refer("ruleset", tier.rulesets, names.rulesets, ("tiers", name, "rulesets"), report)
         _check_limits(tier.limits, ("tiers", name, "limits"), report)
     for name, classification in document.classifications.items():
-        _refer("ruleset", classification.rulesets, names.rulesets, ("classifications", name, "rulesets"), report)
+        refer("ruleset", classification.rulesets, names.rulesets, ("classifications", name, "rulesets"), report)
     kinds = entities() | listed_entities(data)
     for name, rules in document.rulesets.items():
         for index, rule in enumerate(rules):
-            _refer("kind of value", rule.detect, kinds, ("rulesets", name, index, "detect"), report)
-            _check_pseudonym(rule, ("rulesets", name, index), report)
-            if rule.act == "drop" and ACTIVE_CONTENT in rule.detect:
-                message = "what stands around ACTIVE_CONTENT could grow together to some: redact or mask it"
-                report.at(("rulesets", name, index, "act"), message)
+            _check_rule(rule, kinds, ("rulesets", name, index), report)
     for name, tenant in document.tenants.items():
-        for path, limits in limits_of_tenant(name, tenant):
-            _check_limits(limits, path, report, floor)
-        for index, grant in enumerate(tenant.grants):
-            _check_grant(name, grant, ("tenants", name, "grants", index), document, names, report)
-        if tenant.reveal is not None and tenant.reveal.entities != "*":
-            _refer("kind of value", tenant.reveal.entities, entities(), ("tenants", name, "reveal", "entities"), report)
-        for index, deny in enumerate(tenant.denies):
-            _check_grant(name, deny, ("tenants", name, "denies", index), document, names, report)
+        _check_tenant(name, tenant, document, names, report)
+    guarded, accepted = _guarded_links(document), audiences(document.platform.identity)
     for name, endpoint in document.endpoints.items():
         _check_endpoint(name, endpoint, names, report)
-        _refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
-        if endpoint.anonymous is not None:
-            _check_anonymous(endpoint, endpoint.anonymous.tier, ("endpoints", name), document, names, report)
-        if endpoint.unscannable == "pass" and not unread:
-            message = "would let responses pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
-            report.at(("endpoints", name, "unscannable"), message)
-        if endpoint.links is not None and endpoint.links.hosts and guarded:
-            message = f"the floor's rulesets look for {guarded}: list the hosts in the platform's links"
-            report.at(("endpoints", name, "links", "hosts"), message)
-        if endpoint.fields is not None and endpoint.fields != Fields() and not unread:
-            message = "would let fields pass the floor's rulesets unread: set platform.floor.unscannable: pass first"
-            report.at(("endpoints", name, "fields"), message)
-        if endpoint.context_audience is not None and document.platform.context_token is None and report.whole:
-            report.at(
-                ("endpoints", name, "context_audience"), "there are no context tokens: give platform.context_token"
-            )
-        _check_limits(endpoint.limits, ("endpoints", name, "limits"), report, floor)
+        refer("audience", endpoint.audiences, accepted, ("endpoints", name, "audiences"), report)
+        _check_platforms_part(name, endpoint, guarded, document, names, report)
     check_lists(document, data, report)
     check_requests(document, data, report)
     check_regions(document, report)
     _check_safety(document, report)
     _check_overlap(document, report)
     check_prices(document, report)
+
+
+def _check_rule(rule: Rule, kinds: Collection[str], path: Path, report: Report) -> None:
+    refer("kind of value", rule.detect, kinds, (*path, "detect"), report)
+    _check_pseudonym(rule, path, report)
+    if rule.act == "drop" and ACTIVE_CONTENT in rule.detect:
+        report.at((*path, "act"), "what stands around ACTIVE_CONTENT could grow together to some: redact or mask it")
+
+
+def _check_tenant(name: str, tenant: Tenant, document: Document, names: Declared, report: Report) -> None:
+    floor = {limit.name for limit in document.platform.floor.limits}
+    for path, limits in limits_of_tenant(name, tenant):
+        _check_limits(limits, path, report, floor)
+    sections: Mapping[str, Sequence[Grant | Denial]] = {"grants": tenant.grants, "denies": tenant.denies}
+    for section, listed in sections.items():
+        for index, grant in enumerate(listed):
+            _check_grant(name, grant, ("tenants", name, section, index), document, names, report)
+    if tenant.reveal is not None and tenant.reveal.entities != "*":
+        refer("kind of value", tenant.reveal.entities, entities(), ("tenants", name, "reveal", "entities"), report)
+
+
+def _check_platforms_part(
+    name: str, endpoint: Endpoint, guarded: str, document: Document, names: Declared, report: Report
+) -> None:
+    """Whether the platform lets an endpoint have what it wants. `guarded` is what the floor looks for in links."""
+    path, platform = ("endpoints", name), document.platform
+    if endpoint.anonymous is not None:
+        _check_anonymous(endpoint, endpoint.anonymous.tier, path, document, names, report)
+    if platform.floor.rulesets and platform.floor.unscannable != "pass":
+        first = "unread: set platform.floor.unscannable: pass first"
+        if endpoint.unscannable == "pass":
+            report.at((*path, "unscannable"), f"would let responses pass the floor's rulesets {first}")
+        if endpoint.fields is not None and endpoint.fields != Fields():
+            report.at((*path, "fields"), f"would let fields pass the floor's rulesets {first}")
+    if endpoint.links is not None and endpoint.links.hosts and guarded:
+        message = f"the floor's rulesets look for {guarded}: list the hosts in the platform's links"
+        report.at((*path, "links", "hosts"), message)
+    if endpoint.context_audience is not None and platform.context_token is None and report.whole:
+        report.at((*path, "context_audience"), "there are no context tokens: give platform.context_token")
+    _check_limits(endpoint.limits, (*path, "limits"), report, {limit.name for limit in platform.floor.limits})
 
 
 def _guarded_links(document: Document) -> str:
@@ -139,21 +125,6 @@ def _check_safety(document: Document, report: Report) -> None:
             report.at(path, f"nothing in content_safety judges {name}: name classifier there, which does")
 
 
-def _declared(data: Any, section: str) -> Collection[str]:
-    found = data.get(section) if isinstance(data, dict) else None
-    return found if isinstance(found, dict) else ()
-
-
-def _refer(kind: str, used: Sequence[str], known: Collection[str], path: Path, report: Report) -> None:
-    for index, name in enumerate(used):
-        _refer_one(kind, name, known, (*path, index), report)
-
-
-def _refer_one(kind: str, name: str, known: Collection[str], path: Path, report: Report, *, key: bool = False) -> None:
-    if name not in known:
-        report.at(path, f"unknown {kind} {name!r}{suggestion(name, known)}", key=key)
-
-
 def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[str] = ()) -> None:
     seen: set[str] = set()
     for index, limit in enumerate(limits):
@@ -167,79 +138,15 @@ def _check_limits(limits: Limits, path: Path, report: Report, floor: Collection[
             )
         seen.add(limit.name)
         if isinstance(limit, Quota):
-            _refer_one("time zone", limit.time_zone, time_zones(), (*path, index, "time_zone"), report)
-
-
-def _check_platform(document: Document, names: _Names, report: Report) -> None:
-    floor, identity = document.platform.floor, document.platform.identity
-    _refer("ruleset", floor.rulesets, names.rulesets, ("platform", "floor", "rulesets"), report)
-    _check_limits(floor.limits, ("platform", "floor", "limits"), report)
-    seen: dict[str, set[str | None]] = {"name": set(), "issuer": set()}
-    sections: dict[str, Sequence[Issuer | SharedSecret]] = {
-        "issuers": identity.issuers,
-        "shared_secrets": identity.shared_secrets,
-    }
-    for section, listed in sections.items():
-        for index, issuer in enumerate(listed):
-            path: Path = ("platform", "identity", section, index)
-            for key, value in (("name", issuer.name), ("issuer", issuer.issuer)):
-                if value in seen[key]:
-                    whose = "without an issuer" if value is None else f"for the issuer {value!r}"
-                    report.at(path if value is None else (*path, key), f"a second entry {whose}")
-                seen[key].add(value)
-            _check_claims(issuer.claims, path, names, report)
-    _check_introspection(identity, seen["name"], names, report)
-    ids: set[str] = set()
-    for index, workload in enumerate(identity.workloads):
-        path = ("platform", "identity", "workloads", index)
-        if workload.id in ids:
-            report.at((*path, "id"), f"a second entry for {workload.id!r}")
-        ids.add(workload.id)
-        _refer_one("tenant", workload.tenant, names.tenants, (*path, "tenant"), report)
-        _refer_one("tier", workload.tier, names.tiers, (*path, "tier"), report)
-        _refer("endpoint", workload.endpoints or (), names.endpoints, (*path, "endpoints"), report)
-    if identity.xfcc_from and not identity.workloads:
-        report.at(("platform", "identity", "xfcc_from"), "there are no workloads that they could name")
-
-
-def _check_introspection(identity: IdentityMethods, seen: set[str | None], names: _Names, report: Report) -> None:
-    """No name is another's, and no token has two that may be asked."""
-    within: Path = ("platform", "identity")
-    every: list[tuple[Path, Introspection]] = []
-    if identity.introspection is not None:
-        every.append(((*within, "introspection"), identity.introspection))
-    every += [((*within, "introspections", index), one) for index, one in enumerate(identity.introspections)]
-    taken: dict[tuple[str, str], str] = {}
-    for path, one in every:
-        if one.name in seen:
-            report.at((*path, "name"), f"a second entry for the issuer {one.name!r}")
-        seen.add(one.name)
-        _check_claims(one.claims, path, names, report)
-        if isinstance(one, RoutedIntrospection):
-            _refer("endpoint", one.endpoints, names.endpoints, (*path, "endpoints"), report)
-            for kind in ("prefixes", "endpoints"):
-                for index, value in enumerate(getattr(one, kind)):
-                    if (other := taken.setdefault((kind, value), one.name)) != one.name:
-                        report.at((*path, kind, index), f"{value!r} is {other!r}'s already")
-
-
-def _check_claims(claims: Claims, path: Path, names: _Names, report: Report) -> None:
-    defaults = claims.defaults
-    if defaults.tenant is not None:
-        _refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
-    if defaults.tier is not None:
-        _refer_one("tier", defaults.tier, names.tiers, (*path, "claims", "defaults", "tier"), report)
-    for key in ("tenant", "tier"):
-        if report.whole and getattr(claims, key) is None and getattr(defaults, key) is None:
-            report.at((*path, "claims"), f"no {key}: none of its tokens could be used; give {key} or defaults.{key}")
+            refer_one("time zone", limit.time_zone, time_zones(), (*path, index, "time_zone"), report)
 
 
 def _check_grant(
-    tenant: str, grant: Grant | Denial, path: Path, document: Document, names: _Names, report: Report
+    tenant: str, grant: Grant | Denial, path: Path, document: Document, names: Declared, report: Report
 ) -> None:
     endpoints, listed = document.endpoints, chosen(grant.endpoints)
     for index, name in enumerate(grant.endpoints if listed is not None else ()):
-        _refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)
+        refer_one("endpoint", name, names.endpoints, (*path, "endpoints", index), report)
         endpoint = endpoints.get(name)
         if endpoint is not None and endpoint.owner in names.tenants and not _reaches(tenant, endpoint):
             message = f"endpoint {name!r} neither belongs to tenant {tenant!r} nor is shared with it"
@@ -252,7 +159,7 @@ def _check_grant(
         if model is not None and _reaches(tenant, endpoints[name]):
             offered.update(*model.allowed.values())
     if "*" not in offered:
-        _refer("model", grant.models, offered, (*path, "models"), report)
+        refer("model", grant.models, offered, (*path, "models"), report)
 
 
 def _reaches(tenant: str, endpoint: Endpoint) -> bool:
@@ -260,31 +167,31 @@ def _reaches(tenant: str, endpoint: Endpoint) -> bool:
     return tenant == endpoint.owner or (shared is not None and (shared == "*" or tenant in shared))
 
 
-def _check_endpoint(name: str, endpoint: Endpoint, names: _Names, report: Report) -> None:
+def _check_endpoint(name: str, endpoint: Endpoint, names: Declared, report: Report) -> None:
     path: Path = ("endpoints", name)
-    _refer_one("tenant", endpoint.owner, names.tenants, (*path, "owner"), report)
+    refer_one("tenant", endpoint.owner, names.tenants, (*path, "owner"), report)
     if endpoint.shared_with is not None and endpoint.shared_with != "*":
-        _refer("tenant", endpoint.shared_with, names.tenants, (*path, "shared_with"), report)
+        refer("tenant", endpoint.shared_with, names.tenants, (*path, "shared_with"), report)
     if endpoint.classification is not None:
         known = names.classifications
-        _refer_one("classification", endpoint.classification, known, (*path, "classification"), report)
-    _refer("ruleset", endpoint.rulesets, names.rulesets, (*path, "rulesets"), report)
+        refer_one("classification", endpoint.classification, known, (*path, "classification"), report)
+    refer("ruleset", endpoint.rulesets, names.rulesets, (*path, "rulesets"), report)
     if endpoint.capacity is not None and (endpoint.capacity.reserve or 0) >= endpoint.capacity.concurrent:
         report.at((*path, "capacity", "reserve"), "must be less than concurrent, or nobody else gets a place")
     if endpoint.model is not None:
         for tier in endpoint.model.allowed:
-            _refer_one("tier", tier, names.tiers, (*path, "model", "allowed", tier), report, key=True)
+            refer_one("tier", tier, names.tiers, (*path, "model", "allowed", tier), report, key=True)
         kind, _, rest = endpoint.model.source.partition(".")
         if kind == "path":
             known = variables(endpoint.match.path)
-            _refer_one("variable of the path", rest, known, (*path, "model", "from"), report)
+            refer_one("variable of the path", rest, known, (*path, "model", "from"), report)
 
 
 def _check_anonymous(
-    endpoint: Endpoint, tier: str, path: Path, document: Document, names: _Names, report: Report
+    endpoint: Endpoint, tier: str, path: Path, document: Document, names: Declared, report: Report
 ) -> None:
     """What lets everybody in is at least counted by address, and asks for nothing that nobody without a token has."""
-    _refer_one("tier", tier, names.tiers, (*path, "anonymous", "tier"), report)
+    refer_one("tier", tier, names.tiers, (*path, "anonymous", "tier"), report)
     for key in ("scopes", "audiences"):
         if getattr(endpoint, key):
             report.at((*path, key), "nobody without a credential has any: leave it out, or anonymous", key=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tidegate.policy.declared import refer
 from tidegate.policy.endpoints import Endpoint
 from tidegate.policy.lists import AllowList, DenyList
 from tidegate.policy.schema import Document
-from tidegate.policy.validate import Report, suggestion
+from tidegate.policy.validate import Report
 from tidegate.policy.words import LISTED, entities
 
 
@@ -37,9 +38,8 @@ def _check_list(path: tuple[str, ...], one: DenyList | AllowList, known: frozens
     domains = one.domains if isinstance(one, AllowList) else []
     if report.whole and not (one.terms or one.file or domains):
         report.at(path, "is empty: give it terms, or a file of them", key=True)
-    for index, kind in enumerate(one.only if isinstance(one, AllowList) else []):
-        if kind not in known:
-            report.at((*path, "only", index), f"unknown kind of value {kind!r}{suggestion(kind, known)}")
+    if isinstance(one, AllowList):
+        refer("kind of value", one.only, known, (*path, "only"), report)
 
 
 def _check_endpoint(name: str, endpoint: Endpoint, document: Document, report: Report) -> None:

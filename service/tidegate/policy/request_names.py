@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.policy.declared import Declared, refer_one
 from tidegate.policy.document import Path
 from tidegate.policy.endpoints import Endpoint
 from tidegate.policy.list_names import listed_entities
 from tidegate.policy.schema import Document
-from tidegate.policy.validate import Report, suggestion
+from tidegate.policy.validate import Report
 from tidegate.policy.words import LISTED, entities
 
 
 def check_requests(document: Document, data: Any, report: Report) -> None:
     """Report kinds of value and rulesets that there are not, lists that are not, and acts that rewrite."""
     kinds = entities() | listed_entities(data)
-    declared = data.get("rulesets") if isinstance(data, dict) else None
-    rulesets = declared if isinstance(declared, dict) else {}
+    rulesets = Declared.of(data).rulesets
     for name, endpoint in document.endpoints.items():
         if endpoint.request is None:
             continue
@@ -24,15 +24,12 @@ def check_requests(document: Document, data: Any, report: Report) -> None:
         listed = _listed(endpoint, document)
         for index, rule in enumerate(endpoint.request.rules):
             for place, kind in enumerate(rule.detect):
-                if kind not in kinds:
-                    message = f"unknown kind of value {kind!r}{suggestion(kind, kinds)}"
-                    report.at((*path, "rules", index, "detect", place), message)
-                elif kind.startswith(LISTED) and report.whole and kind not in listed:
-                    report.at((*path, "rules", index, "detect", place), _unlisted(kind, endpoint.owner))
+                where: Path = (*path, "rules", index, "detect", place)
+                refer_one("kind of value", kind, kinds, where, report)
+                if kind in kinds and kind.startswith(LISTED) and report.whole and kind not in listed:
+                    report.at(where, _unlisted(kind, endpoint.owner))
         for index, ruleset in enumerate(endpoint.request.rulesets):
-            if ruleset not in rulesets:
-                message = f"unknown ruleset {ruleset!r}{suggestion(ruleset, rulesets)}"
-                report.at((*path, "rulesets", index), message)
+            refer_one("ruleset", ruleset, rulesets, (*path, "rulesets", index), report)
             rules = document.rulesets.get(ruleset, ())
             if acts := sorted({rule.act for rule in rules} - {"block", "annotate"}):
                 message = f"ruleset {ruleset!r} has act: {acts[0]}, but a request is not rewritten: block or annotate"
