@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, GROUPS, expand
-from tidegate.filtering.encoded import context
+from tidegate.filtering.encodings import context
 from tidegate.filtering.passages import LONGEST, Passages
 from tidegate.filtering.rewriter import TextRewriter
 from tidegate.filtering.ruleset import Action, FilterPlan

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS, ENTITIES
-from tidegate.filtering.encoded import context
+from tidegate.filtering.encodings import context
 from tidegate.filtering.rewriter import TextRewriter, rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.scanner import scanner_for

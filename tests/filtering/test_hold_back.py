@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate.filtering.detectors import DETECTORS, ENTITIES, expand
-from tidegate.filtering.encoded import context
+from tidegate.filtering.encodings import context
 from tidegate.filtering.escapes import MAX_WRITTEN
 from tidegate.filtering.passages import LONGEST, Passages
 from tidegate.filtering.rewriter import TextRewriter

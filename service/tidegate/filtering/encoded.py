@@ -1,137 +1,32 @@
-"""Values in base64 (RFC 4648, sections 4 and 5) or base16 (section 8): what such text stands for is read as well.
+"""Values in base64 or base16: what such text stands for is read as well.
 
-Text of either is read in *groups*: four characters of base64 for three bytes, two of base16 for one. Groups that stand
-for ASCII, one after another, are a chain, wherever it begins and whatever is around it (white space, a path, `data:`);
-a chain of at least nine bytes, eight in base16, or seven in padded base64 is decoded, its escapes undone, and searched
-by the same detectors. A value found is replaced with the whole groups that it stands in. So nothing depends on how long
-the encoded text is: it is never held as a whole, but as long as the value needs that may begin in it. Text outside
-ASCII ends a chain, and the next begins behind it. What is encoded twice is not seen.
+A chain of groups (`tidegate.filtering.encodings`), wherever it begins and whatever is around it (white space, a path,
+`data:`), is decoded, its escapes undone, and searched by the same detectors. A value found is replaced with the whole
+groups that it stands in. So nothing depends on how long the encoded text is: it is never held as a whole, but as long
+as the value needs that may begin in it. Text outside ASCII ends a chain, and the next begins behind it. What is encoded
+twice is not seen.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
-import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tidegate.filtering import grammar
-from tidegate.filtering.detector import UNANCHORED, Detector, Hit, matcher
-from tidegate.filtering.escapes import MAX_WRITTEN, may_stand_in
+from tidegate.filtering.detector import Detector, Hit
+from tidegate.filtering.encodings import CODECS, Codec
+from tidegate.filtering.escapes import may_stand_in
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
 if TYPE_CHECKING:
     from tidegate.filtering.scanner import Look, Scanner
 
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-
-
-class Codec:
-    """A way of writing bytes: `chars` characters, a group, for `size` bytes. All but the numbers are patterns.
-
-    `back` is a group read backwards, `few` the shortest chain, `tail` what may stand behind the last group of one, with
-    padding, and `part` the beginning of a group or a tail that may go on. `begins` matches where a chain begins, by no
-    more than `least` characters, and `chains` matches it there: group 1 are its groups, and 2 the tail.
-    """
-
-    def __init__(
-        self,
-        chars: int,
-        size: int,
-        group: str,
-        back: str,
-        few: str,
-        tail: str,
-        part: str,
-        decode: Callable[[bytes], bytes],
-    ) -> None:
-        self.chars = chars
-        self.size = size
-        self.few = few
-        self.back = re.compile(f"(?:{back})++".encode())
-        self.part = re.compile(part.encode())
-        self.decode = decode
-        self.least = grammar.longest(grammar.parse(few)) or 0
-        self.begins = re.compile(f"(?<!{group})(?={few})".encode())
-        self.chains = re.compile(f"(?<!{group})(?={few})(?=((?:{group})++)({tail}))".encode())
-
-
-def _with_bit_clear(bit: int) -> str:
-    return "[" + "".join(char for index, char in enumerate(_ALPHABET) if not index >> bit & 1) + "]"
-
-
-def _decode64(text: bytes) -> bytes:
-    missing = -len(text) % 4
-    decoded = binascii.a2b_base64(text.translate(_URL_SAFE) + b"A" * missing)
-    return decoded[:-missing] if missing else decoded
-
-
-_FIRST, _SECOND, _THIRD = map(_with_bit_clear, (5, 3, 1))  # of a group of ASCII: the top bits of its three bytes
-_ANY = r"[0-9A-Za-z+\x2f_-]"
-_GROUP = f"{_FIRST}{_SECOND}{_THIRD}{_ANY}"
-_PAIR = "(?:[2-7][0-9A-Fa-f]|0[9ADad])"
-_BASE64 = Codec(
-    chars=4,
-    size=3,
-    group=_GROUP,
-    back=f"{_ANY}{_THIRD}{_SECOND}{_FIRST}",
-    few=f"(?:{_GROUP}){{2}}(?:{_GROUP}|{_FIRST}(?:{_ANY}==|{_SECOND}{_ANY}=))",
-    tail=f"(?:{_FIRST}(?:{_SECOND}{_ANY}=?|{_ANY}={{0,2}}))?",
-    part=f"(?:{_FIRST}(?:{_ANY}=?|{_SECOND}{_ANY})?)?",
-    decode=_decode64,
-)
-_BASE16 = Codec(
-    chars=2,
-    size=1,
-    group=_PAIR,
-    back="(?:[0-9A-Fa-f][2-7]|[9ADad]0)",
-    few=f"(?:{_PAIR}){{8}}",
-    tail="",
-    part="[02-7]?",
-    decode=lambda text: bytes.fromhex(text.decode()),
-)
-_CODECS = _BASE64, _BASE16
-_FEW = grammar.parse(f"{_BASE64.few}|{_BASE16.few}")
-_LEAST = grammar.longest(_FEW) or 0
-_CHARS = bytes(grammar.alphabet(_FEW))
 _STRAIGHT: Final = Offsets()
-_some = matcher(grammar.render(_FEW))
-_unfinished = matcher(rf"(?:{grammar.prefixes(_FEW)})\z")
-BEGINS: Final = grammar.render(_FEW)
-"""A pattern for RE2 of what every text has in which something is encoded."""
-
-
-NOWHERE: Final = sys.maxsize
-"""Where something encoded begins when nothing is to be found."""
-
-
-def first_chain(view: bytes, clean: int) -> int:
-    """Where something encoded begins, or the end of the view. In the first `clean` bytes nothing does."""
-    start, size = clean - _LEAST, len(view)
-    found: int = _some(UNANCHORED, view, start if start > 0 else 0, size)[0][0]
-    return size if found < 0 else found
-
-
-def half_chain(view: bytes, start: int, end: int) -> int:
-    """Where from `start` on what may become the shortest chain begins, or `end` if none begins before."""
-    if end <= len(view.rstrip(_CHARS)):
-        return end
-    size = len(view)
-    low = size - _LEAST
-    found: int = _unfinished(UNANCHORED, view, low if low > start else start, size)[0][0]
-    return found if found < end else end
-
-
-def context(reach: int) -> int:
-    """How many characters may stand for so many bytes of what is encoded, with an escape that is cut before them."""
-    return 2 * (reach + MAX_WRITTEN) + _LEAST
 
 
 @lru_cache(maxsize=1024)
@@ -148,7 +43,7 @@ class Encoded:
     def __init__(self, view: bytes, begin: int, scanner: Scanner) -> None:
         """`begin` is the first place that is asked for."""
         self._scanner = scanner
-        self._starts = [_Starts(codec, view, begin) for codec in _CODECS]
+        self._starts = [_Starts(codec, view, begin) for codec in CODECS]
         self._active: list[_Chain] = []  # that were asked, and may have more
         self._chains: list[_Chain] = []  # that come next, the first of them at the end
         self._open: list[_Chain] = []

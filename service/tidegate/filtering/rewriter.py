@@ -13,7 +13,7 @@ from typing import Final
 
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.detector import Detector, Hit
-from tidegate.filtering.encoded import context
+from tidegate.filtering.encodings import context
 from tidegate.filtering.escapes import MAX_WRITTEN
 from tidegate.filtering.held import Held
 from tidegate.filtering.overlaps import Overlaps

@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary
 from tidegate.filtering.automaton import Automaton
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
 from tidegate.filtering.detectors import ENTITIES, rows_of
-from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
+from tidegate.filtering.encoded import Encoded
+from tidegate.filtering.encodings import NOWHERE, first_chain, half_chain
 from tidegate.filtering.literal import Literal
 from tidegate.filtering.near import Near, Words
 from tidegate.filtering.questions import KEY

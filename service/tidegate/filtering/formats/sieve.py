@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from tidegate.filtering.detector import searcher, worded
 from tidegate.filtering.detectors import rows_of
-from tidegate.filtering.encoded import BEGINS
+from tidegate.filtering.encodings import BEGINS
 from tidegate.filtering.offsets import Offsets
 from tidegate.filtering.view import fold
 
