@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 from tidegate.filtering.detectors import NUMERIC
 from tidegate.filtering.formats.coverage import Coverage, Progress, Tally
+from tidegate.filtering.formats.dialect import WORDS
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
-from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.rewriter import rewrite
+from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import Rewriting, rewriting
 from tidegate.model import Finding
 
@@ -60,7 +63,8 @@ class Reader:
         self.numeric = self._numeric is not None
         self._running: dict[int, Rewriting] = {}
         self._ended = 0  # characters of the runs that are over
-        self.clean: set[str] = set()  # short texts in which nothing was found
+        # Short texts in which nothing was found.
+        self.clean: set[str] = set() if plan.spotters else {*_harmless(frozenset(plan.actions), plan.regions)}
 
     def sift(self, texts: Iterable[str]) -> None:
         """Find out at once which short texts hold nothing, so that `whole` need not look at them."""
@@ -82,9 +86,7 @@ class Reader:
             return self._nested(text, nesting)
         rewriter = rewriting(self._plan, key=self._key)
         out = rewriter.whole(text)
-        if rewriter.findings or rewriter.blocked is not None or rewriter.unread.size:
-            self._count(rewriter)
-        elif len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
+        if not self._count(rewriter) and len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
             self.clean.add(text)
         return out
 
@@ -155,11 +157,16 @@ class Reader:
             self._ended += rewriter.scanned
             self._count(rewriter)
 
-    def _count(self, rewriter: Rewriting) -> None:
-        self.tally.found(rewriter.findings)
-        self.tally.unread(rewriter.unread)
+    def _count(self, rewriter: Rewriting) -> bool:
+        """Take over what a rewriter found and left unread; whether that is anything."""
+        findings, unread = rewriter.findings, rewriter.unread
+        if findings:
+            self.tally.found(findings)
+        if unread.size:
+            self.tally.unread(unread)
         if self.blocked is None:
             self.blocked = rewriter.blocked
+        return bool(findings) or unread.size > 0 or rewriter.blocked is not None
 
 
 class _Plain:
@@ -233,6 +240,13 @@ class _Sniffed:
             self._run = self._reader.plain(self._where)
         text, self._blank = self._blank, ""
         return self._run.feed(text)
+
+
+@lru_cache(maxsize=256)
+def _harmless(entities: frozenset[str], regions: frozenset[str]) -> frozenset[str]:
+    """The words of the dialects in which there is no value of these entities."""
+    plan = FilterPlan(dict.fromkeys(entities, Action.REDACT), regions=regions)
+    return frozenset([word for word in WORDS if rewrite(plan, word) == word])
 
 
 def _numeric(plan: FilterPlan) -> FilterPlan | None:
