@@ -81,7 +81,7 @@ class ResponseHead:
 
 
 def _encoded(content_encoding: str) -> bool:
-    return content_encoding.strip().lower() not in ("", "identity")
+    return bool(content_encoding) and content_encoding.strip().lower() not in ("", "identity")
 
 
 @dataclass(frozen=True, slots=True)

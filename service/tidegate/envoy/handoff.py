@@ -5,6 +5,7 @@ It names everything that Process needs, so either call may reach any replica. Cl
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -16,6 +17,7 @@ from tidegate.model import Allow, Decision, Hold, Price, Proof
 NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
 _VERSION = 8
+_OPENING = f'[{_VERSION},"'
 
 
 class Handoff(NamedTuple):
@@ -86,54 +88,62 @@ class Handoff(NamedTuple):
     @classmethod
     def decode(cls, text: str) -> Handoff:
         """Raises `ProtocolViolation` for anything that `encode` of this version did not write."""
-        try:
-            *first, reservation, prompt, price, hold, ticket, conversation, structured, proof, trace = orjson.loads(
-                text
-            )
-            version, *strings, rulesets, dialect, unscannable, cap = first
-            seconds, amounts, limits, lease = hold
-        except (ValueError, TypeError) as error:
-            raise ProtocolViolation("the decision handed over by Check is not readable") from error
-        sound = (
-            type(version) is int
-            and version == _VERSION
-            and len(strings) == 7
-            and all(type(value) is str for value in strings)
-            and isinstance(rulesets, list)
-            and all(type(name) is str for name in rulesets)
-            and dialect in ("openai", "problem")
-            and unscannable in ("withhold", "pass")
-            and type(cap) is int
-            and type(reservation) is str
-            and type(prompt) is int
-            and prompt >= 0
-            and isinstance(price, list)
-            and len(price) in (0, len(Price._fields))
-            and all(type(part) is int and part >= 0 for part in price)
-            and type(seconds) in (int, float)
-            and type(lease) in (int, float)
-            and isinstance(amounts, list)
-            and all(map(_is_amount, amounts))
-            and isinstance(limits, list)
-            and all(type(name) is str for name in limits)
-            and min(seconds, lease) >= 0
-            and type(ticket) is str
-            and (not ticket or _is_ticket(ticket))
-            and type(conversation) is str
-            and type(structured) is bool
-            and isinstance(proof, list)
-            and (not proof or _is_proof(proof))
-            and type(trace) is str
-        )
-        if not sound:
-            raise ProtocolViolation("the decision handed over by Check has another shape")
-        request_id, policy, subject, tenant, tier, endpoint, model = strings
-        caller = (request_id, policy, subject, tenant, tier, endpoint, model)
-        paid = Price(*price) if price else None
-        held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
-        how = (tuple(rulesets), dialect, unscannable, cap)
-        proved = Proof(*proof) if proof else None
-        return cls(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured, proved, trace)
+        begun, mark, rest = text.partition('",')
+        request_id = begun.removeprefix(_OPENING)
+        if mark and request_id != begun and "\\" not in request_id and request_id.isprintable():
+            return _decoded(f'{_OPENING}",{rest}')._replace(request_id=request_id)
+        return _decoded(text)
+
+
+@lru_cache(maxsize=1024)
+def _decoded(text: str) -> Handoff:
+    """One without its request id: without a reservation a caller's are all the same."""
+    try:
+        *first, reservation, prompt, price, hold, ticket, conversation, structured, proof, trace = orjson.loads(text)
+        version, *strings, rulesets, dialect, unscannable, cap = first
+        seconds, amounts, limits, lease = hold
+    except (ValueError, TypeError) as error:
+        raise ProtocolViolation("the decision handed over by Check is not readable") from error
+    sound = (
+        type(version) is int
+        and version == _VERSION
+        and len(strings) == 7
+        and all(type(value) is str for value in strings)
+        and isinstance(rulesets, list)
+        and all(type(name) is str for name in rulesets)
+        and dialect in ("openai", "problem")
+        and unscannable in ("withhold", "pass")
+        and type(cap) is int
+        and type(reservation) is str
+        and type(prompt) is int
+        and prompt >= 0
+        and isinstance(price, list)
+        and len(price) in (0, len(Price._fields))
+        and all(type(part) is int and part >= 0 for part in price)
+        and type(seconds) in (int, float)
+        and type(lease) in (int, float)
+        and isinstance(amounts, list)
+        and all(map(_is_amount, amounts))
+        and isinstance(limits, list)
+        and all(type(name) is str for name in limits)
+        and min(seconds, lease) >= 0
+        and type(ticket) is str
+        and (not ticket or _is_ticket(ticket))
+        and type(conversation) is str
+        and type(structured) is bool
+        and isinstance(proof, list)
+        and (not proof or _is_proof(proof))
+        and type(trace) is str
+    )
+    if not sound:
+        raise ProtocolViolation("the decision handed over by Check has another shape")
+    request_id, policy, subject, tenant, tier, endpoint, model = strings
+    caller = (request_id, policy, subject, tenant, tier, endpoint, model)
+    paid = Price(*price) if price else None
+    held = Hold(seconds, tuple([(unit, amount) for unit, amount in amounts]), tuple(limits), lease)
+    how = (tuple(rulesets), dialect, unscannable, cap)
+    proved = Proof(*proof) if proof else None
+    return Handoff(*caller, *how, reservation, prompt, paid, held, ticket, conversation, structured, proved, trace)
 
 
 def _is_ticket(text: str) -> bool:

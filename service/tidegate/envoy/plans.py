@@ -35,6 +35,8 @@ class Plans:
         policy = self._policy()
         names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
         plan = self._plan(policy.version, names, handoff.endpoint)
+        if not plan.pseudonymous:
+            return plan
         caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
         return keyed(plan, self._key, seals=self._seals, **caller)
 

@@ -178,9 +178,9 @@ def request_head_of(message: ext_proc.ProcessingRequest) -> RequestHead:
 def head_of(message: ext_proc.ProcessingRequest) -> tuple[ResponseHead, str]:
     """(the head event, the request id Envoy gave) of a response_headers message. Raises `ProtocolViolation`."""
     headers = _fields(message.response_headers)
-    attributes = message.attributes[_ATTRIBUTES].fields if _ATTRIBUTES in message.attributes else {}
-    details = attributes["response.code_details"].string_value if "response.code_details" in attributes else ""
-    request_id = attributes["request.id"].string_value if "request.id" in attributes else ""
+    attributes = message.attributes[_ATTRIBUTES].fields  # what is not there is ""
+    details = attributes["response.code_details"].string_value
+    request_id = attributes["request.id"].string_value
     status = headers.get(":status", "")
     head = ResponseHead(
         status=int(status) if status.isdigit() else 0,
@@ -199,10 +199,8 @@ def _fields(message: ext_proc.HttpHeaders) -> Mapping[str, str]:
 
 
 def _handoff_of(message: ext_proc.ProcessingRequest) -> Handoff | None:
-    metadata = message.metadata_context.filter_metadata
-    if NAMESPACE in metadata and FIELD in metadata[NAMESPACE].fields:
-        return Handoff.decode(metadata[NAMESPACE].fields[FIELD].string_value)
-    return None
+    text = message.metadata_context.filter_metadata[NAMESPACE].fields[FIELD].string_value
+    return Handoff.decode(text) if text else None
 
 
 def processing_response(

@@ -162,8 +162,12 @@ def unpacked(word: str) -> frozenset[int]:
 
 def grounded(plan: FilterPlan, known: frozenset[int]) -> FilterPlan:
     """The plan for the answer to a request that refers to what is `known`; itself, where it looks for no references."""
-    return plan.spotting(
-        GroundingSpotter(known) if isinstance(spotter, GroundingSpotter) else spotter for spotter in plan.spotters
+    return (
+        plan
+        if not plan.spotters
+        else plan.spotting(
+            GroundingSpotter(known) if isinstance(spotter, GroundingSpotter) else spotter for spotter in plan.spotters
+        )
     )
 
 

@@ -76,6 +76,11 @@ class FilterPlan:
     __hash__ = object.__hash__
 
     @cached_property
+    def entities(self) -> frozenset[str]:
+        """What it looks for."""
+        return frozenset(self.actions)
+
+    @cached_property
     def shadow(self) -> bool:
         """Whether no text is changed by it."""
         return all(action is Action.ANNOTATE for action in self.actions.values())

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from weakref import WeakKeyDictionary
 
 from tidegate.filtering.automaton import Automaton
 from tidegate.filtering.detector import GUARD_CONTEXT, UNANCHORED, Detector, Hit, Match, matcher, worded
@@ -196,10 +195,9 @@ _KEPT = 64
 
 @lru_cache(maxsize=_KEPT)
 def _scanner(entities: frozenset[str], regions: frozenset[str]) -> Scanner:
+    if unknown := entities - ENTITIES:
+        raise ValueError(f"no detector for {', '.join(sorted(unknown))}")
     return Scanner(rows_of(entities, regions))
-
-
-_BY_PLAN: WeakKeyDictionary[FilterPlan, Scanner | None] = WeakKeyDictionary()
 
 
 def scanner_for(plan: FilterPlan) -> Scanner | None:
@@ -207,12 +205,7 @@ def scanner_for(plan: FilterPlan) -> Scanner | None:
 
     Raises ValueError when the plan names an entity that the table lacks.
     """
-    if plan not in _BY_PLAN:
-        entities = frozenset(plan.actions)
-        if unknown := entities - ENTITIES:
-            raise ValueError(f"no detector for {', '.join(sorted(unknown))}")
-        _BY_PLAN[plan] = _scanner(entities, plan.regions) if entities else None
-    return _BY_PLAN[plan]
+    return _scanner(plan.entities, plan.regions) if plan.actions else None
 
 
 def compile_ahead(plans: Iterable[FilterPlan]) -> None:

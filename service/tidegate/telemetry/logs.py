@@ -31,18 +31,22 @@ class Lines:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._waiting: list[bytes] = []
+        self._waiting: list[tuple[str, float, dict[str, Any]]] = []
 
     def add(self, event: str, at: float, **fields: Any) -> None:
         """One line, of level info, for what was `at` (Unix seconds). Needs a running event loop."""
-        line = {"event": event, **fields, "level": "info", "timestamp": datetime.fromtimestamp(at, UTC)}
-        self._waiting.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
+        self._waiting.append((event, at, fields))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_later(_FLUSH, self.flush)
 
     def flush(self) -> None:
         """Write what waits; called while there is any, and at the end of the process."""
         if self._waiting:
-            lines, self._waiting = self._waiting, []
-            self._stream.write(b"".join(lines))
+            waiting, self._waiting = self._waiting, []
+            self._stream.write(b"".join([_line(*one) for one in waiting]))
             self._stream.flush()
+
+
+def _line(event: str, at: float, fields: dict[str, Any]) -> bytes:
+    line = {"event": event, **fields, "level": "info", "timestamp": datetime.fromtimestamp(at, UTC)}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

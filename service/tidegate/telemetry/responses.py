@@ -24,7 +24,8 @@ class Responses:
         self._verbose = verbose
         self._lines = Lines(stream)
         self._known: dict[tuple[str, str, str], tuple[Any, Any, Any]] = {}
-        self._phase_seconds = phase_seconds
+        self._found: dict[tuple[str, str], Any] = {}
+        self._work = phase_seconds.labels("filter")
         self._responses = metrics.counter("responses", "Responses processed", ("outcome", "format", "failure"))
         self._scanned = metrics.counter("scanned_bytes", "Response bytes read by detectors", ("format",))
         self._skipped = metrics.counter(
@@ -59,7 +60,7 @@ class Responses:
         for reason, count in coverage.skipped.items():
             self._unread.labels(coverage.format, _kind(reason)).inc(count)
         for (entity, action), count in coverage.findings.items():
-            self._findings.labels(entity, action).inc(count)
+            self._finding(entity, action).inc(count)
         if self._verbose:
             what = {"request_id": request_id, "outcome": outcome, "failure": failure, "coverage": coverage.header()}
             self._lines.add("response", self._clock.now(), **what)
@@ -77,6 +78,12 @@ class Responses:
         )
         return found
 
+    def _finding(self, entity: str, action: str) -> Any:
+        found = self._found.get((entity, action))
+        if found is None:
+            found = self._found[entity, action] = self._findings.labels(entity, action)
+        return found
+
     def stream(self, change: int) -> None:
         """A Process stream opened (+1) or ended (-1)."""
         self._streams.inc(change)
@@ -87,7 +94,7 @@ class Responses:
 
     def once(self, what: Literal["first", "work"], seconds: float) -> None:
         """How much later a stream's "first" text left than it came, or how long we were at "work" on a response."""
-        (self._first if what == "first" else self._phase_seconds.labels("filter")).observe(seconds)
+        (self._first if what == "first" else self._work).observe(seconds)
 
     def heartbeat(self) -> None:
         """A comment was put into an event stream that was silent."""

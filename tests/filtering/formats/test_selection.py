@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.filtering.formats import BodyRewriter
-from tidegate.filtering.formats.json_text import walk
+from tidegate.filtering.formats.json_text import STRING, walk
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.selection import Selection, parse_pointer, selection_of
 
@@ -144,12 +145,7 @@ def test_what_is_chosen_is_rewritten_as_ever_and_all_else_keeps_its_bytes(
 
 def _tokens(text: str) -> list[str]:
     """The tokens of a document's leaves; of two keys that were rewritten into one both."""
-    from tidegate.filtering.formats.json_text import FLAT, NUMERALS
-
-    found: list[str] = []
-    for mark in FLAT.finditer(text):
-        found += [mark[1]] if mark[1] else NUMERALS.findall(mark[3])
-    return found
+    return re.findall(rf"{STRING}|-?[0-9][0-9.eE+-]*", text)
 
 
 @settings(deadline=None)

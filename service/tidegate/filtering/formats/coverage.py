@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tidegate.filtering.spotting import Unread
+from tidegate.filtering.staged import Rewriting
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\-/*~]")
 
@@ -116,15 +117,15 @@ class Tally:
         self.notes.update(unread.pieces)
         self.unread_bytes += unread.size
 
-    def receipt(self, running: Mapping[tuple[str, str], int], unread: Iterable[Unread] = ()) -> Coverage:
-        """The receipt so far, with what rewriters that still run have found, and what is `unread` of their texts."""
+    def receipt(self, running: Iterable[Rewriting] = ()) -> Coverage:
+        """The receipt so far, with what rewriters that still run have found, and what is unread of their texts."""
         notes, findings, unread_bytes = dict(self.notes), dict(self.findings), self.unread_bytes
-        for kind, count in running.items():
-            findings[kind] = findings.get(kind, 0) + count
-        for pieces, missed in unread:
-            for why, count in pieces.items():
+        for rewriter in running:
+            for kind, count in rewriter.findings.items():
+                findings[kind] = findings.get(kind, 0) + count
+            for why, count in rewriter.unread.pieces.items():
                 notes[why] = notes.get(why, 0) + count
-            unread_bytes += missed
+            unread_bytes += rewriter.unread.size
         scanned = max(0, self.scanned_bytes - unread_bytes)
         return Coverage(
             self.format,

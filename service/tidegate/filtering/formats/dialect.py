@@ -81,6 +81,15 @@ _VERBS = frozenset(
 )
 _BLOCKS = frozenset({"content_block_start", "content_block_delta", "content_block_stop"})
 _MESSAGES = frozenset({"message_start", "message_delta", "message_stop"})
+_USUAL = (
+    "accepted_prediction_tokens assistant audio_tokens cache_creation_input_tokens cache_read_input_tokens "
+    "cached_tokens chat.completion chat.completion.chunk completion_tokens completion_tokens_details default "
+    "embedding end_turn input_tokens length list output_text output_tokens prompt_tokens prompt_tokens_details "
+    "reasoning_tokens rejected_prediction_tokens stop stop_sequence system text_completion tool total_tokens usage "
+    "user"
+)
+WORDS: Final = _NAMES | LOGPROBS | frozenset(_USUAL.split())
+"""What answers are full of, whatever the model says."""
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _MAX_DEPTH = 8
 _NAME = re.compile(r"[A-Za-z_]{1,19}")  # too short to be a value itself, so that it leaves as it came

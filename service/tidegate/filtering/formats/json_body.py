@@ -6,12 +6,21 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 
 from tidegate.errors import BodyTooLarge, MalformedBody
 from tidegate.filtering.formats.coverage import WHOLE, Coverage, size
 from tidegate.filtering.formats.dialect import LOGPROBS, label
-from tidegate.filtering.formats.json_text import FLAT, Path, parse, quote, unquote, walk
+from tidegate.filtering.formats.json_text import (
+    BLANK,
+    KEYS,
+    NUMBERS,
+    STRINGS,
+    Path,
+    parse,
+    quote,
+    unquote,
+    walk,
+)
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
@@ -24,7 +33,7 @@ from tidegate.model import Finding
 _LONG = re.compile(
     r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{11,}(?:\.[0-9]+)?[eE]-[0-9]+)(?![0-9.eE+-])",
 )
-_QUICK = re.compile(r"[^0-9.](?:[0-9]{12}|(?<=[eE])\+?[0-9])")
+_QUICK = re.compile(r"(?:^|[^0-9.])(?:[0-9]{12}|(?<=[eE])\+?[0-9])")
 _BATCH = 1024  # strings that are sifted together
 
 
@@ -77,6 +86,7 @@ class JsonBody:
         self._end("")
         if self._observer is not None:
             self._observer.document(document)
+        del document  # its strings are about to be there a second time
         out = self._rewrite(text) if selection is None else self._rewrite_chosen(text, selection)
         return b"" if self._reader.stopped() else out.encode()
 
@@ -96,42 +106,48 @@ class JsonBody:
 
     def _rewrite(self, text: str) -> str:
         reader, tally = self._reader, self._reader.tally
-        measure = len if text.isascii() else size
-        splices = Splices(text)
-        scanned = fields = skip_to = 0
-        marks = FLAT.finditer(text)
-        while batch := list(islice(marks, _BATCH)):
-            tokens = [mark[1] for mark in batch]
-            olds = [token and (unquote(token) if "\\" in token else token[1:-1]) for token in tokens]
-            reader.sift(old for old in olds if old is not None)
-            clean = reader.clean
-            pairs = zip(batch, olds, strict=True)
-            if skip_to <= batch[0].start() and (LOGPROBS.isdisjoint(olds) or not _drops(text, batch, olds)):
-                # Every string is read, so those in which nothing was found need not be looked at one by one.
-                strings = [token for token in tokens if token is not None]
-                scanned += sum(map(measure, strings))
-                fields += len(strings) - len([mark for mark in batch if mark[2] is not None])
-                for mark, old in pairs:
-                    if old in clean:
-                        continue
-                    if not self._change(text, mark, old, splices):
-                        return ""
-                continue
-            for mark, old in pairs:
-                start = mark.start()
-                if start < skip_to:
-                    continue
-                if old not in clean and not self._change(text, mark, old, splices):
+        parts = STRINGS.split(text)  # what stands between strings, and what stands in one, in turn
+        olds = parts[1::2]
+        if "\\" in text:
+            olds = [unquote(f'"{raw}"') if "\\" in raw else raw for raw in olds]
+        if not LOGPROBS.isdisjoint(olds) and _repeats(parts, olds) and (less := self._without_logprobs(text)) != text:
+            return self._rewrite(less)
+        between = "".join(parts[::2])
+        runs = NUMBERS.findall(between)
+        unread = sum([run.count(",") + 1 for run in runs])
+        looks = reader.numeric and any(map(_QUICK.search, runs))
+        changed: dict[int, str] = {}
+        for first in range(0, len(olds), _BATCH):
+            batch = olds[first : first + _BATCH]
+            reader.sift(batch)
+            suspects = {*batch} - reader.clean
+            for number in [number for number, old in enumerate(batch, first) if looks or old in suspects]:
+                if looks:
+                    unread -= self._numbers(text, parts, 2 * number, changed)
+                if (old := olds[number]) in suspects and not reader.stopped():
+                    if (new := reader.whole(old)) != old:
+                        changed[2 * number + 1] = quote(new)[1:-1]
+                    if reader.unplaced():
+                        self._place(text, parts, 2 * number + 1)
+                if reader.stopped():
                     return ""
-                token, colon, _ = mark.groups()
-                if token is not None:
-                    scanned += measure(token)
-                    fields += colon is None
-                if colon is not None and old in LOGPROBS:
-                    skip_to = splices.drop(mark.end())
-                    tally.skip("dropped_logprobs", skip_to > 0)
-        tally.scanned_bytes += scanned
-        tally.scanned_fields += fields
+        if looks:
+            unread -= self._numbers(text, parts, len(parts) - 1, changed)
+        tally.skip("number", unread)
+        tally.scanned_bytes += sum(map(len if text.isascii() else size, parts[1::2])) + 2 * len(olds)
+        tally.scanned_fields += len(olds) - between.count(":")
+        for at, new in changed.items():
+            parts[at] = new
+        return '"'.join(parts)
+
+    def _without_logprobs(self, text: str) -> str:
+        """The document without what repeats its text token by token."""
+        splices = Splices(text)
+        skip_to = 0
+        for mark in KEYS.finditer(text):
+            if mark[2] is not None and mark.start() >= skip_to and unquote(mark[1]) in LOGPROBS:
+                skip_to = splices.drop(mark.end())
+                self._reader.tally.skip("dropped_logprobs", skip_to > 0)
         return splices.result()
 
     def _rewrite_chosen(self, text: str, selection: Selection) -> str:
@@ -167,46 +183,39 @@ class JsonBody:
                 return ""
         return splices.result()
 
-    def _change(self, text: str, mark: re.Match[str], old: str | None, splices: Splices) -> bool:
-        """Read one token, a string or a run of numbers. Returns False when it ends the document."""
-        reader, start = self._reader, mark.start()
-        if old is None:
-            self._numbers(text, start, mark.end(), splices)
-        else:
-            if (new := reader.whole(old)) != old:
-                splices.put(start, mark.end(1), quote(new))
-            if reader.unplaced():
-                self._place(text, start)
-        return not reader.stopped()
-
-    def _numbers(self, text: str, start: int, end: int, splices: Splices) -> None:
+    def _numbers(self, text: str, parts: Sequence[str], at: int, changed: dict[int, str]) -> int:
+        """Read the numbers between two strings that can be as long as a card's; how many were read."""
         reader, tally = self._reader, self._reader.tally
-        skipped = text.count(",", start, end) + 1
-        look = reader.numeric and (start == 0 or _QUICK.search(text, start - 1, end))
-        for mark in _LONG.finditer(text, start, end) if look else ():
+        piece, splices, read = parts[at], Splices(parts[at]), 0
+        for mark in _LONG.finditer(piece):
             new, was_read = reader.number(mark[0])
             if not was_read:
                 continue
-            skipped -= 1
+            read += 1
             tally.scanned_fields += 1
             tally.scanned_bytes += len(mark[0])
             if new != mark[0]:
                 splices.put(mark.start(), mark.end(), new)
             if reader.unplaced():
-                self._place(text, mark.start())
+                self._place(text, parts, at, mark.start())
             if reader.stopped():
                 break
-        tally.skip("number", skipped)
+        if splices.places:
+            changed[at] = splices.result()
+        return read
 
-    def _place(self, text: str, start: int) -> None:
+    def _place(self, text: str, parts: Sequence[str], at: int, within: int = 0) -> None:
+        """Say where the token stands of the part `at`, or of what is `within` it."""
         if not self._places:
             with suppress(MalformedBody):  # a key that stands twice: the path would be ambiguous
                 for leaf in walk(text):
                     self._places[leaf.start] = leaf.path
+        start = sum(map(len, parts[:at])) + at - at % 2 + within
         path = self._places.get(start, ())
         self._reader.place(label(path), path)
 
 
-def _drops(text: str, batch: Sequence[re.Match[str]], olds: Sequence[str | None]) -> bool:
+def _repeats(parts: Sequence[str], olds: Sequence[str]) -> bool:
     """Whether a value goes that repeats what was said: most models tell of none, and say null."""
-    return any(old in LOGPROBS and text[mark.end()] in "[{" for mark, old in zip(batch, olds, strict=True))
+    behind = [parts[2 * number + 2].lstrip(f":{BLANK}") for number, old in enumerate(olds) if old in LOGPROBS]
+    return not {"[", "{"}.isdisjoint([piece[:1] for piece in behind])

@@ -16,14 +16,16 @@ from tidegate.errors import MalformedBody
 Path = tuple[str | int, ...]
 
 BLANK: Final = " \t\r\n"
-STRING: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_INSIDE = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
+STRING: Final = f'"{_INSIDE}"'
 NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
 # A string by the letter, to prove that a document in which another one stood is still valid.
 VALID: Final = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
 _NUMERAL = r"-?[0-9][0-9.eE+-]*+"
-# For documents that were validated: strings (a colon after them makes them keys), numbers in runs.
-FLAT: Final = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL}(?:[ \t\r\n]*+,[ \t\r\n]*+{_NUMERAL})*+)")
-NUMERALS: Final = re.compile(_NUMERAL)
+# For documents that were validated: what is in their strings, strings and keys, numbers in runs.
+STRINGS: Final = re.compile(f'"({_INSIDE})"')
+KEYS: Final = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?")
+NUMBERS: Final = re.compile(rf"{_NUMERAL}(?:[ \t\r\n]*+,[ \t\r\n]*+{_NUMERAL})*+")
 _WALK = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|({_NUMERAL})|[\[\]{{}},]")
 _BRACKETS = re.compile(rf"{STRING}|([\[{{])|[\]}}]")
 _MEMBERS = re.compile(rf"({STRING})([ \t\r\n]*+:[ \t\r\n]*+)?|[\[{{,}}]")

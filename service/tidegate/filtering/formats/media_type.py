@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the grammar's word
 _TYPE = re.compile(rf"[ \t]*({_TOKEN}/{_TOKEN})[ \t]*")
@@ -14,9 +15,15 @@ _NDJSON = frozenset(
     | {"application/stream+json"}  # Spring's and Cohere's name for it
 )
 
+_MAX_USUAL = 64  # what is longer must not fill the cache
+
 
 def format_of(content_type: str) -> str:
     """ "json", "ndjson", "sse", "csv" or "text"; "" when no format reads the type or its charset, or it is broken."""
+    return _usual(content_type) if len(content_type) <= _MAX_USUAL else _format(content_type)
+
+
+def _format(content_type: str) -> str:
     parsed = _parse(content_type)
     if parsed is None:
         return ""
@@ -33,6 +40,9 @@ def format_of(content_type: str) -> str:
     if media in ("text/csv", "application/csv"):
         return "csv"
     return "text" if media.startswith("text/") else ""
+
+
+_usual = lru_cache(maxsize=256)(_format)
 
 
 def _parse(content_type: str) -> tuple[str, list[tuple[str, str]]] | None:

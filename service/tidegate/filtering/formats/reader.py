@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
-from weakref import WeakKeyDictionary
 
 from tidegate.filtering.detectors import NUMERIC
 from tidegate.filtering.formats.coverage import Coverage, Progress, Tally
+from tidegate.filtering.formats.dialect import WORDS
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
-from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.rewriter import rewrite
+from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import Rewriting, rewriting
 from tidegate.model import Finding
 
@@ -27,7 +28,6 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
-_numeric_plans: WeakKeyDictionary[FilterPlan, FilterPlan] = WeakKeyDictionary()
 
 
 class Run(Protocol):
@@ -53,14 +53,15 @@ class Reader:
         self._plan = plan
         self._key = key
         self._witness = plan.witness
-        self._numeric = _numeric(plan)
         self.selection = plan.selection
         # What the spotters find has no pattern that a search could look for.
-        self._sieve = None if plan.spotters else sieve(frozenset(plan.actions), plan.regions)
-        self.numeric = self._numeric is not None
+        self._sieve = None if plan.spotters else sieve(plan.entities, plan.regions)
+        self.numeric = not NUMERIC.isdisjoint(plan.entities)
+        """Whether numbers are looked into."""
         self._running: dict[int, Rewriting] = {}
         self._ended = 0  # characters of the runs that are over
-        self.clean: set[str] = set()  # short texts in which nothing was found
+        # Short texts in which nothing was found.
+        self.clean: set[str] = set() if plan.spotters else {*_harmless(plan.entities, plan.regions)}
 
     def sift(self, texts: Iterable[str]) -> None:
         """Find out at once which short texts hold nothing, so that `whole` need not look at them."""
@@ -82,9 +83,7 @@ class Reader:
             return self._nested(text, nesting)
         rewriter = rewriting(self._plan, key=self._key)
         out = rewriter.whole(text)
-        if rewriter.findings or rewriter.blocked is not None or rewriter.unread.size:
-            self._count(rewriter)
-        elif len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
+        if not self._count(rewriter) and len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
             self.clean.add(text)
         return out
 
@@ -97,13 +96,19 @@ class Reader:
 
     def number(self, literal: str) -> tuple[str, bool]:
         """What must stand for a number, and whether it was read: only what can be an entity's digits is."""
-        digits = _digits(literal) if self._numeric is not None and len(literal) >= _CARD_DIGITS.start else ""
-        if self._numeric is None or not digits:
+        digits = _digits(literal) if self.numeric and len(literal) >= _CARD_DIGITS.start else ""
+        if not digits:
             return literal, False
         rewriter = rewriting(self._numeric, key=self._key)
         out = rewriter.whole(digits)
         self._count(rewriter)
         return (literal if out == digits else quote(out)), True
+
+    @cached_property
+    def _numeric(self) -> FilterPlan:
+        """The part of the plan that looks into numbers."""
+        actions = {entity: action for entity, action in self._plan.actions.items() if entity in NUMERIC}
+        return replace(self._plan, actions=actions, spotters=())
 
     def run(self, where: str = "", *, nesting: int = 0) -> Run:
         """A text in pieces, read as JSON when it begins like it."""
@@ -137,10 +142,7 @@ class Reader:
 
     def coverage(self) -> Coverage:
         """The receipt so far."""
-        running: Counter[tuple[str, str]] = Counter()
-        for rewriter in self._running.values():
-            running.update(rewriter.findings)
-        return self.tally.receipt(running, [rewriter.unread for rewriter in self._running.values()])
+        return self.tally.receipt(self._running.values())
 
     @property
     def progress(self) -> Progress:
@@ -155,11 +157,16 @@ class Reader:
             self._ended += rewriter.scanned
             self._count(rewriter)
 
-    def _count(self, rewriter: Rewriting) -> None:
-        self.tally.found(rewriter.findings)
-        self.tally.unread(rewriter.unread)
+    def _count(self, rewriter: Rewriting) -> bool:
+        """Take over what a rewriter found and left unread; whether that is anything."""
+        findings, unread = rewriter.findings, rewriter.unread
+        if findings:
+            self.tally.found(findings)
+        if unread.size:
+            self.tally.unread(unread)
         if self.blocked is None:
             self.blocked = rewriter.blocked
+        return bool(findings) or unread.size > 0 or rewriter.blocked is not None
 
 
 class _Plain:
@@ -235,14 +242,11 @@ class _Sniffed:
         return self._run.feed(text)
 
 
-def _numeric(plan: FilterPlan) -> FilterPlan | None:
-    """The part of `plan` that looks into numbers; one and the same for a plan, so that it is compiled once."""
-    found = _numeric_plans.get(plan)
-    if found is None:
-        actions = {entity: plan.actions[entity] for entity in sorted(NUMERIC & frozenset(plan.actions))}
-        found = replace(plan, actions=actions, spotters=())
-        _numeric_plans[plan] = found
-    return found if found.actions else None
+@lru_cache(maxsize=256)
+def _harmless(entities: frozenset[str], regions: frozenset[str]) -> frozenset[str]:
+    """The words of the dialects in which there is no value of these entities."""
+    plan = FilterPlan(dict.fromkeys(entities, Action.REDACT), regions=regions)
+    return frozenset([word for word in WORDS if rewrite(plan, word) == word])
 
 
 def _digits(literal: str) -> str:

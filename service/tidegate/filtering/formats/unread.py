@@ -32,7 +32,7 @@ class UnreadBody:
 
     def coverage(self) -> Coverage:
         """The receipt: all was skipped."""
-        return self._tally.receipt({})
+        return self._tally.receipt()
 
     def abort(self, code: str, message: str) -> bytes:
         """Where an event would begin is not known, so there is no ending."""
