@@ -21,6 +21,8 @@ _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 2.4
 _PORT: Final = re.compile(r":[0-9]*\Z")
 _RASTER: Final = re.compile(r"image/(?:png|jpe?g|gif|webp|avif|bmp)[;,]", re.IGNORECASE)
 
+_PATH: Final = re.compile(r"[/\\?#]")
+_ORDINARY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*+")  # is what it stands for
 _NAME: Final = re.compile(r"[a-z0-9._-]*")
 _LONGEST_HOST: Final = 253 * 3  # as it may be escaped
 
@@ -87,11 +89,13 @@ class Hosts:
 
 def host_of(rest: str) -> str:
     """The host of what follows a scheme, in lower case and ASCII; "" for none that could be one."""
-    authority = re.split(r"[/\\?#]", rest.lstrip("/\\"), maxsplit=1)[0]
+    authority = _PATH.split(rest.lstrip("/\\"), 1)[0]
     host = _PORT.sub("", authority.rpartition("@")[2])
     if len(host) > _LONGEST_HOST:
         return ""
     if host.startswith("["):
+        return host.lower()
+    if _ORDINARY.fullmatch(host):
         return host.lower()
     try:
         name = unquote(host, errors="strict").rstrip(".").encode("idna").decode("ascii").lower()
