@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-_RELATIVE: Final = re.compile(r"(?![\x00-\x20/\\])[^:&\\\t\n\r]*\Z")
+_RELATIVE: Final = re.compile(r"(?![\x00-\x20])(?:[/\\](?![/\\\t\n\r])|(?![/\\]))[^:&\\\t\n\r]*\Z")
 _IGNORED: Final = re.compile(r"[\t\n\r]+")  # the URL standard drops them wherever they stand
 _EDGES: Final = "".join(map(chr, range(0x21)))  # and these at the ends
 _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 2.4
@@ -70,7 +70,7 @@ class Hosts:
         named = _SCHEME.fullmatch(url)
         if named is None:
             there = self._there(url) if re.match(r"[/\\]{2}", url) else Leads.NOWHERE
-            return Leads.NOWHERE if guess and "." not in host_of(url) else there
+            return Leads.NOWHERE if there is Leads.NOWHERE or (guess and "." not in host_of(url)) else there
         scheme, rest = named[1].lower(), named[2]
         if scheme in _SPECIAL:
             return self._there(rest)
