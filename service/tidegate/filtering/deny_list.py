@@ -63,9 +63,11 @@ class DenyList:
         for first, automaton in self._automata:
             for root, start, past in automaton.find_matches_as_indexes(letters, overlapping=True):
                 # A word goes on nearly everywhere: so that is asked first, and without a call.
-                fresh = not (letters[start - 1].isalnum() if start else before)
-                if not whole or fresh or not self._joined(letters, start, before):
-                    found.append((start, past, first + root))
+                if whole and (letters[start - 1].isalnum() if start else before):
+                    surely = letters[start - 1 : start + 1].isalnum() and letters[start - 1] not in "nrt" and start
+                    if (surely and letters[start - 1 : start + 1].isascii()) or self._joined(letters, start, before):
+                        continue
+                found.append((start, past, first + root))
         return sorted(found) if len(self._automata) > 1 else found
 
     def end(self, letters: str, start: int, past: int, root: int) -> int:

@@ -48,9 +48,11 @@ _NAMES: Final = (
     "|codebase|classid|archive|imagesrcset|lowsrc|dynsrc|profile|style|to|from|by|values|srcdoc"
     "|attributionsrc"
 )
+_LEADS: Final = r"A-Za-z/\\&\x00-\x20"  # what a target begins with that is not surely relative
+_LED: Final = rf"[{_LEADS}<]|\Z"
 _TEXT: Final = (
     r"(?:!?\[)+|\]|(?:\\[!-/:-@\[-`{-~])+|\\|(?<=\n)\r?\n|<(?=[A-Za-z/])"
-    r"|(?<=[^\s\](])\(|:[/\\]{2}|(?<=[^\s\]:]):|(?<![@/.])www\.(?=[^\s.]|\Z)"
+    rf"|(?<=[^\s\](])\((?={_LED})|:[/\\]{{2}}|(?<=[^\s\]:]):(?={_LED})|(?<![@/.])www\.(?=[^\s.]|\Z)"
 )
 _OUTSIDE: Final = re.compile(_TEXT, _FLAGS)
 _INSIDE: Final = re.compile(rf"{_TEXT}|(?<![^\s\"'/])(?:{_NAMES})(?![^\s=/>\"'<])", _FLAGS)
@@ -59,9 +61,7 @@ _AUTOLINK: Final = re.compile(r"<(?:https?|wss?|ftps?|javascript|vbscript|data|f
 _RISKY: Final = re.compile(_TAGS, _FLAGS)
 _UNQUOTED: Final = re.compile(r"(?:[^\"'>]++|\"[^\">]*+\"|'[^'>]*+')*+")
 _ANGLE: Final = re.compile(r"[<>]")
-_LEADING: Final = re.compile(r"[A-Za-z/\\&\x00-\x20]")
-"""What a target begins with that is not surely relative."""
-
+_LEADING: Final = re.compile(f"[{_LEADS}]")
 _RELATIVE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}[^:&\\A-Za-z0-9+._~-]")
 """What one begins with that is."""
 _ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]{2,45}(?:\]|(\Z))|\[[0-9A-Fa-f:.]?(\Z)")

@@ -31,6 +31,7 @@ _DOI: Final = re.compile(r"(?<![\w.])(?:doi:)?(10\.[0-9]{4,9}/[^\s\"<>\[\]{}|\\]
 _ARXIV: Final = re.compile(
     r"(?<![\w])arxiv:([0-9]{4}\.[0-9]{4,5}|[a-z-]+(?:\.[A-Z]{2})?/[0-9]{7})(?:v[0-9]+)?", re.IGNORECASE
 )
+_IN_TOKENS: Final = (_PAGE, _PERSON, _DOI, _ARXIV)
 _DOI_PAGE: Final = re.compile(r"(?:dx\.)?doi\.org/(10\..+)")
 _ARXIV_PAGE: Final = re.compile(r"arxiv\.org/(?:abs|pdf|html)/([^?#]+?)(?:v[0-9]+)?(?:\.pdf)?")
 _NAME: Final = r"[A-Z\u00c0-\u00de][\w'\u2019-]{1,40}"
@@ -60,19 +61,16 @@ class Reference(NamedTuple):
 
 def in_token(text: str, start: int, end: int) -> Iterator[Reference]:
     """The references in a piece of a text that holds no space: pages, people, DOIs and arXiv identifiers, by start."""
-    at = start
     if not any(sign in text[start:end] for sign in ("://", "@", "10.", ".")) and ":" not in text[start:end]:
         return
-    while at < end:
-        found = [
-            match for pattern in (_PAGE, _PERSON, _DOI, _ARXIV) if (match := pattern.search(text, at, end)) is not None
-        ]
-        if not found:
-            return
+    found = [match for pattern in _IN_TOKENS if (match := pattern.search(text, start, end)) is not None]
+    while found:
         first = min(found, key=lambda match: match.start())
         reference = _named(first)
         yield reference
         at = max(reference.end, first.start() + 1)
+        nexts = [match if match.start() >= at else match.re.search(text, at, end) for match in found]
+        found = [match for match in nexts if match is not None]
 
 
 def works_in(text: str, start: int, end: int) -> Iterator[Reference]:

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import unquote
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
-_RELATIVE: Final = re.compile(r"(?![\x00-\x20/\\])[^:&\\\t\n\r]*\Z")
+_RELATIVE: Final = re.compile(r"(?![\x00-\x20])(?:[/\\](?![/\\\t\n\r])|(?![/\\]))[^:&\\\t\n\r]*\Z")
 _IGNORED: Final = re.compile(r"[\t\n\r]+")  # the URL standard drops them wherever they stand
 _EDGES: Final = "".join(map(chr, range(0x21)))  # and these at the ends
 _ESCAPED: Final = re.compile(r"\\([!-/:-@\[-`{-~])")  # CommonMark 2.4
@@ -25,6 +25,8 @@ _QUOTATION: Final = re.compile(r"\n[ \t]*(?:>[ \t]*)+")  # how its next line beg
 _DEVIATES: Final = re.compile("[\xdf\u03c2\u200c\u200d]")
 """Letters that are others in IDNA 2003, and that browsers take as they are (UTS #46, 2.3)."""
 
+_PATH: Final = re.compile(r"[/\\?#]")
+_ORDINARY: Final = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*+")  # is what it stands for
 _NAME: Final = re.compile(r"[a-z0-9._-]*")
 _LONGEST_HOST: Final = 253 * 3  # as it may be escaped
 
@@ -73,7 +75,7 @@ class Hosts:
         named = _SCHEME.fullmatch(url)
         if named is None:
             there = self._there(url) if re.match(r"[/\\]{2}", url) else Leads.NOWHERE
-            return Leads.NOWHERE if guess and "." not in host_of(url) else there
+            return Leads.NOWHERE if there is Leads.NOWHERE or (guess and "." not in host_of(url)) else there
         scheme, rest = named[1].lower(), named[2]
         if scheme in _SPECIAL:
             return self._there(rest)
@@ -92,11 +94,13 @@ class Hosts:
 
 def host_of(rest: str) -> str:
     """The host of what follows a scheme, in lower case and ASCII; "" for none that could be one."""
-    authority = re.split(r"[/\\?#]", rest.lstrip("/\\"), maxsplit=1)[0]
+    authority = _PATH.split(rest.lstrip("/\\"), 1)[0]
     host = _PORT.sub("", authority.rpartition("@")[2])
     if len(host) > _LONGEST_HOST:
         return ""
     if host.startswith("["):
+        return host.lower()
+    if _ORDINARY.fullmatch(host):
         return host.lower()
     try:
         decoded = unquote(host, errors="strict").rstrip(".")

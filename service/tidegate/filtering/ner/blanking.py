@@ -14,7 +14,7 @@ _INLINE: Final = re.compile(r"(?<!`)(`{1,3})(?!`)[^\n]*?(?<!`)\1(?!`)")
 _NO_LANGUAGE: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s<>\"]+"
     r"|\bwww\.[^\s<>\"]+"
-    r"|[^\s@<>()\[\]\"',;:]+@[^\s@<>()\[\]\"',;:]+"  # addresses
+    r"|[^\s@<>()\[\]\"',;:]{1,64}@[^\s@<>()\[\]\"',;:]+"  # addresses (RFC 5321, section 4.5.3.1.1)
     r"|(?<!\S)(?:~|\.{1,2})?(?:/[\w.@%+-]+){2,}/?"  # paths
     r"|\b[A-Za-z]:\\\S+"
     r"|\[[A-Z][A-Z0-9_]*(?:[:_][0-9a-f]+)?\]"  # what the patterns put in place of a value

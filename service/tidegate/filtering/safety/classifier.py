@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -16,6 +17,9 @@ from tidegate.filtering.spotting import Effort
 THRESHOLDS: Final[Mapping[str, float]] = MappingProxyType(dict.fromkeys(CATEGORIES, 0.4))
 """The probability from which a passage falls under a category: about the best F1 on what was held out of training, and
 fewer than one false finding in 10,000 characters of code and technical prose, all together (docs/safety.md)."""
+
+_FEW: Final = 4  # characters of passages of which there are so many in a text, and so few in all, that they are known
+_REMEMBERED: Final = 4096
 
 
 class Classifier:
@@ -30,6 +34,7 @@ class Classifier:
         self._least = [(name, math.log(chosen[name] / (1 - chosen[name]))) for name in CATEGORIES]
         self._lowest = min(least for _, least in self._least)
         self._model = model or shipped()
+        self._of_few = lru_cache(maxsize=_REMEMBERED)(self._told)
 
     def open(self) -> PassageReading:
         """Begin with a text."""
@@ -39,7 +44,10 @@ class Classifier:
         """A verdict of each passage."""
         return [Verdict(self._categories(passage)) for passage in passages]
 
-    def _categories(self, passage: str) -> list[str]:
+    def _categories(self, passage: str) -> Sequence[str]:
+        return self._of_few(passage) if len(passage) <= _FEW else self._told(passage)
+
+    def _told(self, passage: str) -> Sequence[str]:
         odds = self._model.odds(passage)
         if max(odds) < self._lowest:  # nearly every one
             return []

@@ -31,6 +31,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){12,}")
 _DEPTH: Final = 2
 _MANY: Final = 1 << 16
+_WIDEST: Final = 4  # of what a character stands for; those that are whole sentences are no disguise of letters
 
 
 class _Table(dict[int, str]):
@@ -46,7 +47,7 @@ class _Table(dict[int, str]):
 def _seen(char: str) -> str:
     if unicodedata.category(char) in ("Cc", "Cs"):
         return " "
-    parts = unicodedata.normalize("NFKD", char)
+    parts = unicodedata.normalize("NFKD", char)[:_WIDEST]
     return "".join([letter(part) for part in parts if unicodedata.category(part) != "Mn"]).casefold()
 
 
