@@ -105,7 +105,7 @@ def test_another_kind_of_recogniser_chooses_for_itself() -> None:
     assert not known(other.get_pipe("beam_ner"))
     other.add_pipe("ner").add_label("PERSON")
     other.initialize()
-    model = SpacyModel("other", lambda: other)
+    model = SpacyModel("other", other)
     assert model.spans(["Noor Haddad", ""]) == [
         [Span(each.label_, each.start_char, each.end_char) for each in other(text).ents] for text in ("Noor Haddad", "")
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -36,25 +35,24 @@ _NO_NAMES: Final = (
     "trainable_lemmatizer", "textcat", "textcat_multilabel", "entity_linker", "experimental_edit_tree_lemmatizer",
 )  # fmt: skip
 _SHARED: Final = ("tok2vec", "transformer")  # read every text, though it may be that nobody listens
+_KEPT: Final = ("strings", "vectors", "lookups")
 _BATCH: Final = 64
 
-RENEWED_AFTER: Final = 200_000
-"""Words that a pipeline makes and forgets before it is loaded anew: the table they stood in does not shrink."""
+EMPTIED_AFTER: Final = 10_000
+"""Words that a pipeline makes and forgets before the tables they stood in, which never shrink, are made anew."""
 
 
 class SpacyModel:
     """A loaded pipeline. One thread at a time reads with it: a memory zone is the whole vocabulary's."""
 
-    def __init__(self, name: str, make: Callable[[], Language], *, renewed_after: int = RENEWED_AFTER) -> None:
+    def __init__(self, name: str, language: Language, *, emptied_after: int = EMPTIED_AFTER) -> None:
         self.name = name
-        self._make = make
-        self._renewed_after = renewed_after
-        language = make()
-        self._language: Language | None = language
+        self._language = language
+        self._emptied_after = emptied_after
         self._choices = _choices(language)
-        self._known = len(language.vocab)
         self.entities = frozenset(_known(language))
         self._lock = Lock()
+        _empty(language.vocab)
 
     def read(self, sentences: Sequence[str]) -> list[list[Name]]:
         """The names in each."""
@@ -66,24 +64,26 @@ class SpacyModel:
     def spans(self, sentences: Sequence[str]) -> list[list[Span]]:
         """All that is marked in each. What spaCy remembers of the words of a call is gone when it is over."""
         with self._lock:
-            language = self._current()
-            with language.memory_zone():
+            if len(self._language.vocab) > self._emptied_after:
+                _empty(self._language.vocab)
+            with self._language.memory_zone():
                 if self._choices is None:
-                    docs = language.pipe(sentences, batch_size=_BATCH)
+                    docs = self._language.pipe(sentences, batch_size=_BATCH)
                     return [[Span(each.label_, each.start_char, each.end_char) for each in doc.ents] for doc in docs]
-                made = [language.make_doc(sentence) for sentence in sentences]
+                made = [self._language.make_doc(sentence) for sentence in sentences]
                 batches = [made[start : start + _BATCH] for start in range(0, len(made), _BATCH)]
                 return [spans for batch in batches for spans in self._choices.spans(batch)]
 
-    def _current(self) -> Language:
-        """The pipeline, or one anew where the old one stood: two at a time would be as much memory, for good."""
-        if self._language is not None and len(self._language.vocab) - self._known <= self._renewed_after:
-            return self._language
-        self._language = self._choices = None
-        gc.collect()  # a pipeline is full of references in circles
-        language = self._language = self._make()
-        self._choices = _choices(language)
-        return language
+
+def _empty(vocab: Any) -> None:
+    """Make the tables of words and strings anew. A word that a memory zone forgets leaves a mark in both for good.
+
+    Words that the tokenizer knows for good stay where they are, since it points to them.
+    """
+    getters = dict(vocab.lex_attr_getters)
+    vocab.strings.from_bytes(b"[]")  # it adds what it has
+    vocab.from_bytes(vocab.to_bytes(exclude=_KEPT))
+    vocab.lex_attr_getters = getters  # which it wraps once more each time
 
 
 def _choices(language: Language) -> Transitions | None:
@@ -122,7 +122,9 @@ def load(name: str) -> SpacyModel:
             f"the package {name!r} has no pipeline: it neither is a spacy_models entry point nor has a meta.json"
         )
     try:
-        model = SpacyModel(name, partial(_load, spacy.load, name))
+        language = _load(spacy.load, name)
+        known = len(language.vocab.strings)  # as many new ones pay for adding these again
+        model = SpacyModel(name, language, emptied_after=max(EMPTIED_AFTER, known))
     except (OSError, ValueError, AttributeError):  # E050 and others: no config, of another version of spaCy
         raise ValueError(f"the package {name!r} has no pipeline that this spaCy can load") from None
     if not model.entities:
@@ -147,7 +149,7 @@ def _says_so(package: ModuleSpec) -> bool:
 
 
 def _load(load: Callable[..., Language], name: str) -> Language:
-    language = load(name, exclude=_NO_NAMES)
+    language = load(name, exclude=(*_NO_NAMES, "strings") if name == DEFAULT else _NO_NAMES)
     for shared, pipe in language.pipeline:
         if shared in _SHARED and "ner" not in getattr(pipe, "listening_components", ()):
             language.remove_pipe(shared)
