@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 import tempfile
 import time
@@ -19,10 +20,7 @@ from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tidegate.audit.chain import chain_key
-from tidegate.audit.reading import lines_of
-from tidegate.audit.verify import verify
-
+from tests.load.books import read_books
 from tests.load.checks import Charged, Check
 from tests.load.faults import FAULTS, Fault
 from tests.load.scene import Scene, token
@@ -38,6 +36,8 @@ AFTER: Final = 4.0
 _FOLLOWS: Final = 2.0
 """Seconds in which answers may still be of exchanges that began before the strike was over."""
 _PATIENCE: Final = 30.0
+_SECRET: Final = re.compile(r"planted[0-9a-f]{8}|PLANTED[A-Z2-7]{9}|1111 1111 1111")
+"""What tells a planted value (`answers`)."""
 _LATE: Final = 20
 
 
@@ -59,8 +59,8 @@ def run(fault: Fault, directory: Path, pace: float = 1.0) -> Evidence:
         keys = {**stack.keys, **{name: token(*times) for name, times in fault.tokens.items()}}
         seen = asyncio.run(_watch(fault, Scene(stack, exits, pace), keys))
         charged, counts = _settled(stack), stack.counts()
-        errors = stack.metric("tidegate_errors_total")
-    log = str(verify(lines_of(str(stack.audit)), key=chain_key(PEPPER)).broken or "sound")
+    logs = [path for path in directory.rglob("*") if path.suffix in (".log", ".jsonl") and path.name != "model.log"]
+    written = [path.read_text(errors="replace") for path in logs]
     return Evidence(
         seen.tally,
         seen.calm,
@@ -70,8 +70,11 @@ def run(fault: Fault, directory: Path, pace: float = 1.0) -> Evidence:
         counts,
         charged,
         seen.looked_at,
-        log,
-        errors,
+        read_books(stack.audit, PEPPER),
+        errors=sum(text.count('"event":"unexpected"') for text in written),
+        logged=sum(
+            len(_SECRET.findall(text)) + sum(text.count(key) for key in stack.keys.values()) for text in written
+        ),
     )
 
 

@@ -28,9 +28,10 @@ class Fault:
 
     `may` are outcomes that any caller may see besides those that are right, `most` the part of all exchanges that may
     have one, and `recovers` the seconds after the strike in which the last of them is over. In an `outage` of the store
-    more may be let in; where a worker `dies`, what it was doing may be charged what was reserved. `settings` makes more
-    arguments of `running_stack` for its directory, `callers` are there besides the usual ones, and `tokens` besides
-    keys: when they were issued and when they end, seconds from now, by the name of the caller.
+    more may be let in; where a worker `dies`, what it was doing may be charged what was reserved, and what it noted
+    last is not on record; where the audit log `drops` records, they are counted. `settings` makes more arguments of
+    `running_stack` for its directory, `callers` are there besides the usual ones, and `tokens` besides keys: when they
+    were issued and when they end, seconds from now, by the name of the caller.
     """
 
     strike: Callable[[Scene], Awaitable[Sequence[Check]]]
@@ -39,6 +40,7 @@ class Fault:
     recovers: float = 0.0
     outage: bool = False
     dies: bool = False
+    drops: bool = False
     settings: Settings = lambda _: {}
     callers: tuple[Callers, ...] = ()
     tokens: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -115,7 +117,7 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "slow-model": Fault(strikes.freeze_the_model),
         "model-reset": Fault(strikes.reset_the_model, _BROKEN_OFF | {"503"}, most=0.5, recovers=1),
         "envoy-restarted": Fault(strikes.hot_restart_envoy, settings=_to_be_restarted),
-        "disk-full": Fault(strikes.fill_the_disk),
+        "disk-full": Fault(strikes.fill_the_disk, drops=True),
         "disk-full-required": Fault(
             strikes.fill_the_disk, frozenset({"503"}), most=1.0, recovers=3, settings=_audit_required
         ),

@@ -151,9 +151,10 @@ async def freeze_the_model(scene: Scene) -> Sequence[Check]:
     scene.stack.model.send(signal.SIGSTOP)
     try:
         await scene.passes(5)
+        waiting = await asyncio.to_thread(scene.stack.metric, "tidegate_streams")
     finally:
         scene.stack.model.send(signal.SIGCONT)
-    return ()
+    return (at_least("exchanges that waited for it", waiting, 2),)
 
 
 async def reset_the_model(scene: Scene) -> Sequence[Check]:
@@ -194,11 +195,13 @@ async def fill_the_disk(scene: Scene) -> Sequence[Check]:
 async def move_the_clock(scene: Scene) -> Sequence[Check]:
     """The workers' wall clock is an hour ahead for four seconds, then an hour behind, then right."""
     file = scene.stack.directory / "clock"
+    ended, refused = {"reason": "credential_expired", "outcome": "deny"}, [0.0]
     for ahead in (HOUR, -HOUR):
         write_clock(file, ahead)
         await scene.passes(4)
+        refused.append(await asyncio.to_thread(scene.stack.metric, "tidegate_decisions_total", **ended))
     write_clock(file, 0.0)
-    return ()
+    return (at_least("refusals of tokens that have ended by a clock that is ahead", refused[1], 2),)
 
 
 def write_clock(file: Path, seconds: float) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.load.books import Account, Books
 from tests.load.chaos import HEAD, figures_of, row, run
 from tests.load.checks import FRAYED, SPENT, WHOLE, Charged, Check
 from tests.load.faults import FAULTS, Fault
 from tests.load.kinds import KINDS, LET_IN
 from tests.load.model import Counts
-from tests.load.scene import none
+from tests.load.scene import Scene, none
+from tests.load.stack import POLICY
 from tests.load.tally import Leak, Tally
 from tests.load.verdict import Evidence, judge, passed, shares
 
@@ -30,6 +32,31 @@ def test_a_fault_under_traffic_leaks_nothing_lets_nobody_pass_and_loses_no_charg
     seen = run(fault, tmp_path, pace=PACE)
     assert [check for check in judge(fault, seen) if not check.good] == []
     assert sum(seen.counts.requests.values()) > 50
+
+
+@pytest.mark.e2e
+def test_a_service_that_does_none_of_its_work_is_found_out(tmp_path: Path) -> None:
+    """It looks at answers and changes none, counts where nobody else sees it, and lets in who is over the limit."""
+    policy = POLICY.replace(f"limit: {LET_IN},", "limit: 1000,")
+    assert policy != POLICY
+    settings = {"policy": policy, "flags": {"store": "memory://"}, "env": {"TIDEGATE_SHADOW": "1"}}
+    seen = run(Fault(_nothing, settings=lambda _: settings), tmp_path, pace=PACE)
+    found = {check.what for check in judge(QUIET, seen) if not check.good}
+    assert {
+        "outcomes",
+        "planted values that got out",
+        "let in, and had to be refused",
+        "the same, as the model saw it",
+        *(f"requests of {tenant} in the ledger" for tenant in (WHOLE, FRAYED, SPENT)),
+        f"tokens of {WHOLE} in the ledger",
+        *(f"requests of {tenant} on record" for tenant in (WHOLE, FRAYED, SPENT)),
+    } <= found
+
+
+async def _nothing(scene: Scene) -> Sequence[Check]:
+    """Nothing happens."""
+    await scene.passes(3)
+    return ()
 
 
 QUIET = Fault(FAULTS["slow-model"].strike)
@@ -52,12 +79,12 @@ TOKENS = dict.fromkeys(("chat", "chat-stream", "messages-stream", "generate-stre
 def counts(**changes: Any) -> Counts:
     fields: dict[str, Any] = dict.fromkeys(Counts._fields, 0)
     empty: Mapping[str, int] = {}
-    given = {"requests": ASKED, "answered": empty, "served": empty, "tokens": TOKENS, "planted": empty}
+    given = {"requests": ASKED, "answered": empty, "served": empty, "tokens": TOKENS, "planted": {"chat": 3}}
     return Counts(**(fields | given | changes))
 
 
-def charged(tenant: str = "", **used: int) -> dict[str, Charged]:
-    """The ledger as it must be, but for what one tenant is said to have used."""
+def charged(tenant: str = "", held: int = 0, **used: int) -> dict[str, Charged]:
+    """The ledger as it must be, but for what one tenant is said to have used, and to hold."""
     right = {
         WHOLE: {"requests": 40, "tokens": 4000, "open": 0},
         FRAYED: {"requests": 20, "open": 0},
@@ -65,7 +92,14 @@ def charged(tenant: str = "", **used: int) -> dict[str, Charged]:
     }
     if tenant:
         right[tenant] = right[tenant] | used
-    return {name: Charged(limits, 0) for name, limits in right.items()}
+    return {name: Charged(limits, held if name == tenant else 0) for name, limits in right.items()}
+
+
+def books(tenant: str = "", **changes: Any) -> Books:
+    """The audit log as it must be, but for how many requests of one tenant are on record, and what else is said."""
+    allowed = {WHOLE: 40, FRAYED: 20, SPENT: LET_IN} | ({tenant: changes.pop("allowed")} if tenant else {})
+    accounts = {name: Account(allowed=count) for name, count in allowed.items()}
+    return replace(Books(accounts, files=2, writers=2), **changes)
 
 
 RIGHT = Evidence(
@@ -77,8 +111,9 @@ RIGHT = Evidence(
     counts=counts(),
     charged=charged(),
     looked_at=(),
-    log="sound",
-    errors=0.0,
+    books=books(),
+    errors=0,
+    logged=0,
 )
 
 
@@ -105,13 +140,19 @@ HARMS: list[tuple[str, Evidence]] = [
     ("the same, as the model saw it", replace(RIGHT, counts=counts(requests=ASKED | {"no-role": 1}))),
     ("requests with a credential, or under another's name, at the model", replace(RIGHT, counts=counts(credentials=1))),
     ("requests with a credential, or under another's name, at the model", replace(RIGHT, counts=counts(strangers=1))),
-    ("unexpected exceptions", replace(RIGHT, errors=1.0)),
-    ("the audit log", replace(RIGHT, log="a record was changed")),
+    ("unexpected exceptions", replace(RIGHT, errors=1)),
+    ("the audit log", replace(RIGHT, books=books(broken="a record was changed"))),
+    ("audit records that were lost", replace(RIGHT, books=books(lost=1))),
+    ("exchanges that had to be refused", replace(RIGHT, tally=Tally({"chat": {"200": 10}}))),
+    ("values that the model planted", replace(RIGHT, counts=counts(planted={}))),
+    ("planted values and keys in a log", replace(RIGHT, logged=1)),
     (f"requests of {WHOLE} in the ledger", replace(RIGHT, charged=charged(WHOLE, requests=39))),
     (f"requests of {WHOLE} in the ledger", replace(RIGHT, charged=charged(WHOLE, requests=61))),
     (f"requests of {FRAYED} in the ledger", replace(RIGHT, charged=charged(FRAYED, requests=19))),
     (f"requests of {SPENT} in the ledger", replace(RIGHT, charged=charged(SPENT, few=LET_IN - 1))),
     (f"places of {WHOLE} still taken", replace(RIGHT, charged=charged(WHOLE, open=21))),
+    (f"reservations of {WHOLE} still held", replace(RIGHT, charged=charged(WHOLE, held=21))),
+    (f"requests of {WHOLE} on record", replace(RIGHT, books=books(WHOLE, allowed=19))),
     ("what the strike saw", replace(RIGHT, looked_at=(none("what the strike saw", 1),))),
 ]
 
@@ -136,10 +177,26 @@ def test_what_a_fault_excuses_is_excused_for_it_alone() -> None:
         tally=tally(over={"429": 9, "200": LET_IN + shares()}),
         counts=counts(requests=ASKED | {"over": LET_IN + shares()}),
         charged=charged(SPENT, few=LET_IN + shares()),
+        books=books(SPENT, allowed=LET_IN + shares()),
     )
     assert bad(OUT, more) == []
     assert passed(OUT, more) == {}
     assert passed(KILLED, more) == {"over": shares()}
+    for exact in (
+        {"charged": charged(WHOLE, requests=41)},
+        {"charged": charged(WHOLE, open=1)},
+        {"charged": charged(WHOLE, held=1)},
+        {"charged": charged(WHOLE, tokens=4001)},
+        {"books": books(WHOLE, allowed=39)},
+    ):
+        assert len(bad(QUIET, replace(RIGHT, **exact))) == 1
+        assert bad(KILLED, replace(RIGHT, **exact)) == []
+    unpaid = replace(RIGHT, books=books(WHOLE, allowed=41))
+    assert bad(QUIET, unpaid) == bad(KILLED, unpaid) == [f"requests of {WHOLE} on record"]
+    assert bad(OUT, unpaid) == []
+    dropped = replace(RIGHT, books=books(WHOLE, allowed=30, lost=10))
+    assert bad(FAULTS["disk-full"], dropped) == []
+    assert len(bad(FAULTS["disk-full-required"], dropped)) == 2
     short = replace(RIGHT, charged=charged(WHOLE, tokens=3999))
     assert bad(QUIET, short) == bad(KILLED, short) == bad(OUT, short) == [f"tokens of {WHOLE} in the ledger"]
 

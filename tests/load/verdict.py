@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tests.load.books import Account, Books
 from tests.load.checks import FRAYED, SPENT, WHOLE, Charged, Check
 from tests.load.faults import Fault
 from tests.load.kinds import KINDS, LET_IN
@@ -17,6 +18,7 @@ from tests.load.tally import Tally
 LIMITS: Final = {WHOLE: "requests", FRAYED: "requests", SPENT: "few"}
 """The limit that counts each tenant's requests."""
 _ANSWERED: Final = ("chat", "chat-stream", "messages-stream", "generate-stream")
+_REFUSED: Final = tuple(name for name, kind in KINDS.items() if kind.let_in is not None)
 _MOST_TOKENS: Final = 300
 """Of an exchange of the traffic; `large` is not in it."""
 
@@ -25,9 +27,9 @@ _MOST_TOKENS: Final = 300
 class Evidence:
     """All that was seen. `recovered` is when the last wrong outcome was over, seconds after the strike.
 
-    `calm` is what was over before the strike, `struck` when that was over. `callers` are
-    how many exchanges ran at once. `looked_at` is what the strike saw itself, `log` the state of the audit log, and
-    `errors` how many unexpected exceptions the workers had.
+    `calm` is what was over before the strike, `struck` when that was over. `callers` are how many exchanges ran at
+    once. `looked_at` is what the strike saw itself, `books` what the audit log says, `errors` how many unexpected
+    exceptions the workers had, and `logged` how many planted values and keys stand in a log.
     """
 
     tally: Tally
@@ -38,8 +40,9 @@ class Evidence:
     counts: Counts
     charged: Mapping[str, Charged]
     looked_at: Sequence[Check]
-    log: str
-    errors: float
+    books: Books
+    errors: int
+    logged: int
 
     def outcomes(self, *, right: bool, tenant: str | None = None) -> Counter[str]:
         """How often each outcome was seen that is right for its kind, or is not; of all callers or of one tenant's."""
@@ -66,15 +69,22 @@ def _clients(fault: Fault, seen: Evidence) -> Iterator[Check]:
     yield Check("the last of them", f"{fault.recovers:g} s after the strike", f"{seen.recovered:.1f} s", well)
     without = silent(seen.tally.since(seen.struck))
     yield Check("kinds without an answer after the strike", "none", ", ".join(without) or "none", not without)
+    tried = sum(sum(seen.tally.outcomes.get(name, {}).values()) for name in _REFUSED)
+    yield Check("exchanges that had to be refused", "some", f"{tried:,}", tried > 0)
 
 
 def silent(after: Tally) -> list[str]:
-    """Kinds that should have been answered, and were not."""
-    return [name for name in _ANSWERED if not after.outcomes.get(name, {}).get("200")]
+    """Kinds that should have been answered, or refused, and were not: nothing is known of those."""
+    answered = {name: frozenset({"200"}) for name in _ANSWERED}
+    due = answered | {name: KINDS[name].right for name in _REFUSED}
+    return [name for name, right in due.items() if not any(after.outcomes.get(name, {}).get(what) for what in right)]
 
 
 def _harm(fault: Fault, seen: Evidence) -> Iterator[Check]:
     yield none("planted values that got out", len(seen.tally.leaks))
+    planted = sum(seen.counts.planted.values())
+    yield Check("values that the model planted", "some", f"{planted:,}", planted > 0)
+    yield none("planted values and keys in a log", seen.logged)
     let_in = passed(fault, seen)
     yield Check("let in, and had to be refused", "none", _said(let_in), not let_in)
     reached = _beyond(fault, seen.counts.requests)
@@ -82,7 +92,10 @@ def _harm(fault: Fault, seen: Evidence) -> Iterator[Check]:
     told = seen.counts.credentials + seen.counts.strangers + seen.counts.unknown
     yield none("requests with a credential, or under another's name, at the model", told)
     yield none("unexpected exceptions", seen.errors)
-    yield Check("the audit log", "sound", seen.log, seen.log == "sound")
+    state = seen.books.broken or "sound"
+    yield Check("the audit log", "sound", state, state == "sound")
+    lost = 0 if fault.drops else seen.books.lost
+    yield none("audit records that were lost", lost)
 
 
 def passed(fault: Fault, seen: Evidence) -> dict[str, int]:
@@ -110,17 +123,25 @@ def _charges(fault: Fault, seen: Evidence) -> Iterator[Check]:
     for tenant, limit in LIMITS.items():
         asked = _of(seen.counts.requests, tenant)
         failed = seen.outcomes(right=False, tenant=tenant).total()
-        most = asked + failed + seen.callers
+        may = failed + seen.callers if fault.dies or fault.outage else 0
+        most = asked + max(failed, may)
         charged = seen.charged[tenant].used.get(limit, 0)
         good = asked <= charged <= most
         yield Check(f"requests of {tenant} in the ledger", f"{asked:,} to {most:,}", f"{charged:,}", good)
-        held = seen.charged[tenant].used.get("open", 0)
-        may = failed + seen.callers if fault.dies or fault.outage else 0
-        yield Check(f"places of {tenant} still taken", f"at most {may}", str(held), held <= may)
-    failed = seen.outcomes(right=False, tenant=WHOLE).total() if fault.dies else 0
-    least = _of(seen.counts.tokens, WHOLE) - failed * _MOST_TOKENS
-    charged = seen.charged[WHOLE].used.get("tokens", 0)
-    yield Check(f"tokens of {WHOLE} in the ledger", f"at least {least:,}", f"{charged:,}", charged >= least)
+        taken = seen.charged[tenant].used.get("open", 0)
+        yield Check(f"places of {tenant} still taken", f"at most {may}", str(taken), taken <= may)
+        held = seen.charged[tenant].held
+        yield Check(f"reservations of {tenant} still held", f"at most {may}", str(held), held <= may)
+        allowed = seen.books.accounts.get(tenant, Account()).allowed
+        least = asked - (seen.callers if fault.dies else 0) - (seen.books.lost if fault.drops else 0)
+        good = least <= allowed and (fault.outage or allowed <= charged)
+        yield Check(f"requests of {tenant} on record", f"{least:,} to {charged:,}", f"{allowed:,}", good)
+    spare = seen.outcomes(right=False, tenant=WHOLE).total() * _MOST_TOKENS
+    told, charged = _of(seen.counts.tokens, WHOLE), seen.charged[WHOLE].used.get("tokens", 0)
+    least = told - (spare if fault.dies else 0)
+    good = charged >= least and (fault.outage or fault.dies or charged <= told + spare)
+    limits = f"at least {least:,}" if fault.outage or fault.dies else f"{least:,} to {told + spare:,}"
+    yield Check(f"tokens of {WHOLE} in the ledger", limits, f"{charged:,}", good)
 
 
 def _of(counts: Mapping[str, int], tenant: str) -> int:
