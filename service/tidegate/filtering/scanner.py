@@ -2,7 +2,8 @@
 
 The answer for a text is defined without any machine: *from left to right, the first position where a detector decides
 that a value starts is taken, in the order of the table; the search goes on behind the value.* RE2 only proposes
-positions, so a proposal that is turned down hides nothing.
+positions, so a proposal that is turned down hides nothing. What a word says to be a secret begins at that word, before
+any row that knows it by itself: it has the name of the first such row that takes all of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tidegate.filtering.detectors import ENTITIES, rows_of
 from tidegate.filtering.encoded import NOWHERE, Encoded, first_chain, half_chain
 from tidegate.filtering.literal import Literal
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.secrets.generic import GENERIC_SECRET
 
 _DIGITS = frozenset(b"0123456789")
 _GROUPS = ("sign", "near", "", "spoken", "e-mail")
@@ -158,9 +160,25 @@ class Look:
                         if hit is not None:
                             return hit
                     elif (span := accept(match)) is not None:
-                        return _hit((row, at, *span, False, ""))
+                        hit = _hit((row, at, *span, False, ""))
+                        return hit if row.entity != GENERIC_SECRET else self._named(hit)
             at += 1
         return None
+
+    def _named(self, hit: Hit) -> Hit:
+        """The same secret, of the first row that says more of it. Only its own text and what stands before it count."""
+        view, (start, end) = self._view, (hit.start, hit.end)
+        for automaton in self._automata:
+            questions = automaton.questions[view[start : min(end, start + KEY)]]
+            if automaton.near and questions:
+                named = Words(automaton.near, view).before(start)
+                questions = tuple(question for question in questions if question.row in named)
+            for row, exact, _, _ in questions:
+                match = None if row.entity == GENERIC_SECRET else exact(view, start, end)
+                found = row.hit(view, start, match) if match is not None else None
+                if found is not None and (found.start, found.end) == (start, end):
+                    return hit._replace(detector=row)
+        return hit
 
     def hold(self, start: int) -> int:
         """The leftmost position, from `start`, about which text to come can still change the answer."""
