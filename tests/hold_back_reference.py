@@ -39,7 +39,7 @@ less.
 characters wait, of all of them. *Cap* is what is held at the very most, whatever the text, base64 and
 hexadecimal of a value included ([detectors.md](detectors.md)), as characters and as milliseconds at 4
 characters a token. A text that ends is never held, and a stream whose model is silent is kept alive
-(`platform.heartbeat`).
+(`platform.heartbeat`; lines of JSON other than Ollama's where the endpoint's `blank_lines` say so).
 """
 
 

@@ -35,7 +35,8 @@ data is in them. Values stand in chat answers, in code and in technical prose, w
 and tracking numbers, digests, versions, ISBNs, ids, names of packages, placeholders, lock files.
 
 Everything is looked for at once. A value counts as found when no character of it is left under the name of its kind,
-and as found under another name when others hide it: a key behind `api_key =` may be a `GENERIC_SECRET`. A mark is wrong
+and as found under another name when others hide it: a key behind `api_key =` that no other row takes whole is a
+`GENERIC_SECRET`. A mark is wrong
 when no labelled value is under it. What recall lacks is mostly text that says what a value is *behind* it ("… is the
 routing number that the form asks for"), or more than the characters that a detector looks back: hold-back would have to
 grow for the first, and false positives for the second.

@@ -20,6 +20,7 @@ BEAT = b": keep-alive\n\n"
 
 def gate(directory: object, upstream: Upstream, heartbeat: str) -> Iterator[Gate]:
     policy = POLICY.replace("platform:\n", f"platform:\n  heartbeat: {heartbeat}\n", 1)
+    policy = policy.replace("  narrow:\n", "  narrow:\n    blank_lines: true\n", 1)
     with running_gate(directory, upstream, policy=policy, idle_timeout=IDLE) as running:  # type: ignore[arg-type]
         yield running
 
@@ -105,3 +106,24 @@ def test_lines_that_nobody_knows_are_kept_as_they_are(beating: Gate) -> None:
     hold.open()
     assert b"keep-alive" not in received
     assert len(received.splitlines()) == 1
+
+
+def test_other_lines_are_kept_alive_by_empty_ones_where_the_endpoints_clients_pass_over_those(beating: Gate) -> None:
+    def line(text: str) -> bytes:
+        return json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}).encode() + b"\n"
+
+    hold = Hold()
+    answer = chunked([line("write to bob@exa"), hold, line("mple.com today")], content_type="application/x-ndjson")
+    received = b""
+    with (
+        beating.client() as client,
+        client.stream("GET", "/narrow/x", headers=beating.fields(answer)) as response,
+    ):
+        for part in response.iter_raw():
+            received += part
+            if received.count(b"\n") == 6:  # five seconds of silence, and Envoy's patience is two
+                hold.open()
+    assert b"bob" not in received
+    documents = [json.loads(each) for each in received.splitlines() if each]
+    assert "".join(each["choices"][0]["delta"]["content"] for each in documents) == "write to [EMAIL] today"
+    assert received.count(b"\n") - len(documents) >= 4

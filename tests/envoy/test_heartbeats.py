@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -221,6 +222,46 @@ def test_other_lines_those_that_end_and_those_that_leave_as_they_came_are_follow
 ) -> None:
     subject = exchange(plan)
     subject.head(head(**OLLAMA))
+    subject.sent += len(body_of(subject.body(body, end=False)))
+    assert subject.beat == b""
+
+
+def patient(plan: FilterPlan = REDACT) -> Exchange:
+    """Of an endpoint whose clients pass over empty lines."""
+    return replace(exchange(plan), blank_lines=lambda handoff: handoff.endpoint == HANDOFF.endpoint)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"a": "b"}\n', lines({"choices": [{"delta": {"content": "bob@exa"}}]}), lines({"error": "x"})]
+)
+def test_other_lines_are_followed_by_an_empty_one_where_the_endpoints_clients_pass_over_those(body: bytes) -> None:
+    subject = patient()
+    subject.head(head(**OLLAMA))
+    subject.sent += len(body_of(subject.body(body, end=False)))
+    assert subject.beat == b"\n"
+
+
+def test_lines_of_ollama_are_still_followed_by_one_of_theirs() -> None:
+    subject = patient()
+    subject.head(head(**OLLAMA))
+    subject.sent += len(body_of(subject.body(lines({**CHAT, "done": False}), end=False)))
+    assert json.loads(subject.beat)["message"]["content"] == ""
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind", "body"),
+    [
+        (SHADOW, OLLAMA, b'{"a": "b"}\n'),
+        (NOTHING, OLLAMA, b'{"a": "b"}\n'),
+        (BLOCK, OLLAMA, b'{"a": "bob@example.com"}\n'),
+        (REDACT, {"content_type": "text/csv"}, b"a,b\r\n"),
+        (REDACT, {"content_type": "text/plain"}, b"a\n"),
+        (REDACT, {"content_type": "application/json"}, b'{"a": "b"}'),
+    ],
+)
+def test_no_empty_line_stands_in_what_is_no_lines_of_ours(plan: FilterPlan, kind: dict[str, str], body: bytes) -> None:
+    subject = patient(plan)
+    subject.head(head(**kind))
     subject.sent += len(body_of(subject.body(body, end=False)))
     assert subject.beat == b""
 

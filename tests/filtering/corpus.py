@@ -234,12 +234,29 @@ class _Meant:
 
 def _first(rows: list[Detector], view: bytes, at: int, chains: list[Chain]) -> Hit | None:
     """The first value from `at` on; what is plainly there comes before what is encoded."""
-    plain = (hit for place in range(at, len(view)) for row in rows if (hit := _decide(row, view, place)) is not None)
+    plain = (
+        _named(rows, view, hit)
+        for place in range(at, len(view))
+        for row in rows
+        if (hit := _decide(row, view, place)) is not None
+    )
     found = [
         next(plain, None),
         *(chain.first(at, lambda part, place: _first(rows, part, place, [])) for chain in chains),
     ]
     return min((hit for hit in found if hit is not None), key=lambda hit: hit.at, default=None)
+
+
+def _named(rows: list[Detector], view: bytes, hit: Hit) -> Hit:
+    """A secret that a word tells of has the name of the first other row that takes all of it."""
+    if hit.detector.entity != "GENERIC_SECRET":
+        return hit
+    for row in rows:
+        found = row.exact.match(view, hit.start, hit.end)
+        known = row.hit(view, hit.start, found) if found and row.entity != "GENERIC_SECRET" else None
+        if known is not None and known[2:4] == hit[2:4]:
+            return hit._replace(detector=row)
+    return hit
 
 
 def _decide(row: Detector, view: bytes, at: int) -> Hit | None:

@@ -199,6 +199,7 @@ def test_endpoints(policy: Policy) -> None:
             Limit("endpoint:chat", "each", "concurrency", 4, 60.0, per=("subject",)),
         ),
         errors="problem",
+        blank_lines=True,
         unscannable="pass",
         max_response=65_536,
         capacity=Capacity(64, 0, 1.0, 5.0, 63, "requests"),

@@ -59,6 +59,10 @@ def _nothing(_: Handoff) -> Structure | None:
     return None
 
 
+def _never(_: Handoff) -> bool:
+    return False
+
+
 class _State(Enum):
     HEAD = auto()  # nothing seen yet
     READ = auto()  # body rewritten; headers answered before it or, where it is read as a whole, with it
@@ -75,7 +79,8 @@ class Exchange:
     `plan` gives the merged rules for a handoff and raises `TidegateError` when one of its rulesets is unknown here;
     `open_body` makes a rewriter for (content type, plan, cap in bytes, who is shown what is read), or None when no
     format reads the type. `structure` gives what the endpoint demands of the structure of its answers, and may raise as
-    `plan` does. `sent` is for whoever carries the commands out: the most bytes of the body that left.
+    `plan` does; `blank_lines` tells whether its clients pass over empty lines of NDJSON. `sent` is for whoever carries
+    the commands out: the most bytes of the body that left.
     Of the request body nothing is kept but hashes of what it refers to, where the plan looks for references.
     `settled` is what a reservation was settled with, by unit, None where there was none.
     """
@@ -89,6 +94,7 @@ class Exchange:
     sent: int = 0
     settled: Mapping[str, int] | None = None
     structure: Callable[[Handoff], Structure | None] = _nothing
+    blank_lines: Callable[[Handoff], bool] = _never
     _reading: Reading | None = None
     _metering: Metering | None = None
     _asking: Asking = field(default_factory=Asking)
@@ -284,7 +290,9 @@ class Exchange:
             self._pacing = Pacing(self._metering, after=after)
             if not read:  # so that an error can follow
                 whole = whole or (WholeEvents() if events else WholeLines())
-        self._gaps = Gaps(whole, events=events and (read or whole is not None), lines=read and not events)
+        lines = read and not events
+        blank = lines and self.handoff is not None and self.blank_lines(self.handoff)
+        self._gaps = Gaps(whole, events=events and (read or whole is not None), lines=lines, blank=blank)
 
     def _take(self, data: bytes, end: bool) -> list[Command]:
         match self._state:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tidegate.envoy.asking import in_whole
 from tidegate.envoy.commands import Body, Command
-from tidegate.filtering.formats.beats import COMMENT, empty_line
+from tidegate.filtering.formats.beats import BLANK_LINE, COMMENT, empty_line
 from tidegate.usage.unasked import WholeEvents
 
 
@@ -15,12 +15,13 @@ class Gaps:
     """Of one response; as made, of one in which there is no such place that is known.
 
     `whole` lets out whole events or lines, and None what comes. `events` tells that what leaves are whole events,
-    `lines` that they are whole lines which were read.
+    `lines` that they are whole lines which were read, and `blank` that their reader passes over empty ones.
     """
 
     whole: WholeEvents | None = None
     events: bool = False
     lines: bool = False
+    blank: bool = False
     _last: bytes = b""
 
     @property
@@ -41,5 +42,8 @@ class Gaps:
         `untouched` is a stream that leaves as it came. One that has not `begun` may still begin with a byte order mark.
         """
         if not self.events:
-            return b"" if untouched else empty_line(self._last)
+            return b"" if untouched else empty_line(self._last) or self._blank_line()
         return COMMENT if begun and not self.broken else b""
+
+    def _blank_line(self) -> bytes:
+        return BLANK_LINE if self.lines and self.blank and self._last[-1:] in (b"", b"\n") else b""

@@ -48,6 +48,10 @@ class Plans:
         demand = structures.get(handoff.endpoint)
         return demand if demand is None or not self._shadow else self._in_shadow(demand)
 
+    def blank_lines(self, handoff: Handoff) -> bool:
+        """Whether the clients of its endpoint pass over empty lines."""
+        return handoff.endpoint in self._policy().blank_lines
+
     def _merge(self, _version: str, names: tuple[str, ...], endpoint: str) -> FilterPlan:
         policy = self._policy()
         unknown = [name for name in names if name not in policy.rulesets]
@@ -91,4 +95,4 @@ def exchanges(
     def open_for(kind: str, plan: FilterPlan, cap: int, observer: Observer | None) -> BodyRewriter | None:
         return open_body(kind, plan, key=key, max_bytes=cap, observer=observer)
 
-    return lambda: Exchange(plans, open_for, structure=plans.structure)
+    return lambda: Exchange(plans, open_for, structure=plans.structure, blank_lines=plans.blank_lines)

@@ -77,23 +77,16 @@ def password_part(match: re.Match[bytes]) -> Span | None:
     return match.span(1) if looks_random(text[:_LOOKED_AT], 3.0) else None
 
 
-def said_part(signs: tuple[str, ...]) -> Accept:
+def said_part(match: re.Match[bytes]) -> Span | None:
     """What `password_part` accepts where people talk: no path, no field and its value, and nothing that is said to be
     public. Digits of base 16 are a digest or a commit where nothing but a space stands before them.
-
-    What begins with one of these patterns is none either: another row says more of it.
     """
-    signed = re.compile("|".join(signs).encode("latin-1"))
-
-    def accept(match: re.Match[bytes]) -> Span | None:
-        text, said = match[1], match[0][: match.start(1) - match.start()]
-        if signed.match(text) or _PATH.fullmatch(text) or _PAIR.match(text) or _PUBLIC.search(said):
-            return None
-        if _HEX.fullmatch(text) and not _TOLD.search(said):
-            return None
-        return password_part(match)
-
-    return accept
+    text, said = match[1], match[0][: match.start(1) - match.start()]
+    if _PATH.fullmatch(text) or _PAIR.match(text) or _PUBLIC.search(said):
+        return None
+    if _HEX.fullmatch(text) and not _TOLD.search(said):
+        return None
+    return password_part(match)
 
 
 def chosen_part(match: re.Match[bytes]) -> Span | None:

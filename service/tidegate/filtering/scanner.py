@@ -2,7 +2,8 @@
 
 The answer for a text is defined without any machine: *from left to right, the first position where a detector decides
 that a value starts is taken, in the order of the table; the search goes on behind the value.* RE2 only proposes
-positions, so a proposal that is turned down hides nothing.
+positions, so a proposal that is turned down hides nothing. What a word says to be a secret begins at that word, before
+any row that knows it by itself: it has the name of the first such row that takes all of it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tidegate.filtering.literal import Literal
 from tidegate.filtering.near import Near, Words
 from tidegate.filtering.questions import KEY
 from tidegate.filtering.ruleset import FilterPlan
+from tidegate.filtering.secrets.generic import GENERIC_SECRET
 
 _DIGITS = frozenset(b"0123456789")
 _GROUPS = ("sign", "near", "", "spoken", "e-mail")
@@ -168,12 +170,28 @@ class Look:
             rows = questions[view[found : found + KEY]]
             hit = rows.hit(view, found) if words is None else rows.hit_of(words.before(found, rows.rows), view, found)
             if hit is not None:
+                if hit.detector.entity == GENERIC_SECRET:
+                    hit = self._named(hit)
                 self._known[number], self._hits[number] = found, hit
                 return hit
             # What was proposed is turned down: where a guard allows the next may be nowhere near.
             asked = found
             ahead = fresh(view, found + 1)
             start = end if ahead is None else ahead.start()
+
+    def _named(self, hit: Hit) -> Hit:
+        """The same secret, of the first row that says more of it. Only its own text and what stands before it count."""
+        view, (start, end) = self._view, (hit.start, hit.end)
+        for automaton in self._automata:
+            rows = automaton.step.questions[view[start : min(end, start + KEY)]].rows
+            if isinstance(automaton, Near) and rows:
+                rows = Words(automaton, view).before(start, rows)
+            for row, exact, _, _ in rows:
+                match = None if row.entity == GENERIC_SECRET else exact(view, start, end)
+                found = row.hit(view, start, match) if match is not None else None
+                if found is not None and (found.start, found.end) == (start, end):
+                    return hit._replace(detector=row)
+        return hit
 
     def hold(self, start: int) -> int:
         """The leftmost position, from `start`, about which text to come can still change the answer."""

@@ -62,6 +62,7 @@ def endpoint_of(
         selection=None if fields is None else selection_of(fields.only, fields.skip, keys=fields.keys),
         limits=limits_of(f"endpoint:{name}", endpoint.limits, currency),
         errors=endpoint.errors or ("openai" if match.path.startswith("/v1/") else "problem"),
+        blank_lines=endpoint.blank_lines,
         unscannable=endpoint.unscannable,
         max_response=endpoint.max_response,
         capacity=None if endpoint.capacity is None else _capacity(endpoint.capacity, document.tiers),

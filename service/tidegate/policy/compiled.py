@@ -107,7 +107,8 @@ class Endpoint:
     `scope` is derived: the `scopes` in order, as RFC 6749 writes them, which is what limits count by. Not the caller's:
     who asks for a token with other scopes would have a limit of its own for each set of them.
     `capacity` is None where nobody counts what runs. `conversation` is the header that names one, "" for none.
-    `context_audience` is whom its context tokens are for, "" for its name.
+    `context_audience` is whom its context tokens are for, "" for its name. `blank_lines` tells whether its clients pass
+    over empty lines of NDJSON.
     `spotters` are those of its texts alone, `allowed` are values that are left as they are in them.
     `structure` is what is demanded of its answers, None for nothing; `request` what is checked of its requests.
     """
@@ -126,6 +127,7 @@ class Endpoint:
     selection: Selection | None = None
     limits: tuple[Limit, ...] = ()
     errors: Literal["openai", "problem"] = "problem"
+    blank_lines: bool = False
     unscannable: Literal["withhold", "pass"] = "withhold"
     max_response: int = 4 * 1024 * 1024
     anonymous: str = ""
@@ -178,10 +180,10 @@ class Policy:
     `token_issuers` are those of signed tokens; `accepts_tokens` says whether there are tokens at all, opaque ones
     included, and `dpop_required` whether some must be bound to a DPoP key; `routes` indexes the endpoints;
     `grounded` names those whose answers may be held to what requests refer to; `structures` gives what each
-    endpoint demands of its answers; `passes` gives the rulesets of (endpoint, tier): floor ∪ classification ∪ tier
-    ∪ the endpoint's own; `caller_limits` gives the limits of (tenant, tier): floor, tier, tenant; `subject_limits`
-    those of (tenant, tier, subject) for the subjects that have their own: floor, what is left of tier and tenant,
-    subject.
+    endpoint demands of its answers; `blank_lines` names those whose clients pass over empty lines; `passes` gives the
+    rulesets of (endpoint, tier): floor ∪ classification ∪ tier ∪ the endpoint's own; `caller_limits` gives the limits
+    of (tenant, tier): floor, tier, tenant; `subject_limits` those of (tenant, tier, subject) for the subjects that have
+    their own: floor, what is left of tier and tenant, subject.
     """
 
     version: str
@@ -221,6 +223,7 @@ class Policy:
     grounded: frozenset[str] = field(init=False, repr=False, compare=False)
     _allowed: Mapping[str, Allowed | None] = field(init=False, repr=False, compare=False)
     structures: Mapping[str, Structure | None] = field(init=False, repr=False, compare=False)
+    blank_lines: frozenset[str] = field(init=False, repr=False, compare=False)
     passes: Mapping[tuple[str, str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
     caller_limits: Mapping[tuple[str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
     subject_limits: Mapping[tuple[str, str, str], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
@@ -278,6 +281,7 @@ class Policy:
         object.__setattr__(self, "_allowed", {one.name: one.allowed for one in self.endpoints})
         structures = {one.name: one.structure for one in self.endpoints}
         object.__setattr__(self, "structures", MappingProxyType(structures))
+        object.__setattr__(self, "blank_lines", frozenset(one.name for one in self.endpoints if one.blank_lines))
         object.__setattr__(self, "passes", MappingProxyType(passes))
         object.__setattr__(self, "caller_limits", MappingProxyType(limits))
         object.__setattr__(self, "subject_limits", MappingProxyType(subjects))

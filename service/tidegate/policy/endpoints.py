@@ -113,6 +113,11 @@ class Endpoint(Strict):
     conversation: words.HeaderName | None = Field(
         default=None, description="The request header that names the conversation, for pseudonyms that last as long."
     )
+    blank_lines: bool = Field(
+        default=False,
+        description="Whether its clients pass over empty lines in a stream of JSON lines (NDJSON says that they may): "
+        "then one stands where `platform.heartbeat` has nothing else for such a stream.",
+    )
     unscannable: Literal["withhold", "pass"] = Field(
         default="withhold", description="What happens to a response that no filter can read, such as an image."
     )

@@ -75,7 +75,8 @@ class Platform(Strict):
     heartbeat: times.Heartbeat = Field(
         default=15.0,
         description="How long an event stream that rules rewrite may be silent before a comment is put into it, so "
-        "that nobody on the way takes it for dead, or Ollama's lines before one without text is; 0s for never.",
+        "that nobody on the way takes it for dead, or Ollama's lines before one without text is, or other lines of "
+        "JSON before an empty one is, where the endpoint's `blank_lines` say so; 0s for never.",
     )
 
 

@@ -13,7 +13,16 @@ from tests.filtering.formats.bodies import body, drive
 
 VALUE = "bob@example.com"
 FIRST, SECOND = "bob@exa", "mple.com"
-FORMS = (VALUE, FIRST, "bob\\u0040", "bob%40", "bob&#64;", base64.b64encode(VALUE.encode()).decode()[:12], "4111")
+FORMS = (
+    VALUE,
+    FIRST,
+    "bob\\u0040",
+    "bob%40",
+    "bob&#64;",
+    base64.b64encode(VALUE.encode()).decode()[:12],
+    "4111",
+    "34313131",
+)
 
 
 def _chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
@@ -121,6 +130,7 @@ DOCUMENTS: dict[str, Any] = {
     },
     "keys": {VALUE: {"x": {VALUE: VALUE}}},
     "JSON in JSON in JSON": {"a": json.dumps({"b": json.dumps({"c": VALUE})})},
+    "numbers in base16": {"a": int(b"4111111111111111".hex()), "b": f"[{b'4111 1111 1111 1111'.hex()}]"},
     "numbers": {"a": 4111111111111111, "b": -4111111111111111, "c": 4111111111111111.0, "d": "4111 1111 1111 1111"},
     "gemini": {"candidates": [{"content": {"parts": [{"functionCall": {"args": {"a": VALUE}}}]}}]},
 }

@@ -4,7 +4,7 @@ Event streams have comments for that (WHATWG, "Server-sent events", 9.2.7: one e
 over them. Lines of JSON have nothing of the kind, and Ollama's clients parse every line that comes, blank ones too. But
 a line without text is one of its own: Ollama sends such while a model thinks or calls a tool, and clients add what is
 in it to what they have. So a line like the last one, without its text, is as good as a comment. Of other lines nobody
-knows.
+knows: readers may pass over an empty one (NDJSON 1.0, 3.1), and a policy says whether those of an endpoint do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import orjson
 from tidegate.filtering.formats.json_text import dump
 
 COMMENT: Final = b": keep-alive\n\n"
+BLANK_LINE: Final = b"\n"
 _LONGEST: Final = 65536
 _TEXTS: Final = "model", "created_at"
 

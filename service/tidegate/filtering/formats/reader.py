@@ -250,7 +250,9 @@ def _harmless(entities: frozenset[str], regions: frozenset[str]) -> frozenset[st
 
 
 def _digits(literal: str) -> str:
-    """The digits of a number that is whole, however it is written, and as long as a card's; else ""."""
+    """The digits of a whole number, however it is written, as long as a card's or a card's in base16; else ""."""
+    if len(literal) >= 2 * _CARD_DIGITS.start and literal.isdigit():
+        return literal
     if "." in literal or "e" in literal or "E" in literal:
         if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
             return ""
