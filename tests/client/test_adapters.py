@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import time
@@ -12,10 +13,18 @@ from typing import Any
 
 import httpx
 import pytest
-from tidegate_client import AsyncTidegate, Breaker, Tidegate
+from tidegate_client import (
+    AsyncTidegate,
+    Breaker,
+    LocalPolicySync,
+    ResponseCutOff,
+    Tidegate,
+    TidegateAsgi,
+    TidegateWsgi,
+)
 
 from tests.client.sites import POLICY, SECRET, SITES, Site, site_of, text_of, uvicorn_site, waitress_site
-from tests.client.world import World, background, free_port, held, make_servicer, make_world, serving
+from tests.client.world import HOST, PEPPER, World, background, free_port, held, make_servicer, make_world, serving
 
 CUT_OFF = (httpx.RemoteProtocolError, httpx.ReadError)
 OPTIONS = {"max_body": 4096, "unguarded": ["/healthz"]}
@@ -298,3 +307,41 @@ def test_a_service_that_dies_while_a_stream_runs_cuts_it_off(world: World, frame
     assert text_of(received).startswith("One")
     assert "bob" not in received
     assert "[DONE]" not in received
+
+
+@pytest.mark.parametrize("kind", ["webtransport", "made.up"])
+async def test_what_is_no_http_request_does_not_reach_the_app(kind: str, world: World) -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    async def nothing() -> Any: ...
+
+    gate = TidegateAsgi(app, AsyncTidegate(f"127.0.0.1:{free_port()}"))
+    await gate({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]
+    with pytest.raises(ResponseCutOff):
+        await gate({"type": kind, "path": "/healthz", "headers": []}, nothing, nothing)  # type: ignore[arg-type]
+    assert seen == ["lifespan"]
+
+
+def test_a_flask_app_is_not_handed_a_connection_to_upgrade(world: World) -> None:
+    """What flask-sock and its like look for: a WebSocket's messages would go around the rules."""
+    seen: list[set[str]] = []
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(set(environ))
+        start_response("200 OK", [("content-type", "application/json")])
+        return [b"{}"]
+
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/api/score", "HTTP_HOST": HOST, "wsgi.input": io.BytesIO(),
+        "HTTP_AUTHORIZATION": world.credential("frida")[1], "HTTP_UPGRADE": "websocket", "HTTP_CONNECTION": "Upgrade",
+        "werkzeug.socket": object(), "gunicorn.socket": object(), "wsgi.file_wrapper": object(),
+    }  # fmt: skip
+    with LocalPolicySync(world.path, key_pepper=PEPPER) as gate:
+        answer = TidegateWsgi(app, gate)(environ, lambda *_: None)
+        assert b"".join(answer) == b"{}"
+        answer.close()  # type: ignore[attr-defined]
+    assert seen
+    assert not seen[0] & {"werkzeug.socket", "gunicorn.socket", "wsgi.file_wrapper", "HTTP_UPGRADE"}

@@ -328,6 +328,28 @@ async def test_cancelling_a_call_cancels_it(world: World) -> None:
             await call
 
 
+def test_closing_a_client_fails_what_is_in_flight(client: Client, loop: Background) -> None:
+    """It is no cancellation of whoever waits: that would go through `except Exception`, up to the server."""
+    service, failures = Scripted(30.0), []
+    with held(loop, serving(service.handlers())) as target:
+        gate = client(target, timeout=30)
+
+        def call() -> None:
+            try:
+                gate.settle("r", 1)
+            except TidegateUnavailable as failure:
+                failures.append(failure.code)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        while not service.calls:
+            thread.join(0.01)
+        gate.close()
+        thread.join(20)
+        assert failures == ["CANCELLED"]
+        assert gate.settle("r", 1) is True
+
+
 def test_one_async_client_serves_one_loop_after_another() -> None:
     """Made at import time, used by whichever loop runs."""
     gate = AsyncTidegate(f"127.0.0.1:{free_port()}", timeout=0.2, retries=0, on_unavailable="deny")

@@ -70,3 +70,9 @@ def test_half_a_client_certificate_is_refused_at_once() -> None:
         Tls(cert="cert.pem")
     with pytest.raises(ValueError, match="both"):
         Tls(key="key.pem")
+
+
+@pytest.mark.parametrize("kind", [Tidegate, AsyncTidegate])
+def test_a_file_that_is_not_there_is_no_answer(kind: Any, loop: Background, tmp_path: Path) -> None:
+    with pytest.raises(TidegateUnavailable, match=r"gone\.pem: No such file or directory"):
+        filtered(kind, "127.0.0.1:1", Tls(ca=tmp_path / "gone.pem"), loop)

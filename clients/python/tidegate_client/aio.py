@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -61,11 +61,12 @@ class AsyncTidegate(PolicyEngine):
             return await self._send(call)
 
     async def _send(self, call: Call[Result]) -> Result:
-        method, metadata = self._method(call.rpc), trace_context(call.request)
+        metadata = trace_context(call.request)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
             try:
-                answer = await method(call.request, timeout=attempts.remaining(), metadata=metadata)
+                with _closing_told():
+                    answer = await self._method(call.rpc)(call.request, timeout=attempts.remaining(), metadata=metadata)
             except grpc.aio.AioRpcError as error:
                 code, details = error.code().name, error.details() or ""
                 pause = attempts.pause(code, details)
@@ -82,8 +83,9 @@ class AsyncTidegate(PolicyEngine):
         async def ask(request: Message) -> Any:
             try:
                 async with asyncio.timeout(timeout):
-                    await call.write(request)
-                    answer = await call.read()
+                    with _closing_told():
+                        await call.write(request)
+                        answer = await call.read()
             except TimeoutError:
                 raise TidegateUnavailable("DEADLINE_EXCEEDED", "no answer in time") from None
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
@@ -107,6 +109,18 @@ class AsyncTidegate(PolicyEngine):
         if method is None:
             method = self._methods[rpc] = open_method(self._channel, rpc)
         return method
+
+
+@contextmanager
+def _closing_told() -> Iterator[None]:
+    """gRPC ends a call of a client that is closed as if its caller had been cancelled."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise TidegateUnavailable("CANCELLED", "the client was closed") from None
 
 
 async def _ended(call: Any) -> TidegateError:

@@ -32,7 +32,7 @@ class TidegateAsgi:
     no credential, and our own x-tidegate-* headers. What it answers is rewritten as it comes; a response that cannot be
     checked is withheld, or cut off where it has begun (`ResponseCutOff` is raised into the server). However an exchange
     ends, what it holds is settled and its place given back. Paths in `unguarded` are passed on unseen, which is for
-    health checks. WebSockets are refused: nobody can judge them.
+    health checks. WebSockets, and what else is no HTTP request, are refused: nobody can judge them.
     """
 
     def __init__(
@@ -54,8 +54,10 @@ class TidegateAsgi:
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1008})
-            case _:
+            case "lifespan":
                 await self._app(scope, receive, send)
+            case other:
+                raise adapting.ResponseCutOff(f"{other} cannot be checked")
 
     async def _guard(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         body = _Body(receive)

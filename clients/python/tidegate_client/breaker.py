@@ -23,6 +23,9 @@ class CircuitOpen(TidegateUnavailable):
         super().__init__("UNAVAILABLE", "the service has not answered lately, and is not asked for a while")
         self.when_open = when_open
 
+    def __reduce__(self) -> tuple[type[CircuitOpen], tuple[WhenOpen]]:
+        return CircuitOpen, (self.when_open,)
+
 
 class Breaker:
     """A circuit breaker for one client (`Tidegate(..., breaker=Breaker())`). Safe to share among threads.
@@ -74,7 +77,7 @@ class Breaker:
             yield
             answered = True
         except TidegateUnavailable as failure:
-            answered = failure.code not in _SILENCE
+            answered = None if failure.code == "CANCELLED" else failure.code not in _SILENCE
             raise
         except Exception:
             answered = True

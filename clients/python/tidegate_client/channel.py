@@ -12,6 +12,7 @@ import grpc
 
 from tidegate_client.breaker import Breaker
 from tidegate_client.engine import OnUnavailable
+from tidegate_client.errors import TidegateUnavailable
 from tidegate_client.messages import StreamRpc
 
 # A service that comes back is found within a retry; a connection that died in silence is noticed.
@@ -27,7 +28,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """PEM files, read once when the connection is opened.
+    """PEM files, read once when the connection is opened. One that cannot be read is `TidegateUnavailable` there.
 
     `ca` is what the service's certificate must chain to (None: the roots that come with gRPC); `cert` and `key` are
     this client's own, for mTLS: both or neither.
@@ -90,4 +91,7 @@ class Link:
 
 
 def _read(path: str | Path | None) -> bytes | None:
-    return None if path is None else Path(path).read_bytes()
+    try:
+        return None if path is None else Path(path).read_bytes()
+    except OSError as failure:
+        raise TidegateUnavailable("UNAVAILABLE", f"{path}: {failure.strerror}") from failure

@@ -11,8 +11,11 @@ class TidegateUnavailable(TidegateError):
     """No answer came: unreachable, too late, or failed inside. `code` is the gRPC status name ("DEADLINE_EXCEEDED")."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+        super().__init__(code, message)  # what it is made again from, in another process
         self.code = code
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
 
 
 class TidegateInvalid(TidegateError):

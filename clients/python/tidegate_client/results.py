@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 Headers = tuple[tuple[str, str], ...]
 Extension = Literal["extended", "refused", "gone"]
@@ -148,6 +148,11 @@ class Coverage:
     skipped_fields: int
     skipped: Mapping[str, int]
     structure: str = ""
+
+    def __reduce__(self) -> tuple[type[Coverage], tuple[Any, ...]]:
+        skipped = dict(self.skipped)  # a read-only mapping cannot be handed to another process
+        counts = (self.scanned_bytes, self.skipped_bytes, self.scanned_fields, self.skipped_fields)
+        return Coverage, (self.format, *counts, skipped, self.structure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,14 @@ class Tidegate(SyncPolicyEngine):
             return self._send(call)
 
     def _send(self, call: Call[Result]) -> Result:
-        method, metadata = self._method(call.rpc), trace_context(call.request)
+        metadata = trace_context(call.request)
         attempts = Attempts(charges=call.charges, timeout=self._link.timeout, retries=self._link.retries)
         while True:
+            method = self._method(call.rpc)
             try:
                 answer = method(call.request, timeout=attempts.remaining(), metadata=metadata)
+            except ValueError as error:  # gRPC's word for a channel that was closed between the two lines
+                raise TidegateUnavailable("CANCELLED", "the client was closed") from error
             except grpc.RpcError as error:
                 code, details = error.code().name, error.details() or ""
                 pause = attempts.pause(code, details)

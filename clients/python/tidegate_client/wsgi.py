@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tidegate_client import adapting, messages
 from tidegate_client.engine import SyncPolicyEngine
@@ -20,12 +20,16 @@ Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+# A server sends such a file without us, and who asks to upgrade is handed the connection itself.
+_AROUND_US: Final = ("wsgi.file_wrapper", "werkzeug.socket", "gunicorn.socket", "HTTP_UPGRADE")
+
 
 class TidegateWsgi:
     """WSGI middleware: `app.wsgi_app = TidegateWsgi(app.wsgi_app, gate=Tidegate("tidegate:9401"))`.
 
     It does what `TidegateAsgi` does, in the thread that serves the request. A response that must not go on once it has
-    begun ends in `ResponseCutOff`, at which the server closes the connection.
+    begun ends in `ResponseCutOff`, at which the server closes the connection. `app` is not told that a client asks for
+    a WebSocket, and is not handed its connection.
     """
 
     def __init__(
@@ -199,7 +203,8 @@ def _inner(environ: Environ, headers: list[tuple[str, str]], verdict: Allowed, d
     inner = {key: value for key, value in environ.items() if not key.startswith("HTTP_") or key in kept}
     inner |= {f"HTTP_{_key(name)}": value for name, value in verdict.request_headers}
     inner["wsgi.input"] = io.BufferedReader(_Replayed(data, environ))
-    inner.pop("wsgi.file_wrapper", None)  # a server sends such a file without us
+    for name in _AROUND_US:
+        inner.pop(name, None)
     return inner
 
 
