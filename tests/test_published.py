@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from tidegate.demo.stack import free_ports, listening
-from tidegate.published import JWKS_PATH, publish
+from tidegate.published import JWKS_PATH, _Quiet, publish
 from tidegate.settings import SettingsError
 
 
@@ -53,6 +54,22 @@ def test_where_there_are_no_keys_nothing_is_there(jwks: bytes | None, method: st
         request = urllib.request.Request(base + JWKS_PATH, method=method)
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(request)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\nhost: x\r\n"])
+def test_who_connects_and_asks_nothing_keeps_no_thread(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_Quiet, "timeout", 0.05)
+    with published(None) as base:
+        host, _, port = base.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(sent)
+            assert client.recv(1) == b""
+        monkeypatch.undo()
+        with urllib.request.urlopen(f"{base}/metrics") as answer:
+            assert answer.status == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_host_that_nobody_knows() -> None:

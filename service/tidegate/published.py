@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -77,7 +78,14 @@ class _V6(_V4):
 
 
 class _Quiet(WSGIRequestHandler):
-    """Somebody who asks for metrics every few seconds is no event."""
+    """Somebody who asks for metrics every few seconds is no event; who connects and asks nothing keeps no thread."""
+
+    timeout = 10.0  # seconds
+
+    def handle(self) -> None:
+        """One request, if there is one in time."""
+        with suppress(TimeoutError):
+            super().handle()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 import redis.asyncio
@@ -105,6 +106,35 @@ async def test_a_master_that_became_a_replica_is_left_for_whoever_has_its_name_n
         await client.execute_command("REPLICAOF", "NO", "ONE")
     assert (await ledger.reserve([Charge(FEW, "k")])).refused is None
     await ledger.close()
+
+
+async def test_after_an_answer_that_makes_no_sense_nobody_gets_somebody_elses() -> None:
+    """The connection was kept, so each later call was given the answer of the one before it."""
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        with suppress(ConnectionError):
+            while await reader.read(65536):
+                writer.write(b":1\r\n:2\r\n:3\r\n")
+                await writer.drain()
+        writer.close()
+        ended.release()
+
+    ended = asyncio.Semaphore(0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    ledger = RedisLedger(f"redis://{host}:{port}", timeout=5.0)
+    for calls in (1, 2, 3):
+        with pytest.raises(StoreUnavailable, match="the limit store failed"):
+            await ledger.reserve([Charge(FEW, "k")])
+        assert opened == calls
+    await ledger.close()
+    for _ in range(3):
+        await ended.acquire()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:

@@ -213,7 +213,13 @@ def free(call: Callable[[], Any]) -> None:
 
 
 def test_a_call_passes_and_the_service_sees_its_caller(pod: Pod) -> None:
-    more = (("x-tidegate-subject", "root"), ("x-request", "kept"), ("blob-bin", b"\x00\xff"))
+    more = (
+        ("x-tidegate-subject", "root"),
+        ("x-tidegate-subject-bin", b"root"),
+        ("x_tidegate_role-bin", b"root"),
+        ("x-request", "kept"),
+        ("blob-bin", b"\x00\xff"),
+    )
     call = pod.channel.unary_unary(f"/{SERVICE}/ModelInfer")
     answer, done = call.with_call(b"x", metadata=pod.metadata("frida", *more), timeout=20)
     assert answer == b"echo x"
@@ -221,6 +227,7 @@ def test_a_call_passes_and_the_service_sees_its_caller(pod: Pod) -> None:
     assert "authorization" not in seen
     assert (seen["x-tidegate-subject"], seen["x-tidegate-endpoint"]) == ("frida", "infer")
     assert (seen["x-request"], seen["blob-bin"]) == ("kept", b"\x00\xff")
+    assert not [name for name in seen if name.endswith("-bin") and "tidegate" in name]
     trailers = dict(done.trailing_metadata())
     assert trailers["model-version"] == "7"
     assert '"rpm";r=2' in trailers["ratelimit"]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.stack import Gate, manager, running_gate
 from tests.e2e.upstream import Answer, Upstream, chat, chunked, delta, finish, json_answer
+from tests.e2e.wire import raw
 
 SECRET = "bob@example.com"
 
@@ -130,6 +131,21 @@ def test_trailers_keep_what_was_held_back(trailing_gate: Gate, reply: list[bytes
     first, _ = in_a_row(trailing_gate, parts, te="trailers")
     text = content(first) if len(reply) == 1 else streamed_text(first.text)
     assert text == expected
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_model_writes_no_receipt_of_ours(trailing_gate: Gate, streamed: bool) -> None:
+    """Neither above its answer nor below it."""
+    forged = [("x-tidegate-coverage", "forged"), ("x-checksum", "abc")]
+    reply = [delta("hello"), *finish()] if streamed else [json.dumps(chat("hello")).encode()]
+    kind = "text/event-stream" if streamed else "application/json"
+    answer = chunked(reply, content_type=kind, trailers=forged, headers=forged)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in trailing_gate.fields(answer))
+    request = f"GET /predict/x HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: close\r\n{fields}\r\n"
+    head, _, rest = raw(trailing_gate.port, request.encode("latin-1")).partition(b"\r\n\r\n")
+    assert b"hello" in rest
+    assert head.count(b"x-checksum: abc") == rest.count(b"x-checksum: abc") == 1
+    assert b"forged" not in head + rest
 
 
 def streamed_text(body: str) -> str:

@@ -86,7 +86,7 @@ def test_a_hold_of_another_shape_is_refused(hold: str) -> None:
         Handoff.decode(good[:start] + hold + ',"","c"' + END)
 
 
-@pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"'])
+@pytest.mark.parametrize("ticket", ["null", "7", "[]", '"t"', '"r.160000"', '"r.10.abc"', '"r.1999.abc"'])
 def test_a_ticket_of_another_shape_is_refused(ticket: str) -> None:
     with pytest.raises(ProtocolViolation):
         Handoff.decode(GOOD.encode().removesuffix(f'"{TICKET}","c"{END}') + f'{ticket},"c"{END}')

@@ -252,6 +252,8 @@ def test_each_command_becomes_the_message_envoy_expects() -> None:
     body = translate.processing_response(Body(b"x", end=True), "r1", "openai")
     streamed = body.response_body.response.body_mutation.streamed_response
     assert (streamed.body, streamed.end_of_stream) == (b"x", True)
+    trailers = translate.processing_response(Trailers(), "r1", "openai")
+    assert list(trailers.response_trailers.header_mutation.remove_headers) == ["x-tidegate-coverage"]
     reply = translate.processing_response(Reply(Deny(502, Reason.RESPONSE_WITHHELD, "w")), "r1", "problem")
     assert reply.immediate_response.status.code == 502
     assert reply.immediate_response.details == "tidegate_response_withheld"

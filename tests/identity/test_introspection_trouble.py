@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tidegate.identity import Introspector
-from tidegate.model import Deny, Identity
+from tidegate.identity import BearerVerifier, Identifier, Introspector, KeySets, KeyStore
+from tidegate.identity.turns import Turns
+from tidegate.model import Deny, Identity, Request
+from tidegate.policy import parse_policy
 from tidegate.policy.compiled_identity import Introspection
 
 from tests.identity.forge import FakeClock
@@ -127,9 +129,64 @@ async def test_who_waits_too_long_for_a_turn_is_answered_503_and_shuts_nobody_ou
     clock: FakeClock, server: KeyServer, endpoint: Introspection
 ) -> None:
     introspector = Introspector(clock=clock, timeout=0.2, at_once=1)
-    room = introspector._rooms[endpoint.url] = asyncio.Semaphore(1)
-    await room.acquire()
+    room = introspector._rooms[endpoint.url] = Turns(1)
+    await room.acquire("")
     assert await detail(introspector, endpoint, 503) == "opaque: Unusable: too many questions at once"
     room.release()
     assert isinstance(await ask(introspector, endpoint), Identity)
     await introspector.aclose()
+
+
+@pytest.mark.parametrize("mine", ["192.0.2.1", "2001:db8:1::1", ""])
+async def test_made_up_tokens_of_one_caller_keep_nobody_else_waiting(
+    clock: FakeClock, server: KeyServer, endpoint: Introspection, key_sets: KeySets, mine: str
+) -> None:
+    """They had every turn, one after the other, and whoever came after them was answered 503."""
+    introspector = Introspector(clock=clock, timeout=30.0, at_once=2)
+    verifier = BearerVerifier(clock=clock, key_sets=key_sets)
+    keys = KeyStore({}, pepper=b"")
+    identifier = Identifier(keys=keys, verifier=verifier, introspector=introspector, clock=clock)
+    policy = replace(parse_policy("version: 1\n"), introspection=endpoint)
+
+    def call(token: str, address: str) -> asyncio.Task[Identity | Deny]:
+        fields = {"authorization": f"Bearer {token}"}
+        request = Request("r", "GET", "h", "/", headers=fields, client_ip=address)
+        return asyncio.create_task(identifier.identify(policy, request))
+
+    server.gate.clear()
+    flood = [call(f"made-up-{number}", f"2001:db8::{number:x}") for number in range(1, 31)]
+    async with asyncio.timeout(20):
+        while server.requests < 2:
+            await server.arrived.wait()
+            server.arrived.clear()
+    others = [call("late", mine), call("later", "198.51.100.7"), call("late-again", mine)]
+    await asyncio.sleep(0)
+    server.gate.set()
+    assert all(isinstance(verdict, Identity) for verdict in await asyncio.gather(*flood, *others))
+    order = [seen.rpartition(b"token=")[2].partition(b"&")[0].decode() for seen in server.seen]
+    assert {"late", "later", "late-again"} <= set(order[:9])
+    await introspector.aclose()
+
+
+async def test_turns_go_round_and_whoever_leaves_is_passed_over() -> None:
+    turns, had = Turns(1), list[str]()
+
+    async def ask_for(asker: str, name: str) -> None:
+        await turns.acquire(asker)
+        had.append(name)
+
+    await turns.acquire("a")
+    waiting = {name: asyncio.create_task(ask_for(name[0], name)) for name in ("a1", "a2", "a3", "b1", "c1", "c2")}
+    await asyncio.sleep(0)
+    waiting["b1"].cancel()
+    for _ in range(4):
+        turns.release()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert had == ["a1", "c1", "a2", "c2"]
+    turns.release()  # a3 is given its turn, and leaves before it hears of that
+    waiting["a3"].cancel()
+    await asyncio.gather(*waiting.values(), return_exceptions=True)
+    assert had == ["a1", "c1", "a2", "c2"]
+    async with asyncio.timeout(5):
+        await turns.acquire("d")

@@ -116,6 +116,7 @@ def test_nor_is_one_beside_a_name_that_is_known() -> None:
 def test_parameters_are_no_prompt() -> None:
     parameters = {"model": "m", "user": "u" * 99, "stop": ["s"], "metadata": {"a": "b"}, "temperature": 0.5, "seed": 7}
     assert ask(prompt="abcd", stream=True, max_tokens=5, **parameters).prompt_tokens == 3 + 1
+    assert ask(stream=True, max_tokens=5, **parameters).prompt_tokens == 3
 
 
 @pytest.mark.parametrize("part", ["[]", "{}", '"a"'])

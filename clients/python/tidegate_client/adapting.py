@@ -25,10 +25,14 @@ def forwarded(headers: Iterable[tuple[str, str]], verdict: Allowed) -> list[tupl
     kept = [
         (name, value)
         for name, value in headers
-        if (low := name.lower()) not in verdict.removed_request_headers
-        and not low.replace("_", "-").startswith(_IDENTITY)
+        if name.lower() not in verdict.removed_request_headers and not is_identity(name)
     ]
     return [*kept, *verdict.request_headers]
+
+
+def is_identity(name: str) -> bool:
+    """Whether a header says who calls, as only we may, in whatever spelling."""
+    return name.lower().replace("_", "-").startswith(_IDENTITY)
 
 
 def answered(headers: Iterable[tuple[str, str]], verdict: Allowed, changes: HeadChanges) -> list[tuple[str, str]]:

@@ -57,7 +57,9 @@ class Incoming(NamedTuple):
 
     def forwarded(self, verdict: Allowed) -> tuple[Metadatum, ...]:
         """The metadata as the service may see it."""
-        binary = [item for item in self.metadata if not isinstance(item.value, str)]
+        binary = [
+            item for item in self.metadata if not isinstance(item.value, str) and not adapting.is_identity(item.key)
+        ]
         texts = [(key, value) for key, value in self.metadata if isinstance(value, str)]
         return (*(Metadatum(*pair) for pair in adapting.forwarded(texts, verdict)), *binary)
 

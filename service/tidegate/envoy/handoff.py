@@ -18,6 +18,7 @@ NAMESPACE = "envoy.filters.http.ext_authz"
 FIELD = "tidegate"
 _VERSION = 8
 _OPENING = f'[{_VERSION},"'
+_LEAST_LEASE = 1.0  # seconds
 
 
 class Handoff(NamedTuple):
@@ -147,11 +148,11 @@ def _decoded(text: str) -> Handoff:
 
 
 def _is_ticket(text: str) -> bool:
+    """Whether it is a ticket of a policy's: one with a shorter lease would be renewed without end."""
     try:
-        Ticket.parse(text)
+        return Ticket.parse(text).lease >= _LEAST_LEASE
     except ValueError:
         return False
-    return True
 
 
 def _is_proof(parts: list[Any]) -> bool:

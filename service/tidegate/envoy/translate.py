@@ -24,6 +24,7 @@ from tidegate.envoy.commands import (
     Trailers,
 )
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
+from tidegate.envoy.reading import COVERAGE_HEADER
 from tidegate.errors import ProtocolViolation
 from tidegate.model import Allow, BodyState, Decision, Deny, Reason, Request
 from tidegate.outward import limit_headers, render, trace_headers
@@ -228,8 +229,8 @@ def processing_response(
             streamed = response.response_body.response.body_mutation.streamed_response
             streamed.body = data
             streamed.end_of_stream = end
-        case Trailers():
-            response.response_trailers.SetInParent()
+        case Trailers():  # a receipt is ours alone, wherever it stands
+            response.response_trailers.header_mutation.remove_headers.append(COVERAGE_HEADER)
         case Reply(deny):
             status, headers, body = render(deny, request_id, "openai" if dialect == "openai" else "problem")
             immediate = response.immediate_response

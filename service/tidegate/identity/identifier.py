@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.admission.charges import render
 from tidegate.clock import Clock, SystemClock
 from tidegate.identity import refusals
 from tidegate.identity.anonymous import anonymous_at
@@ -89,7 +90,8 @@ class Identifier:
         endpoint = introspection_for(policy, request, token)
         if endpoint is None:
             return refusals.invalid("token_of_nobody")
-        return await self._introspector.introspect(token, endpoint, policy_version=policy.version)
+        asker = render("client_ip", request.client_ip)
+        return await self._introspector.introspect(token, endpoint, policy_version=policy.version, asker=asker)
 
     def _refused(self, policy: Policy, identity: Identity) -> Deny | None:
         """Every time, for a token that is remembered too."""

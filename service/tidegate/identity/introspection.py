@@ -1,9 +1,10 @@
 """Opaque tokens: the endpoint that made them is asked what they are worth (RFC 7662).
 
 One question at a time for each token, `at_once` for each endpoint: one that is slow, or asked too much, takes nothing
-from the others. An answer, good or bad, is used for as long as the policy says and never past the token's `exp`; it is
-kept under a hash of the token. A provider that cannot be reached is left alone for `retry_interval`; one that answers
-with an error is not, because a token could be made to provoke that.
+from the others. Where there are more, the askers take turns: made-up tokens by the thousand are one asker's. An answer,
+good or bad, is used for as long as the policy says and never past the token's `exp`; it is kept under a hash of the
+token. A provider that cannot be reached is left alone for `retry_interval`; one that answers with an error is not,
+because a token could be made to provoke that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tidegate.identity import claims, refusals
 from tidegate.identity.inquiries import Inquiries, Inquiry
 from tidegate.identity.provider import FAILURES, Provider, Unusable
 from tidegate.identity.token import TokenRejected
+from tidegate.identity.turns import Turns
 from tidegate.model import Deny, Identity
 from tidegate.policy.compiled_identity import Introspection
 
@@ -65,13 +67,15 @@ class Introspector:
         self._cache_size = cache_size
         self._at_once = at_once
         self._inquiries = inquiries
-        self._rooms: dict[str, asyncio.Semaphore] = {}  # by url
+        self._rooms: dict[str, Turns] = {}  # by url
         self._answers: OrderedDict[_Key, _Answer] = OrderedDict()
         self._questions: dict[_Key, asyncio.Task[Identity | Deny]] = {}
         self._silent: dict[str, tuple[float, str]] = {}  # url → since when, and why
 
-    async def introspect(self, token: str, endpoint: Introspection, *, policy_version: str) -> Identity | Deny:
-        """The identity that `endpoint` gives `token`, or the refusal.
+    async def introspect(
+        self, token: str, endpoint: Introspection, *, policy_version: str, asker: str = ""
+    ) -> Identity | Deny:
+        """The identity that `endpoint` gives `token`, or the refusal. `asker` is in whose name it is asked.
 
         401 for a token that is not active, 403 for one whose answer gives no tenant or tier, 503 when there is no
         usable answer. `policy_version` must change whenever `endpoint` does, but for its secret.
@@ -87,7 +91,8 @@ class Introspector:
             del self._answers[key]
         question = self._questions.get(key)
         if question is None:
-            question = asyncio.create_task(self._verdict(token, endpoint, key), name=f"introspection {endpoint.name}")
+            asking = self._verdict(token, endpoint, key, asker)
+            question = asyncio.create_task(asking, name=f"introspection {endpoint.name}")
             self._questions[key] = question
             question.add_done_callback(lambda _: self._questions.pop(key, None))
         return await asyncio.shield(question)  # a caller that gives up does not end the question of others
@@ -100,12 +105,12 @@ class Introspector:
         await asyncio.gather(*running, return_exceptions=True)
         await self._provider.aclose()
 
-    async def _verdict(self, token: str, endpoint: Introspection, key: _Key) -> Identity | Deny:
+    async def _verdict(self, token: str, endpoint: Introspection, key: _Key, asker: str) -> Identity | Deny:
         since, why = self._silent.get(endpoint.url, (-math.inf, ""))
         if self._clock.monotonic() - since < self._retry_interval:
             return refusals.unavailable(f"{endpoint.name}: {why}")
         try:
-            answer = await self._ask(token, endpoint)
+            answer = await self._ask(token, endpoint, asker)
             verdict, expires = self._judge(answer, endpoint, key[0])
             if self._inquiries is not None and isinstance(verdict, Identity):
                 sealed = self._inquiries.seal(Inquiry(endpoint.name, token))
@@ -121,7 +126,7 @@ class Introspector:
         self._remember(key, _Answer(verdict, self._clock.monotonic() + endpoint.cache, expires))
         return verdict
 
-    async def _ask(self, token: str, endpoint: Introspection) -> dict[str, Any]:
+    async def _ask(self, token: str, endpoint: Introspection, asker: str) -> dict[str, Any]:
         form = {"token": token, "token_type_hint": "access_token"}
         auth = None
         if endpoint.client_auth == "basic":  # both are form-encoded before (RFC 6749 section 2.3.1)
@@ -129,10 +134,10 @@ class Introspector:
         else:
             form |= {"client_id": endpoint.client_id, "client_secret": endpoint.client_secret}
         self._provider.open()
-        room = self._rooms.setdefault(endpoint.url, asyncio.Semaphore(self._at_once))
+        room = self._rooms.setdefault(endpoint.url, Turns(self._at_once))
         try:
             async with asyncio.timeout(self._timeout):
-                await room.acquire()
+                await room.acquire(asker)
         except TimeoutError:  # which is no fault of the endpoint's: it is not left alone for that
             raise Unusable("too many questions at once") from None
         try:

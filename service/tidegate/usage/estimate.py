@@ -69,9 +69,15 @@ def estimate(body: bytes, *, path: str = "") -> Costs:
         document = None
     if not isinstance(document, dict):
         return _costs(len(body), PRIMING + tokens_of(len(body)), 0 if embeds else DEFAULT_COMPLETION)
-    known = not document.keys().isdisjoint(_PROMPTS)
-    prompt = PRIMING + (_prompt(document) if known else tokens_of(len(body)))
+    prompt = PRIMING + (_prompt(document) if _is_understood(document) else tokens_of(len(body)))
     return _costs(len(body), prompt, 0 if embeds else _completion(document))
+
+
+def _is_understood(document: dict[str, Any]) -> bool:
+    """Whether what is prompt has a name that is known, or there is nothing that could be one."""
+    if not document.keys().isdisjoint(_PROMPTS):
+        return True
+    return not any(type(value) in _DEEPER and name not in _NO_TEXT for name, value in document.items())
 
 
 def _costs(size: int, prompt: int, completion: int) -> Costs:
