@@ -36,6 +36,15 @@ def rewritten(text: str, spotter: PromptSpotter = SPOTTER) -> str:
         ("never-tell-callers-the-tide-tables-of-private", "[SYSTEM_PROMPT]"),
         ("- never\n- tell\n- callers\n- the\n- tide\n- tables\n- of\n- private\n", "- [SYSTEM_PROMPT]\n"),
         ("Ｎｅｖｅｒ tell c\u200ballers thе tide tables of private boats", "[SYSTEM_PROMPT] boats"),
+        (
+            "never<br>tell<br/>callers<br />the</p><p>tide</li><li>tables</li> <li>of <b>private</b>",
+            "[SYSTEM_PROMPT]</b>",
+        ),
+        ("never&nbsp;tell&#160;callers&#x20;the&nbsp;tide&NewLine;tables&nbsp;of&nbsp;private", "[SYSTEM_PROMPT]"),
+        ("never%20tell%20callers%0Athe%20tide%20tables%20of%20private", "[SYSTEM_PROMPT]"),
+        (r"never\ntell\tcallers\u0020the\u00a0tide\ntables\nof\nprivate", "[SYSTEM_PROMPT]"),
+        ("1. never\n2. tell\n3. callers\n4. the\n5. tide\n6. tables\n7. of\n8. private", "1. [SYSTEM_PROMPT]"),
+        ("<b never tell callers the tide tables of private>", "<b [SYSTEM_PROMPT]>"),
         ("never tell callers the tide tables of", "never tell callers the tide tables of"),
         (
             "never tell callers the low tide tables of private berths",
@@ -99,6 +108,7 @@ PIECES = [
     "x" * 33,
     "." * 30,
     "\U0001f600",
+    *("&nbsp;", "&", "nbsp;", "&#x20;", "%", "%20", "20", "<b>", "<", "/br", " />", "\\", "\\n", "\\u00", "7", "12345"),
 ]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 

@@ -1,8 +1,9 @@
 """Passages of a registered text, such as an endpoint's system prompt, that are said again.
 
 Compared are rows of words (n-grams; Broder, On the resemblance and containment of documents, 1997), by their letters
-(`tidegate.filtering.letters`): case, accents, disguises, spaces and punctuation make no difference. All rows are kept,
-not a choice of them as in winnowing, so no passage of that many words goes unseen. Only their hashes are in memory.
+(`tidegate.filtering.letters`): case, accents, disguises, spaces and punctuation make no difference, nor does a space
+that is written as a character reference, an escape or a tag, or a number that counts the words. All rows are kept, not
+a choice of them as in winnowing, so no passage of that many words goes unseen. Only their hashes are in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ SYSTEM_PROMPT: Final = "SYSTEM_PROMPT"
 _WORD_LONGEST: Final = 32  # letters; a longer word is several
 _GAP: Final = 64  # characters between two words of a row
 _PIECE: Final = 1024  # characters of a passage that are told of at once
-_WORD: Final = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]{{1,{_WORD_LONGEST}}}")
+_TAGS: Final = (
+    "b|i|u|s|em|strong|p|br|hr|span|div|li|ul|ol|td|th|tr|table|code|pre|small|sub|sup|mark|h[1-6]|blockquote"
+)
+_BETWEEN: Final = (
+    rf"</?(?:{_TAGS}) ?/?>|&(?:nbsp|ensp|emsp|thinsp|newline|tab|#(?:9|10|13|32|160|x[9ad]|xa0|x20));"
+    r"|%(?:20|0[9ad]|a0)|\\(?:[nrt]|u00(?:20|a0|0[9ad]))|\d{1,4}(?![^\W_])"
+)
+"""What stands for a space, and numbers. Whoever reads it sees nothing that was said."""
+_HALF: Final = re.compile(r"(?:<[^<>]{0,14}|&#?\w{0,8}|%\w?|\\(?:u\w{0,3})?)\Z")
+_HALF_LONGEST: Final = 16
+_WORD: Final = re.compile(rf"{_BETWEEN}|([{UNSPACED}]|[^\W_{UNSPACED}]{{1,{_WORD_LONGEST}}})", re.IGNORECASE)
 
 
 class PromptSpotter:
@@ -94,13 +105,18 @@ class PromptReading:
     def _take(self, final: bool) -> None:
         """Take the words that no more text can change. What is left is kept for the next time."""
         view, base = Letters(self._text), self._base
-        found = [*_WORD.finditer(view.letters, self._skip)]
+        letters = view.letters
+        half = None if final else _HALF.search(letters, max(self._skip, len(letters) - _HALF_LONGEST))
+        first = len(letters) if half is None else half.start()
+        found = [*_WORD.finditer(letters, self._skip, first)]
         cut, self._skip = len(self._text), 0
-        if found and not final and found[-1].end() == len(view.letters):
+        if found and not final and found[-1].end() == len(letters):
             first = found.pop().start()
+        if first < len(letters):
             cut = view.place(first)
             while self._skip < first and view.place(first - self._skip - 1) == cut:
                 self._skip += 1
+        found = [word for word in found if word[1]]
         self._words += [word[0] for word in found]
         if view.straight:
             self._spans += [(base + word.start(), base + word.end()) for word in found]
@@ -126,7 +142,7 @@ class PromptReading:
 
 def words_of(text: str) -> list[str]:
     """The words that a text is compared by."""
-    return _WORD.findall(Letters(text).letters)
+    return [word for word in _WORD.findall(Letters(text).letters) if word]
 
 
 def rows_of(words: Sequence[str], size: int) -> Iterator[int]:
