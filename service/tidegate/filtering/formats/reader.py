@@ -28,6 +28,7 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
+_CARD_IN_BASE16 = re.compile(r"3\d(?:20)?(?:3\d(?:20)?){11,18}")  # its digits, and spaces between them
 
 
 class Run(Protocol):
@@ -251,7 +252,7 @@ def _harmless(entities: frozenset[str], regions: frozenset[str]) -> frozenset[st
 
 def _digits(literal: str) -> str:
     """The digits of a whole number, however it is written, as long as a card's or a card's in base16; else ""."""
-    if len(literal) >= 2 * _CARD_DIGITS.start and literal.isdigit():
+    if _CARD_IN_BASE16.fullmatch(literal):
         return literal
     if "." in literal or "e" in literal or "E" in literal:
         if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
