@@ -28,8 +28,8 @@ from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.selection import Selection
 from tidegate.model import Finding
 
-# Of a run of numbers those that can be as long as a card's number once they are written out, and a quick look whether
-# there are any: embeddings are long runs of fractions.
+# Of a run of numbers those that can be as long as a card's number once they are written out, or hold letters in base16,
+# and a quick look whether there are any: embeddings are long runs of fractions.
 _LONG = re.compile(
     r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{11,}(?:\.[0-9]+)?[eE]-[0-9]+)(?![0-9.eE+-])",
 )
@@ -115,7 +115,7 @@ class JsonBody:
         between = "".join(parts[::2])
         runs = NUMBERS.findall(between)
         unread = sum([run.count(",") + 1 for run in runs])
-        looks = reader.numeric and any(map(_QUICK.search, runs))
+        looks = any(map(_QUICK.search, runs))
         changed: dict[int, str] = {}
         for first in range(0, len(olds), _BATCH):
             batch = olds[first : first + _BATCH]

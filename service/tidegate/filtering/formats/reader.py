@@ -28,7 +28,7 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
-_CARD_IN_BASE16 = re.compile(r"3\d(?:20)?(?:3\d(?:20)?){11,18}")  # its digits, and spaces between them
+_BASE16 = re.compile(r"(?:[2-7]\d){8,}")  # what may be printed letters in it: no number of that size is one by chance
 
 
 class Run(Protocol):
@@ -57,7 +57,7 @@ class Reader:
         self.selection = plan.selection
         # What the spotters find has no pattern that a search could look for.
         self._sieve = None if plan.spotters else sieve(plan.entities, plan.regions)
-        self.numeric = not NUMERIC.isdisjoint(plan.entities)
+        self._has_numeric = not NUMERIC.isdisjoint(plan.entities)
         """Whether numbers are looked into."""
         self._running: dict[int, Rewriting] = {}
         self._ended = 0  # characters of the runs that are over
@@ -96,8 +96,11 @@ class Reader:
         return text if self.tally.findings.total() == before and not self.stopped() else out
 
     def number(self, literal: str) -> tuple[str, bool]:
-        """What must stand for a number, and whether it was read: only what can be an entity's digits is."""
-        digits = _digits(literal) if self.numeric and len(literal) >= _CARD_DIGITS.start else ""
+        """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16."""
+        if _BASE16.fullmatch(literal):
+            new = self.whole(literal)
+            return (literal if new == literal else quote(new)), True
+        digits = _digits(literal) if self._has_numeric and len(literal) >= _CARD_DIGITS.start else ""
         if not digits:
             return literal, False
         rewriter = rewriting(self._numeric, key=self._key)
@@ -251,9 +254,7 @@ def _harmless(entities: frozenset[str], regions: frozenset[str]) -> frozenset[st
 
 
 def _digits(literal: str) -> str:
-    """The digits of a whole number, however it is written, as long as a card's or a card's in base16; else ""."""
-    if _CARD_IN_BASE16.fullmatch(literal):
-        return literal
+    """The digits of a number that is whole, however it is written, and as long as a card's; else ""."""
     if "." in literal or "e" in literal or "E" in literal:
         if "." in literal and "e" not in literal.lower() and literal.rstrip("0")[-1] != ".":
             return ""
