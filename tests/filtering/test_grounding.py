@@ -192,3 +192,13 @@ def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     known_of(text.encode())
     assert between - spent < 3  # on a machine that is busy with other things, too
     assert time.process_time() - between < 3
+
+
+def test_hosts_that_no_browser_and_no_list_agree_on_do_not_vouch_for_each_other() -> None:
+    known = known_of(json.dumps({"prompt": "See https://me\xdfe.example/a"}).encode())
+    rewriter = rewriting(grounded(PLAN, known))
+    out = (
+        rewriter.feed("https://me\xdfe.example/a https://bu\xdfe.example/a https://messe.example/a") + rewriter.finish()
+    )
+
+    assert out == "https://me\xdfe.example/a [UNGROUNDED_URL] [UNGROUNDED_URL]"

@@ -133,9 +133,9 @@ def _named(match: re.Match[str]) -> Reference:
 
 def page_of(rest: str) -> str:
     """A page by its host, path and query: without scheme, `www.`, port, fragment and a slash at the end."""
-    host = host_of(rest).removeprefix("www.")
     path = rest.lstrip("/\\").partition("#")[0]
     cut = min((at for at in (path.find("/"), path.find("?")) if at >= 0), default=len(path))
+    host = host_of(rest).removeprefix("www.") or path[:cut].lower()  # one that is none is like no other
     return host + path[cut:].rstrip("/")
 
 
