@@ -65,7 +65,6 @@ def test_the_commands_and_their_flags_exist(line: str) -> None:
     assert {word.partition("=")[0] for word in rest if word.startswith("--")} <= known
 
 
-NAMES_A_FILE = {"--filename", "--kustomize", "--file", "--values"}
 RUN_BY_OTHERS = {"kubectl", "docker", "helm"}
 OTHERS = {"make", "pip", "curl", "head", "export", "openssl", "istioctl"} | RUN_BY_OTHERS
 

@@ -23,6 +23,7 @@ from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.hold_back import HoldBack
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.keeping import Keeping
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
@@ -82,12 +83,17 @@ class Services:
         self._seals = SealKeys(settings.pseudonym_keys)
         self._exchange = exchanges(policy, hash_key(settings.pepper), seals=self._seals, shadow=settings.shadow)
         told, on_error = telemetry.limits, telemetry.error
-        self._settlements = Settlements(ledger.settle, record=told.settlement, on_error=on_error, over=told.overshoot)
-        self._holds = Holds(ledger, record=told.extension, on_error=on_error)
-        self._places = Places(queue, record=told.place, on_error=on_error)
-        self._terms = Terms(standing.over, on_error=on_error)
+        self._keeping = Keeping(
+            settlements=Settlements(ledger.settle, record=told.settlement, on_error=on_error, over=told.overshoot),
+            holds=Holds(ledger, record=told.extension, on_error=on_error),
+            places=Places(queue, record=told.place, on_error=on_error),
+            record=self._record,
+            live=telemetry.responses.stream,
+            terms=Terms(standing.over, on_error=on_error),
+            hold_back=self._waits,
+            traces=traces,
+        )
         self._processor = self._open_processor()
-        self._conductor = self._open_conductor()
         self.health = health.aio.HealthServicer()
 
     def server(self) -> grpc.aio.Server:
@@ -106,37 +112,15 @@ class Services:
     async def drained(self) -> None:
         """Wait until what exchanges left behind, such as their settlements, is done."""
         await self._processor.drained()
-        await self._conductor.drained()
 
     def _open_processor(self) -> process.ProcessServicer:
         return process.ProcessServicer(
             exchange=self._exchange,
-            record=self._record,
+            keeping=self._keeping,
             on_error=self._telemetry.error,
-            live=self._telemetry.responses.stream,
-            settlements=self._settlements,
-            holds=self._holds,
-            places=self._places,
             heartbeats=Heartbeats(
                 lambda: self._policy().heartbeat, clock=self._clock, record=self._telemetry.responses.heartbeat
             ),
-            terms=self._terms,
-            hold_back=self._waits,
-            traces=self._traces,
-        )
-
-    def _open_conductor(self) -> Conductor:
-        return Conductor(
-            exchange=self._exchange,
-            record=self._record,
-            live=self._telemetry.responses.stream,
-            settlements=self._settlements,
-            holds=self._holds,
-            places=self._places,
-            terms=self._terms,
-            hold_back=self._waits,
-            heartbeat=lambda: self._policy().heartbeat,
-            traces=self._traces,
         )
 
     def _pipeline(self) -> Pipeline:
@@ -178,7 +162,9 @@ class Services:
             policy=self._policy,
             ledger=self._ledger,
             queue=self._queue,
-            conductor=self._conductor,
+            conductor=Conductor(
+                exchange=self._exchange, keeping=self._keeping, heartbeat=lambda: self._policy().heartbeat
+            ),
             credential_headers=self._identifier.credential_headers,
             hash_key=hash_key(self._settings.pepper),
             shadow=self._settings.shadow,

@@ -110,7 +110,7 @@ async def test_however_a_stream_ends_nothing_stays_held(
         except ProtocolViolation:
             assert not messages or not messages[-1].body.end
         assert api._conductor is not None
-        await api._conductor.drained()
+        await api._conductor._keeping.drained()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_a_wrong_order_is_an_error(api: ApiServicer, world: World) -> None
         with pytest.raises(ProtocolViolation):
             await carried(api, await opened(api, world), *wrong)
         assert api._conductor is not None
-        await api._conductor.drained()
+        await api._conductor._keeping.drained()
     start = await opened(api, world)
     with pytest.raises(ProtocolViolation):
         await carried(api, start, start)
@@ -181,13 +181,13 @@ async def test_a_service_that_stops_waits_for_what_its_exchanges_leave_to_do(api
     await begun.wait()
     running.cancel()  # as a server that stops does; it has not run yet
     assert api._conductor is not None
-    await api._conductor.drained()
+    await api._conductor._keeping.drained()
     assert running.done()
     assert (await api.decide(request(world))).HasField("allow")
 
 
 async def test_an_exchange_that_is_over_says_how_much_of_it_left(api: ApiServicer, world: World) -> None:
     left: list[int] = []
-    api._conductor._record = lambda exchange, _id: left.append(exchange.sent)  # type: ignore[union-attr]
+    api._conductor._keeping.record = lambda exchange, _id: left.append(exchange.sent)  # type: ignore[union-attr]
     answers = await carried(api, await opened(api, world), JSON, body(b'{"text": "mail bob@example.com"}', end=True))
     assert left == [sum(len(answer.body) for answer in answers)] == [len(b'{"text": "mail [EMAIL]"}')]

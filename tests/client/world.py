@@ -19,6 +19,7 @@ from tidegate.api.conductor import Conductor
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import SystemClock
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.keeping import Keeping
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
@@ -149,9 +150,11 @@ def make_servicer(
     key = b"k" * 32
     conductor = Conductor(
         exchange=exchanges(lambda: world.policy, key),
-        settlements=Settlements(ledger.settle, record=lambda *_: None, on_error=_raise),
-        holds=Holds(ledger, record=lambda *_: None, on_error=_raise),
-        places=Places(queue, record=lambda *_: None, on_error=_raise),
+        keeping=Keeping(
+            settlements=Settlements(ledger.settle, record=lambda *_: None, on_error=_raise),
+            holds=Holds(ledger, record=lambda *_: None, on_error=_raise),
+            places=Places(queue, record=lambda *_: None, on_error=_raise),
+        ),
         heartbeat=lambda: world.policy.heartbeat,
     )
     return ApiServicer(

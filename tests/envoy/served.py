@@ -15,6 +15,7 @@ from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.keeping import Keeping
 from tidegate.envoy.places import Places
 from tidegate.envoy.process import ProcessServicer
 from tidegate.envoy.settle import Settlements
@@ -87,8 +88,13 @@ def servicer(
 ) -> ProcessServicer:
     queue = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
     return ProcessServicer(
-        exchange=make, record=record, on_error=desk.errors.append, live=lambda _: None,
-        settlements=desk.settlements(), holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
+        exchange=make,
+        keeping=Keeping(
+            settlements=desk.settlements(),
+            holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),
+            places=Places(queue, record=lambda *_: None, on_error=desk.errors.append),
+            record=record,
+        ),
+        on_error=desk.errors.append,
         heartbeats=Heartbeats(lambda: 0.0, clock=SystemClock(), record=lambda: None),
-        places=Places(queue, record=lambda *_: None, on_error=desk.errors.append),
-    )  # fmt: skip
+    )

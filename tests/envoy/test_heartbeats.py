@@ -22,6 +22,7 @@ from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.keeping import Keeping
 from tidegate.envoy.places import Places
 from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.formats.beats import COMMENT
@@ -63,14 +64,19 @@ class Stage:
         self._queue: asyncio.Queue[ext_proc.ProcessingRequest | None] = asyncio.Queue()
         places = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
         servicer = ProcessServicer(
-            exchange=make, record=lambda *_: None, on_error=self.desk.errors.append, live=lambda _: None,
-            settlements=self.desk.settlements(),
-            holds=Holds(self.desk, record=lambda *_: None, on_error=self.desk.errors.append, sleep=self.clock.sleep),
-            places=Places(places, record=lambda *_: None, on_error=self.desk.errors.append),
+            exchange=make,
+            keeping=Keeping(
+                settlements=self.desk.settlements(),
+                holds=Holds(
+                    self.desk, record=lambda *_: None, on_error=self.desk.errors.append, sleep=self.clock.sleep
+                ),
+                places=Places(places, record=lambda *_: None, on_error=self.desk.errors.append),
+            ),
+            on_error=self.desk.errors.append,
             heartbeats=Heartbeats(
                 lambda: every, clock=cast(Clock, self.clock), record=self._tell, sleep=self.clock.sleep
             ),
-        )  # fmt: skip
+        )
         self.running = asyncio.create_task(servicer.process(self._messages(), self.line))
 
     def _tell(self) -> None:

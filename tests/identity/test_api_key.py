@@ -179,7 +179,7 @@ def test_reload_reads_the_file_again_and_leaves_the_old_store_alone(
     store: KeyStore, key: tuple[str, str, str], tmp_path: Path
 ) -> None:
     full, key_id, digest = mint_key(PEPPER)
-    newer = store.with_file(write(tmp_path / "keys.yaml", record(key_id, digest)))
+    newer = KeyStore.load(write(tmp_path / "keys.yaml", record(key_id, digest)), pepper=PEPPER)
     assert newer.find(key[1]) is None
     assert reason(newer.prove(key[0], now=NOW)) == "key_unknown"
     assert isinstance(newer.prove(full, now=NOW), Identity)

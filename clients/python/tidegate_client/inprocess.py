@@ -14,6 +14,7 @@ from tidegate.api.faults import fault_of
 from tidegate.api.servicer import ApiServicer
 from tidegate.clock import Clock, SystemClock
 from tidegate.envoy.holds import Holds
+from tidegate.envoy.keeping import Keeping
 from tidegate.envoy.places import Places
 from tidegate.envoy.plans import exchanges
 from tidegate.envoy.settle import Settlements
@@ -82,20 +83,22 @@ class InProcess:
         pipeline = Pipeline(
             policy=lambda: compiled, identifier=identifier, ledger=self._ledger, on_error=_log, queue=self._queue
         )
-        self._conductor = Conductor(
-            exchange=exchanges(lambda: compiled, hash_key(key_pepper)),
+        self._keeping = Keeping(
             settlements=Settlements(self._ledger.settle, record=_unrecorded, on_error=_log),
             holds=Holds(self._ledger, record=_unrecorded, on_error=_log),
             places=Places(self._queue, record=_unrecorded, on_error=_log),
             terms=Terms(over, on_error=_log),
-            heartbeat=lambda: compiled.heartbeat,
         )
         self._api = ApiServicer(
             pipeline=pipeline,
             policy=lambda: compiled,
             ledger=self._ledger,
             queue=self._queue,
-            conductor=self._conductor,
+            conductor=Conductor(
+                exchange=exchanges(lambda: compiled, hash_key(key_pepper)),
+                keeping=self._keeping,
+                heartbeat=lambda: compiled.heartbeat,
+            ),
             credential_headers=identifier.credential_headers,
             hash_key=hash_key(key_pepper),
             on_error=_log,
@@ -125,7 +128,7 @@ class InProcess:
 
     async def close(self) -> None:
         """Release background tasks and connections."""
-        await self._conductor.drained()
+        await self._keeping.drained()
         await self._queue.close()
         await self._ledger.close()
         await self._key_sets.aclose()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
@@ -16,17 +16,10 @@ from tidegate.envoy.aside import Aside, effort_of
 from tidegate.envoy.commands import Abort, Body, Command, Extend
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
-from tidegate.envoy.hold_back import HoldBack, unmeasured
-from tidegate.envoy.holds import Holds
-from tidegate.envoy.places import Places
-from tidegate.envoy.running import Running
-from tidegate.envoy.settle import Settlements
-from tidegate.envoy.terms import Term, Terms
+from tidegate.envoy.keeping import Keeping
+from tidegate.envoy.terms import Term
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.spotting import Effort
-
-if TYPE_CHECKING:
-    from tidegate.tracing import Traces
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
@@ -43,29 +36,15 @@ class ProcessServicer:
         self,
         *,
         exchange: Callable[[], Exchange],
-        record: Callable[[Exchange, str], None],
+        keeping: Keeping,
         on_error: Callable[[Exception], None],
-        live: Callable[[int], None],
-        settlements: Settlements,
-        holds: Holds,
-        places: Places,
         heartbeats: Heartbeats,
-        terms: Terms | None = None,
-        hold_back: Callable[[], HoldBack] = unmeasured,
-        traces: Traces | None = None,
     ) -> None:
         self._exchange = exchange
-        self._record = record
+        self._keeping = keeping
         self._on_error = on_error
-        self._running = Running(live)
-        self._settlements = settlements
-        self._holds = holds
-        self._places = places
         self._heartbeats = heartbeats
-        self._terms = terms or Terms(lambda *_: "", on_error=on_error)
         self._endings: set[asyncio.Task[None]] = set()
-        self._hold_back = hold_back
-        self._traces = traces
         self._responses = Aside("filter")
         # Envoy gives a request up after its message timeout, and a response never: so they do not wait for each other.
         self._requests = Aside("ask")
@@ -83,12 +62,8 @@ class ProcessServicer:
         """Carry one exchange through."""
         exchange = self._exchange()
         stream = _Stream(context, self._heartbeats)
-        tenure = self._places.open()
-        term = self._terms.open(partial(self._interrupt, exchange, stream))
-        waits = self._hold_back()
-        started = 0.0 if self._traces is None else self._traces.now()
-        renewal: asyncio.Task[None] | None = None
-        self._running.begin()
+        kept = self._keeping.open(exchange, partial(self._interrupt, exchange, stream))
+        term, waits = kept.term, kept.waits
         try:
             async with stream:
                 async for message in messages:
@@ -96,20 +71,15 @@ class ProcessServicer:
                     stream.term = None  # it is not for others to speak now
                     commands = exchange.over(term.why) if term.why else []
                     commands = commands or await self._take(exchange, message, stream)
-                    term.follow(exchange)
-                    tenure.follow(exchange)
-                    if renewal is None:
-                        renewal = self._holds.follow(exchange)
+                    kept.follow()
                     while commands:
-                        self._settlements.follow(exchange)
-                        tenure.follow(exchange)
+                        kept.settle()
                         last = commands[-1]
                         if not isinstance(last, Extend):
                             await stream.carry_out(commands, exchange)
                             break
                         await stream.carry_out(commands[:-1], exchange)
-                        answer = await self._holds.extend(last.reservation, last.costs, last.hold)
-                        step = partial(exchange.extended, answer)
+                        step = partial(exchange.extended, await self._keeping.extend(last))
                         commands = await self._responses.run(step, effort_of(exchange.effort, exchange.waiting))
                     stream.term = term
                     waits.left(exchange.progress)
@@ -123,32 +93,20 @@ class ProcessServicer:
             self._on_error(failure)
             await context.abort(grpc.StatusCode.INTERNAL, "the response could not be processed")
         finally:
-            term.close()
-            if renewal is not None:
-                renewal.cancel()
-            exchange.lost()
-            self._settlements.follow(exchange)
-            tenure.follow(exchange)
-            self._running.end()
-            waits.over()
-            self._record(exchange, stream.id_of(exchange))
-            if self._traces is not None:
-                self._traces.processed(exchange, started)
+            kept.close(stream.request_id)
 
-    async def drained(self, timeout: float = 1.0) -> None:
-        """Wait for streams that were told to stop (at most `timeout` seconds), then for all that they left to do."""
-        await self._running.idle(timeout)
+    async def drained(self) -> None:
+        """Wait for streams that were told to stop, and for all that they left to do."""
+        await self._keeping.drained()
         while self._endings:
             await asyncio.wait(tuple(self._endings))
-        await self._settlements.drained()
-        await self._places.drained()
 
     def _interrupt(self, exchange: Exchange, stream: _Stream) -> None:
         """End what is silent now; what is busy ends with its next message."""
         if stream.term is None or not stream.term.why:
             return
         if commands := exchange.over(stream.term.why):
-            self._settlements.follow(exchange)
+            self._keeping.settlements.follow(exchange)
             task = asyncio.create_task(stream.end_early(commands, exchange))
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)

@@ -71,11 +71,6 @@ def card(match: re.Match[bytes]) -> Span | None:
     return None
 
 
-def is_card(digits: bytes) -> bool:
-    """Whether a brand issues numbers of this length and beginning, and the check digit is right."""
-    return len(digits) in _card_sizes(digits[:4]) and luhn(digits)
-
-
 @lru_cache(maxsize=10_000)
 def _card_sizes(first: bytes) -> frozenset[int]:
     """How many digits the numbers have that begin with these four, by which all brands are told apart."""

@@ -90,10 +90,6 @@ class KeyStore:
             records.pop(key_id, None)
         return KeyStore(records, pepper=self._pepper)
 
-    def with_file(self, path: Path | None) -> KeyStore:
-        """A new store of the file as it is now, under the same pepper. Raises PolicyError; this store stays good."""
-        return KeyStore.load(path, pepper=self._pepper)
-
     def __len__(self) -> int:
         return len(self._records)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coverage import WHOLE, Coverage, Progress
 from tidegate.filtering.formats.csv_body import CsvBody
 from tidegate.filtering.formats.decoded import decoded, decodes
@@ -16,7 +15,6 @@ from tidegate.filtering.formats.sse import SseBody
 from tidegate.filtering.formats.text import TextBody
 from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.ruleset import FilterPlan
-from tidegate.model import Finding
 
 __all__ = [
     "WHOLE",
@@ -31,39 +29,6 @@ __all__ = [
     "listen",
     "open_body",
 ]
-
-
-class BodyRewriter(Protocol):
-    """One response body. `streaming` is False when nothing comes out before `finish`.
-
-    After a BLOCK finding `blocked` is set and everything that follows is b"". A failure is raised once what preceded it
-    has been handed out: at once when there is nothing, else by the next call.
-    """
-
-    streaming: bool
-
-    @property
-    def blocked(self) -> Finding | None:
-        """The finding that ended the body, if one did."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take the next bytes, cut anywhere; what may leave now.
-
-        Raises MalformedBody, BodyTooLarge, DetectorUnavailable.
-        """
-
-    def finish(self) -> bytes:
-        """The body is over; what was held back. Raises as `feed` does."""
-
-    @property
-    def progress(self) -> Progress:
-        """How far the texts have come that come in pieces."""
-
-    def coverage(self) -> Coverage:
-        """The receipt so far."""
-
-    def abort(self, code: str, message: str) -> bytes:
-        """The format's own ending for a body that is cut off, b"" where it has none. Nothing follows it."""
 
 
 def open_body(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coding import Decoder, decoder_of
 from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.model import Finding
-
-if TYPE_CHECKING:
-    from tidegate.filtering.formats import BodyRewriter
 
 MAX_RATIO: Final = 400
 """Bytes that one compressed byte may hold: an event stream that is compressed whole comes to 65 (gzip) or 280 (br)."""

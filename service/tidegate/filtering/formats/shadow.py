@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tidegate.errors import BodyTooLarge, DetectorUnavailable, MalformedBody
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coverage import WHOLE, Coverage
-
-if TYPE_CHECKING:
-    from tidegate.filtering.formats import BodyRewriter
-    from tidegate.model import Finding
+from tidegate.model import Finding
 
 
 class ShadowBody:

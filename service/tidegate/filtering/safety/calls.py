@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 from weakref import finalize
 
 import httpx
@@ -25,16 +25,16 @@ Answer = TypeVar("Answer")
 MAX_ANSWER: Final = 1 << 20
 AT_ONCE: Final = 16
 """Calls of one process to one service at a time; what comes then waits, and its wait counts against its time."""
-OUTCOMES: Final = ("answered", "refused", "limited", "failed", "late", "unusable", "spared", "capped")
+Outcome = Literal["answered", "refused", "limited", "failed", "late", "unusable", "spared", "capped"]
 _TRIES: Final = 2
 _PAUSE: Final = 0.1  # seconds before the second try
 _MINUTE: Final = 60.0
 
 
 class CallFailed(Exception):
-    """No usable answer. `outcome` is one of OUTCOMES, and is what metrics count."""
+    """No usable answer. `outcome` is what metrics count."""
 
-    def __init__(self, outcome: str) -> None:
+    def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
 
@@ -112,11 +112,11 @@ class Calls:
             self._sleep(pause)
         raise CallFailed(outcome)
 
-    def _not_made(self, outcome: str) -> CallFailed:
+    def _not_made(self, outcome: Outcome) -> CallFailed:
         self.usage.call(outcome)
         return CallFailed(outcome)
 
-    def _try(self, body: bytes, deadline: float) -> tuple[str, bytes, float]:
+    def _try(self, body: bytes, deadline: float) -> tuple[Outcome, bytes, float]:
         """(outcome, answer, seconds to wait before another try)."""
         left = deadline - self.now()
         if left <= 0:

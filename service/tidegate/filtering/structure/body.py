@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tidegate.errors import BodyTooLarge
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.structure.demand import Structure
 from tidegate.filtering.structure.judge import Judge
 from tidegate.filtering.structure.receipt import judged
-
-if TYPE_CHECKING:
-    from tidegate.filtering.formats import BodyRewriter
-    from tidegate.model import Finding
+from tidegate.model import Finding
 
 
 class StructuredJson:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.media_type import format_of
 from tidegate.filtering.formats.shadow import ShadowBody
 from tidegate.filtering.formats.unread import UnreadBody
 from tidegate.filtering.structure.body import StructuredJson
 from tidegate.filtering.structure.demand import Structure
 from tidegate.filtering.structure.stream import StructuredStream
-
-if TYPE_CHECKING:
-    from tidegate.filtering.formats import BodyRewriter
 
 
 def structured(body: BodyRewriter, content_type: str, structure: Structure, *, max_bytes: int) -> BodyRewriter | None:

@@ -8,9 +8,10 @@ literal by itself, which may always go on, and what fields may be stripped of, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.dialect import Channel, Reading, read
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
@@ -24,12 +25,8 @@ from tidegate.filtering.structure.receipt import judged
 from tidegate.filtering.structure.schema import parse
 from tidegate.filtering.structure.strip import at, replaced
 from tidegate.filtering.structure.units import Unit, Units
+from tidegate.model import Finding
 from tidegate.strict_json import BadJson
-
-if TYPE_CHECKING:
-    from tidegate.filtering.formats import BodyRewriter
-    from tidegate.model import Finding
-
 
 _Held = tuple[Unit, list[tuple[Path, Channel]]]
 """A unit that waits, and the pieces in it."""
