@@ -166,7 +166,7 @@ class Look:
                 self._known[number], self._hits[number] = found, None
                 return None
             rows = questions[view[found : found + KEY]]
-            hit = rows.hit(view, found) if words is None else rows.hit_of(words.before(found, rows.rows), view, found)
+            hit = rows.hit(view, found) if words is None else rows.hit_of(words.before, view, found)
             if hit is not None:
                 self._known[number], self._hits[number] = found, hit
                 return hit
