@@ -63,15 +63,12 @@ class Scanner:
         return Look(self._awake if asleep else self._all, view, begin, self)
 
     def sees_nothing(self, view: bytes) -> bool:
-        """Whether no value is even proposed in a view as it stands, which most short ones are soon told by."""
+        """Whether no value is even proposed in a view as it stands: quicker told than by a look."""
         end = len(view)
         if self._wakes is not None and self._wakes(UNANCHORED, view, 0, end)[0][0] >= 0:
             return False
         for automaton in self._awake:
-            if automaton.needs:
-                if automaton.needs in view:
-                    return False
-            elif automaton.begins(UNANCHORED, view, 0, end)[0][0] >= 0:
+            if (not automaton.needs or automaton.needs in view) and automaton.first(view, 0, 0, end) < end:
                 return False
         return True
 
