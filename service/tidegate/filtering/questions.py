@@ -64,10 +64,18 @@ class Questions:
     def hit_of(
         self, choose: Callable[[int, Sequence[Question]], Sequence[Question]], view: bytes, at: int
     ) -> Hit | None:
-        """The value that the first of those rows has here that are chosen for this position, once one can match."""
-        if (self._found or self._joined())(view, at, at + self._reach) is None:
+        """The same, of rows that want a word before it: where several can match, those are asked that are chosen."""
+        match = (self._found or self._joined())(view, at, at + self._reach)
+        if match is None:
             return None
-        for row, exact, cap, _ in choose(at, self.rows):
+        (row, exact, cap, _), again, rest = self._told[match.lastindex]
+        if again:
+            match = exact(view, at, at + cap)
+        if match is not None and (hit := row.hit(view, at, match)) is not None:
+            return hit
+        if rest is None or (rest._found or rest._joined())(view, at, at + rest._reach) is None:
+            return None
+        for row, exact, cap, _ in choose(at, rest.rows):
             match = exact(view, at, at + cap)
             if match is not None and (hit := row.hit(view, at, match)) is not None:
                 return hit
