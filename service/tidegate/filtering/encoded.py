@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tidegate.filtering.detector import Detector, Hit
@@ -26,6 +27,7 @@ from tidegate.filtering.view import fold
 if TYPE_CHECKING:
     from tidegate.filtering.scanner import Look, Scanner
 
+_SHORT: Final = 64
 _STRAIGHT: Final = Offsets()
 
 
@@ -33,6 +35,9 @@ _STRAIGHT: Final = Offsets()
 def _endless(row: Detector) -> Detector:
     """The row, of which a value is longer than its cap: what goes on with it is more of what is encoded."""
     return replace(row, run=r"[0-9A-Za-z+\x2f=_-]")
+
+
+_start = attrgetter("start")
 
 
 class Encoded:
@@ -73,7 +78,8 @@ class Encoded:
         found = [chain for starts in self._starts for chain in starts.until(end, self._scanner)]
         if found:
             self._open += [chain for chain in found if chain.may_go_on()]
-            self._chains[:0] = sorted(found, key=lambda chain: -chain.start)
+            found.sort(key=_start, reverse=True)
+            self._chains[:0] = found
 
 
 class _Starts:
@@ -109,8 +115,21 @@ class _Starts:
         self._through = set()
         for begin in begins:
             match = codec.chains.match(view, begin)
-            if match is not None:
+            if match is not None and not self._holds_nothing(match, scanner):
                 yield _Chain(codec, match, scanner)
+
+    def _holds_nothing(self, match: re.Match[bytes], scanner: Scanner) -> bool:
+        """Whether a chain is short and over, and not even a proposal: as nearly all are that stand there by chance."""
+        start, end = match.span(1)
+        if end - start > _SHORT or len(self._view) - end < self._codec.chars:
+            return False
+        raw = self._codec.decode(_encoded(match))
+        return not may_stand_in(raw) and scanner.sees_nothing(raw)
+
+
+def _encoded(chain: re.Match[bytes]) -> bytes:
+    """The groups of a chain and its tail, without padding."""
+    return chain[1] + chain[2].rstrip(b"=") if chain[2] else chain[1]
 
 
 class _Value(NamedTuple):
@@ -141,18 +160,17 @@ class _Chain:
 
     def may_go_on(self) -> bool:
         """Whether text to come may be part of it."""
-        match = self._match
-        return self._codec.part.fullmatch(match.string, match.end(1)) is not None
+        match, size = self._match, len(self._match.string)
+        near = size - match.end(1) < self._codec.chars
+        return near and self._codec.part.fullmatch(match.string, match.end(1)) is not None
 
     def find(self, at: int) -> Hit | None:
         """The first value that is decided at a group from `at` on, which never decreases."""
-        match, values, begin = self._match, self._values, self._bytes(at)
         look = self._look
         if look is None:
-            self._read(match.end(1) + len(match[2].rstrip(b"=")), final=True)
-            if self._scanner.sees_nothing(self._view):  # most are short, and hold nothing
-                return None
+            self._read(_encoded(self._match), final=True)
             look = self._look = self._scanner.look(self._view, within=False)
+        values, begin = self._values, self._bytes(at)
         while values and values[0].at < begin:
             if values.popleft().end > begin:  # not taken, as it begins in another
                 values.clear()
@@ -166,7 +184,7 @@ class _Chain:
 
     def waiting(self, start: int) -> int:
         """The leftmost position from `start` on that text to come can change, of a chain that may go on."""
-        self._read(self._match.end(1), final=False)
+        self._read(self._match[1], final=False)
         look = self._look = self._scanner.look(self._view, within=False)
         size = self._codec.size
         at = self._bytes(start)
@@ -188,9 +206,9 @@ class _Chain:
         at = self._offsets.after(at)
         return self._offsets.start(look.hold(at) if at < len(self._view) else len(self._view))
 
-    def _read(self, end: int, *, final: bool) -> None:
-        """Begin with what stands for the characters up to `end`."""
-        self._raw = raw = self._codec.decode(self._match.string[self.start : end])
+    def _read(self, text: bytes, *, final: bool) -> None:
+        """Begin with what these characters of it stand for."""
+        self._raw = raw = self._codec.decode(text)
         if not may_stand_in(raw):
             self._view, self._offsets = raw, _STRAIGHT
         else:

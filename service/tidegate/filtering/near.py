@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 
 from tidegate.filtering import grammar
@@ -43,7 +44,7 @@ class Vocabulary:
 
     def find(self, view: bytes, start: int) -> Span:
         """The first word from `start` on, -1 where there is none."""
-        found: Span = self._search(UNANCHORED, view, max(0, start), len(view))[0]
+        found: Span = self._search(UNANCHORED, view, start if start > 0 else 0, len(view))[0]
         return found
 
     def rows(self, word: bytes) -> frozenset[Detector]:
@@ -75,7 +76,7 @@ class Words:
         self._view = view
         self._reach = -1  # how far a word reaches that stands before the position
         self._seen: dict[Detector, int] = {}  # where the last word of each row begins
-        self._next: Span = (0, 0)
+        self._next: Span = (-sys.maxsize, 0)  # the first word that is not among them
 
     def first(self, view: bytes, at: int, start: int, end: int) -> int:
         """The leftmost position from `at` within reach of a word where a value may start, or `end`: see `Automaton`."""
@@ -102,12 +103,14 @@ class Words:
 
     def before(self, at: int, rows: Sequence[Question]) -> list[Question]:
         """Those of the rows that may have a word of theirs within reach of `at`, which never decreases."""
-        find, view, seen, word = self._vocabulary.find, self._view, self._seen, self._next
-        low = at - self._vocabulary.within
-        if 0 <= word[0] < low or word == (0, 0):
-            word = find(view, low)
-        while 0 <= word[0] < at:
-            seen.update(dict.fromkeys(self._vocabulary.rows(view[word[0] : word[1]]), word[0]))
-            word = find(view, word[0] + 1)
-        self._next = word
-        return [question for question in rows if seen.get(question.row, -1) >= low]
+        vocabulary, view, seen = self._vocabulary, self._view, self._seen
+        find, low = vocabulary.find, at - vocabulary.within
+        start, end = self._next
+        if start < low:
+            start, end = find(view, low)
+        while 0 <= start < at:
+            for row in vocabulary.rows(view[start:end]):
+                seen[row] = start
+            start, end = find(view, start + 1)
+        self._next = (start, end) if start >= 0 else (len(view), 0)
+        return [question for question in rows if seen.get(question[0], -1) >= low]

@@ -18,7 +18,6 @@ KEY = 3
 """Leading bytes by which rows are told apart."""
 
 _KEYS = 1 << 14  # bounds the memory that a hostile text can fill
-_FEW = 3  # rows that are as quickly asked one by one
 _hit = partial(tuple.__new__, Hit)  # a third of what it takes by name
 
 
@@ -35,27 +34,23 @@ class Question(NamedTuple):
 class Questions:
     """Rows to ask at a position, in the order of the table. One pattern tells the first of them that can match."""
 
-    __slots__ = ("_found", "_next", "_reach", "rows")
+    __slots__ = ("_found", "_reach", "_told", "rows")
 
     def __init__(self, rows: Sequence[Question]) -> None:
         self.rows = rows
         self._reach = max((cap for _, _, cap, _ in rows), default=0)
         self._found: Callable[[bytes, int, int], re.Match[bytes] | None] | None = None
-        self._next: dict[int | None, tuple[Question, Questions]] = {}  # by the group that tells of a row
+        self._told: dict[int | None, _Told] = {}  # by the group that tells of a row
 
     def hit(self, view: bytes, at: int) -> Hit | None:
         """The value that the first row has here that has one."""
-        asked = self
-        while True:
+        asked: Questions | None = self
+        while asked is not None:
             match = (asked._found or asked._joined())(view, at, at + asked._reach)
             if match is None:
                 return None
-            if len(asked.rows) == 1:
-                row, _, _, accept = asked.rows[0]
-                rest = None
-            else:
-                # Text beyond the row's cap may be part of what told of it.
-                (row, exact, cap, accept), rest = asked._next[match.lastindex]
+            (row, exact, cap, accept), again, asked = asked._told[match.lastindex]
+            if again:
                 match = exact(view, at, at + cap)
             if match is not None:
                 if accept is None:
@@ -64,36 +59,52 @@ class Questions:
                         return hit
                 elif (span := accept(match)) is not None:
                     return _hit((row, at, *span, False, ""))
-            if rest is None:
-                return None
-            asked = rest
+        return None
 
-    def hit_of(self, rows: Sequence[Question], view: bytes, at: int) -> Hit | None:
-        """The value that the first of these rows, which are some of all, has here."""
-        if len(rows) > _FEW and (self._found or self._joined())(view, at, at + self._reach) is None:
+    def hit_of(
+        self, choose: Callable[[int, Sequence[Question]], Sequence[Question]], view: bytes, at: int
+    ) -> Hit | None:
+        """The same, of rows that want a word before it: where several can match, those are asked that are chosen."""
+        match = (self._found or self._joined())(view, at, at + self._reach)
+        if match is None:
             return None
-        for row, exact, cap, _ in rows:
+        (row, exact, cap, _), again, rest = self._told[match.lastindex]
+        if again:
+            match = exact(view, at, at + cap)
+        if match is not None and (hit := row.hit(view, at, match)) is not None:
+            return hit
+        if rest is None or (rest._found or rest._joined())(view, at, at + rest._reach) is None:
+            return None
+        for row, exact, cap, _ in choose(at, rest.rows):
             match = exact(view, at, at + cap)
             if match is not None and (hit := row.hit(view, at, match)) is not None:
                 return hit
         return None
 
     def _joined(self) -> Callable[[bytes, int, int], re.Match[bytes] | None]:
-        if len(self.rows) == 1:
-            self._found = self.rows[0].exact
-            return self._found
         groups = 0
         parts: list[str] = []
-        for guard, same in groupby(enumerate(self.rows), key=lambda each: each[1].row.guard):
+        for guard, same in groupby(enumerate(self.rows, 1), key=lambda each: each[1].row.guard):
             shapes: list[str] = []
             for number, question in same:
-                shape = question.row.shape
-                groups += re.compile(shape.encode("latin-1")).groups + 1
-                self._next[groups] = question, Questions(self.rows[number + 1 :])
-                shapes.append(f"{shape}()")
+                row, own = question.row, re.compile(question.row.shape.encode("latin-1")).groups
+                groups += own + 1
+                rest = Questions(self.rows[number:]) if number < len(self.rows) else None
+                again = own > 0 or (bool(row.limit) and row.cap < self._reach)
+                self._told[groups] = _Told(question, again, rest)
+                shapes.append(f"{row.shape}()")
             parts.append(f"{guard}(?:{'|'.join(shapes)})")
         self._found = re.compile(("|".join(parts) or "(?!)").encode("latin-1"), re.DOTALL).match
         return self._found
+
+
+class _Told(NamedTuple):
+    """A row that can match, and what is left to ask if it has no value. `again` says that its own pattern has to tell
+    what it matched: it has groups, or what was matched goes on beyond its cap."""
+
+    question: Question
+    again: bool
+    rest: Questions | None
 
 
 class ByKey(dict[bytes, Questions]):

@@ -65,15 +65,12 @@ class Scanner:
         return Look(self._awake if asleep else self._all, view, begin, self)
 
     def sees_nothing(self, view: bytes) -> bool:
-        """Whether no value is even proposed in a view as it stands, which most short ones are soon told by."""
+        """Whether no value is even proposed in a view as it stands: quicker told than by a look."""
         end = len(view)
         if self._wakes is not None and self._wakes(UNANCHORED, view, 0, end)[0][0] >= 0:
             return False
         for automaton in self._awake:
-            if automaton.needs:
-                if automaton.needs in view:
-                    return False
-            elif automaton.begins(UNANCHORED, view, 0, end)[0][0] >= 0:
+            if (not automaton.needs or automaton.needs in view) and automaton.first(view, 0, 0, end) < end:
                 return False
         return True
 
@@ -168,7 +165,7 @@ class Look:
                 self._known[number], self._hits[number] = found, None
                 return None
             rows = questions[view[found : found + KEY]]
-            hit = rows.hit(view, found) if words is None else rows.hit_of(words.before(found, rows.rows), view, found)
+            hit = rows.hit(view, found) if words is None else rows.hit_of(words.before, view, found)
             if hit is not None:
                 if hit.detector.entity == GENERIC_SECRET:
                     hit = self._named(hit)
