@@ -2,7 +2,8 @@
 
 The environment is made at the first use, from `litellm.lock`, in `.venv-litellm` beside `.venv`. The proxy runs as its
 documentation says, with two workers and a key that it checks: its master key, because virtual keys want a database.
-Nothing is logged, nothing is reported home, and the prices of models come from the package.
+Nothing is logged, nothing is reported home, and the prices of models come from the package. A worker that is busy is
+left alone: by default uvicorn kills one that has not answered its supervisor for five seconds, with its connections.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _HERE: Final = Path(__file__).parent
 _LOCK: Final = _HERE / "litellm.lock"
 PLACE: Final = _HERE.parents[1] / ".venv-litellm"
 KEY: Final = "sk-bench-not-a-secret"
+_BUSY: Final = 120  # seconds
 _ENV: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOG": "ERROR",
@@ -68,5 +70,6 @@ def serving(directory: Path, model: int, *, workers: int = 2) -> Iterator[tuple[
     path.write_text(json.dumps(config))
     command = [str(program), "--config", str(path), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--num_workers", str(workers), "--telemetry", "False"]
+    command += ["--timeout_worker_healthcheck", str(_BUSY)]
     with running(command, directory / "litellm.log", ready=lambda: listening(port), env=_ENV, timeout=180) as process:
         yield process, port

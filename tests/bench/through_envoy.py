@@ -66,7 +66,7 @@ class Case:
     content: str
     groups: dict[str, tuple[int, ...]]
     key: str
-    lost: int = 0  # connections that the proxy closed on a caller: uvicorn ends a worker that is busy for too long
+    lost: int = 0  # connections that the proxy closed on a caller
     turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {loop: [] for loop in LOOPS})
 
     def take_turn(self, loop: str, seconds: float, rate: float = 0.0, connections: int = CONNECTIONS) -> None:

@@ -107,6 +107,13 @@ def test_a_refusal_says_why_and_a_trace_that_is_not_sampled_stays_so(traced: Gat
     assert {span.trace_id.hex() for span in spans} == {trace}
 
 
+def test_an_answer_in_the_place_of_one_that_is_withheld_names_the_same_span(traced: Gate, collector: Collector) -> None:
+    answer = traced.get(json_answer(b"{"))
+    assert answer.status_code == 502
+    check = ended(traced, collector)["tidegate.check"]
+    assert answer.headers["traceresponse"].rpartition("-")[0] == f"00-{check.trace_id.hex()}-{check.span_id.hex()}"
+
+
 @pytest.mark.parametrize("parent", ["", "00-zz", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", "x" * 5000])
 def test_without_a_good_parent_there_is_a_trace_of_its_own(traced: Gate, collector: Collector, parent: str) -> None:
     assert traced.get(json_answer(chat("hello")), headers={"traceparent": parent}).status_code == 200

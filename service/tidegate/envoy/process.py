@@ -193,13 +193,13 @@ class _Stream:
             self._beating = self._heartbeats.start(self)
 
     async def _write(self, commands: list[Command], exchange: Exchange) -> None:
-        dialect = exchange.handoff.dialect if exchange.handoff else "problem"
+        dialect, trace = (exchange.handoff.dialect, exchange.handoff.trace) if exchange.handoff else ("problem", "")
         request_id = self.id_of(exchange)
         for command in commands:
             if isinstance(command, Abort):
                 await self._context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
             elif not isinstance(command, Extend):
-                response = translate.processing_response(command, request_id, dialect)
+                response = translate.processing_response(command, request_id, dialect, trace)
                 if exchange.finished and command is commands[-1]:
                     # The receipt of a live body: headers are long gone, metadata reaches the access log.
                     receipt = response.dynamic_metadata.fields

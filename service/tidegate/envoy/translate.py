@@ -205,9 +205,9 @@ def _handoff_of(message: ext_proc.ProcessingRequest) -> Handoff | None:
 
 
 def processing_response(
-    command: Forward | RequestBody | Continue | Body | Trailers | Reply, request_id: str, dialect: str
+    command: Forward | RequestBody | Continue | Body | Trailers | Reply, request_id: str, dialect: str, trace: str = ""
 ) -> ext_proc.ProcessingResponse:
-    """One command as the message that Envoy expects for it."""
+    """One command as the message that Envoy expects for it. `trace` is the decision's span, "" for none."""
     response = ext_proc.ProcessingResponse()
     match command:
         case Forward():
@@ -235,7 +235,7 @@ def processing_response(
             status, headers, body = render(deny, request_id, "openai" if dialect == "openai" else "problem")
             immediate = response.immediate_response
             immediate.status.code = status
-            for name, value in headers:
+            for name, value in headers + trace_headers(trace):
                 _set(immediate.headers, name, value)
             immediate.body = body
             immediate.details = f"tidegate_{deny.reason}"
