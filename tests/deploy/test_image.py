@@ -43,12 +43,25 @@ def test_every_program_but_python_is_taken_away(merged: bool, tmp_path: Path) ->
         else:
             (tmp_path / place).mkdir()
             (tmp_path / place / "dash").touch()
+    library = tmp_path / "usr/local/lib/python3.12"
+    for pip in ("site-packages/pip/__init__.py", "site-packages/pip-25.dist-info/METADATA", "ensurepip/__init__.py"):
+        (library / pip).parent.mkdir(parents=True)
+        (library / pip).touch()
+    (tmp_path / "usr/local/bin/pip3.12").touch()
+    (library / "pipes.py").touch()
     program = taking_away()
     assert all(f"'{place}'" in program for place in PROGRAMS)
     subprocess.run([sys.executable, "-c", program.replace("'/", f"'{tmp_path}/")], check=True)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"usr/local/bin/sh", "usr/lib/sh"}
+    assert left == {"usr/local/bin/sh", "usr/lib/sh", "usr/local/lib/python3.12/pipes.py"}
     assert all((tmp_path / place.lstrip("/")).is_dir() for place in PROGRAMS)  # an engine may mount its own there
+
+
+def test_the_environment_is_made_without_pip() -> None:
+    """What is copied from the build is the environment; pip, in the base, installs into it from outside."""
+    assert "RUN python -m venv --without-pip /opt/venv\n" in DOCKERFILE
+    assert "PIP_PYTHON=/opt/venv/bin/python\n" in DOCKERFILE
+    assert "/pip " not in DOCKERFILE
 
 
 def test_nothing_asks_for_a_shell_once_there_is_none() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from tidegate.envoy.traps.parts import Parts
+from tidegate.envoy.traps.parts import GUARDS, Parts
 from tidegate.envoy.traps.reading import Part
 
 _WIDEST: Final = 1 << 20
+_BODY_MODES: Final = ("NONE", "STREAMED", "BUFFERED", "BUFFERED_PARTIAL", "FULL_DUPLEX_STREAMED")
+_TRAILER_MODES: Final = ("DEFAULT", "SEND", "SKIP")
+_PARTS_OF: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
+_TRY_AGAIN: Final = frozenset({"BadGateway", "ServiceUnavailable", "GatewayTimeout", "502", "503", "504"})
 
 
 def flag(listed: Iterable[Part], *names: str) -> Iterator[Part | None]:
@@ -26,20 +30,96 @@ def lacking(listed: Iterable[Part], *names: str) -> Iterator[Part]:
     return (part for part in listed if part.at(*names) is None)
 
 
+def shorter(listed: Iterable[Part], least: float, *names: str) -> Iterator[Part]:
+    """The parts whose time under these names is not told, or is less than `least` seconds."""
+    return (part for part in listed if _seconds(part.text(*names)) < least)
+
+
 def body_mode(mode: str) -> Callable[[Parts], Iterator[Part | None]]:
     """The response body modes that are this one."""
-    return lambda parts: (one.at("response_body_mode") for one in parts.modes if one.text("response_body_mode") == mode)
+    return lambda parts: (one.at("response_body_mode") for one in parts.modes if _body_mode(one) == mode)
 
 
 def no_response_mode(parts: Parts) -> Iterator[Part]:
     """Modes by which answers are not shown."""
-    return (one for one in parts.modes if one.text("response_body_mode") in ("", "NONE"))
+    return (one for one in parts.modes if _body_mode(one) in ("", "NONE"))
 
 
 def trailers(parts: Parts) -> Iterator[Part]:
     """Modes that lack the trailers they need."""
-    fully = (one for one in parts.modes if one.text("response_body_mode") == "FULL_DUPLEX_STREAMED")
-    return (one for one in fully if one.text("response_trailer_mode") != "SEND")
+    fully = (one for one in parts.modes if _body_mode(one) == "FULL_DUPLEX_STREAMED")
+    return (one for one in fully if _named(one.text("response_trailer_mode"), _TRAILER_MODES) != "SEND")
+
+
+def sampled(parts: Parts) -> Iterator[Part | None]:
+    """What leaves requests out of the asking."""
+    for one in parts.authz:
+        yield one.at("filter_enabled_metadata")
+        share = one.at("filter_enabled", "default_value")
+        all_of_them = _PARTS_OF.get(share.text("denominator") or "HUNDRED", 0) if share else 0
+        if share is None or share.text("numerator") != str(all_of_them):
+            yield one.at("filter_enabled")
+
+
+def upgraded(parts: Parts) -> Iterator[Part]:
+    """Upgrades with filters of their own that are not ours."""
+    for manager in parts.managers:
+        for upgrade in manager.items("upgrade_configs"):
+            filters = upgrade.items("filters")
+            if filters and not {Parts.kind(one) for one in filters} >= GUARDS:
+                yield upgrade
+
+
+def cached(parts: Parts) -> Iterator[Part]:
+    """Caches that stand before the two filters, or between them."""
+    for chain in parts.chains:
+        kinds = [Parts.kind(one) for one in chain]
+        last = max((kinds.index(kind) for kind in GUARDS if kind in kinds), default=0)
+        yield from (one for one, kind in zip(chain[:last], kinds, strict=False) if kind.startswith("Cache"))
+
+
+def bodies(parts: Parts) -> list[Part]:
+    """What is said of request bodies, for all routes or for one."""
+    own = [part.at("check_settings", "with_request_body") for part in parts.overrides]
+    return [one for one in (*(part.at("with_request_body") for part in parts.authz), *own) if one is not None]
+
+
+def final_status(parts: Parts) -> Iterator[Part]:
+    """Filters whose failures are told with a status at which nobody tries again, or as if all were well."""
+    for part in (*parts.authz, *parts.procs):
+        if part.text("status_on_error", "code") not in _TRY_AGAIN:
+            yield part.at("status_on_error") or part
+
+
+def unhealthy(parts: Parts) -> Iterator[Part]:
+    """Clusters whose workers are not asked how they are."""
+    for cluster in parts.clusters:
+        if not any(one.at("grpc_health_check") is not None for one in cluster.items("health_checks")):
+            yield cluster.at("health_checks") or cluster
+
+
+def silent(parts: Parts) -> Iterator[Part]:
+    """Clusters whose connections are not tried while nothing is sent."""
+    for cluster in parts.clusters:
+        told = [one for one in cluster.within() if one.path[-1:] == ("connection_keepalive",)]
+        if not any(_seconds(one.text("interval")) for one in told):
+            yield told[0] if told else cluster
+
+
+def endless(parts: Parts) -> Iterator[Part]:
+    """Routes on which a stream may last for ever: "0s" is no bound."""
+    for route in parts.routes:
+        given = [one for part in route.bounds if (one := part.at("max_stream_duration")) is not None]
+        longest = [one.text("max_stream_duration") or one.text() for one in given]
+        if not any(map(_seconds, longest)):
+            yield route.part
+
+
+def runtime(parts: Parts, name: str) -> Iterator[Part]:
+    """Where a runtime flag is set, in one name or in names within names."""
+    for one in parts.root.within():
+        if str(one.value).lower() == "true" and f".{'.'.join(map(str, one.path))}".endswith(f".{name}"):
+            yield one
 
 
 def unasked(listed: Iterable[Part], wanted: str, *names: str) -> Iterator[Part]:
@@ -82,11 +162,15 @@ def wide_windows(parts: Parts) -> Iterator[Part]:
 
 
 def compressed(parts: Parts) -> Iterator[Part]:
-    """Routes that let a model answer compressed."""
+    """Routes that let a model answer compressed, and compressors that come before ext_proc has read an answer."""
     for route in parts.routes:
         removed = [item.value for one in route.above for item in one.items("request_headers_to_remove")]
         if "accept-encoding" not in [str(name).lower() for name in removed]:
             yield route.part
+    for chain in parts.chains:
+        kinds = [Parts.kind(one) for one in chain]
+        if "ExternalProcessor" in kinds:
+            yield from (one for one in chain[kinds.index("ExternalProcessor") :] if Parts.kind(one) == "Compressor")
 
 
 def blanket(parts: Parts) -> Iterator[Part]:
@@ -96,3 +180,20 @@ def blanket(parts: Parts) -> Iterator[Part]:
             words = [one.value for one in mapper.within() if isinstance(one.value, str)]
             if not any("response.code_details" in word for word in words):
                 yield mapper
+
+
+def _body_mode(mode: Part) -> str:
+    return _named(mode.text("response_body_mode"), _BODY_MODES)
+
+
+def _named(text: str, names: tuple[str, ...]) -> str:
+    """A value of an enumeration by its name: Envoy takes its number, too."""
+    return names[int(text)] if text.isdecimal() and int(text) < len(names) else text
+
+
+def _seconds(text: str) -> float:
+    """A duration of protobuf's JSON ("1.5s"), 0 for none."""
+    try:
+        return max(0.0, float(text.removesuffix("s")))
+    except ValueError:
+        return 0.0

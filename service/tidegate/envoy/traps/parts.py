@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from tidegate.envoy.traps.reading import Part
+
+GUARDS: Final = frozenset({"ExtAuthz", "ExternalProcessor"})
+"""The messages that configure the two filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`authz` and `procs` are the filters' settings, `modes` all processing modes, `clusters` those of the filters."""
+    """`authz` and `procs` are the settings of the filters in `guards`, `modes` all processing modes.
+
+    `clusters` are those that the filters ask, `around` what leads to a model of theirs and has not both of them.
+    """
 
     root: Part
     managers: tuple[Part, ...]
@@ -27,9 +34,11 @@ class Parts:
     authz: tuple[Part, ...]
     procs: tuple[Part, ...]
     modes: tuple[Part, ...]
+    guards: tuple[Part, ...]
     overrides: tuple[Part, ...]
     clusters: tuple[Part, ...]
     routes: tuple[Route, ...]
+    around: tuple[Part, ...]
 
     @staticmethod
     def kind(part: Part) -> str:
@@ -44,28 +53,54 @@ def parts_of(root: Part) -> Parts:
     managers = tuple(part for part in everything if part.at("http_filters") is not None)
     authz = tuple(part for part in everything if _typed(part, "ExtAuthz"))
     procs = tuple(part for part in everything if _typed(part, "ExternalProcessor"))
+    chains = tuple(tuple(manager.items("http_filters")) for manager in managers)
+    guards = tuple(one for chain in chains for one in chain if Parts.kind(one) in GUARDS)
+    names = {part.text("name") for part in guards}
     answered = [part.path for part in everything if part.at("direct_response") or part.at("redirect")]
     overrides = tuple(
         part
         for part in everything
-        if (_typed(part, "ExtAuthzPerRoute") or _typed(part, "ExtProcPerRoute"))
+        if (_typed(part, "ExtAuthzPerRoute") or _typed(part, "ExtProcPerRoute") or _is_of(part, names))
         and not any(part.path[: len(path)] == path for path in answered)  # nothing stands behind those routes
     )
     modes = [part.at("processing_mode") or part for part in procs]
     modes += [mode for part in overrides if (mode := part.at("overrides", "processing_mode")) is not None]
     longest = tuple(one for part in managers if (one := part.at("common_http_protocol_options")) is not None)
-    named = {part.text("grpc_service", "envoy_grpc", "cluster_name") for part in (*authz, *procs)}
+    asked = [*authz, *procs, *(own for part in overrides if (own := part.at("overrides")) is not None)]
+    named = {part.text("grpc_service", "envoy_grpc", "cluster_name") for part in asked} - {""}
     clusters = tuple(
         part for part in everything if part.text("name") in named and part.at("load_assignment") is not None
     )
-    chains = tuple(tuple(manager.items("http_filters")) for manager in managers)
-    return Parts(
-        root, managers, chains, authz, procs, tuple(modes), overrides, clusters, tuple(_routes(everything, longest))
-    )
+    routes = tuple(_routes(everything, longest))
+    around = tuple(_around(everything, managers))
+    return Parts(root, managers, chains, authz, procs, tuple(modes), guards, overrides, clusters, routes, around)
 
 
 def _typed(part: Part, kind: str) -> bool:
     return part.text("@type").rpartition(".")[2] == kind
+
+
+def _is_of(part: Part, names: set[str]) -> bool:
+    """Whether it is the general override of one of these filters, by which a route can turn off any."""
+    return _typed(part, "FilterConfig") and str(part.path[-1]) in names
+
+
+def _around(everything: list[Part], managers: tuple[Part, ...]) -> Iterator[Part]:
+    guarded = [part for part in managers if {Parts.kind(one) for one in part.items("http_filters")} >= GUARDS]
+    models = {cluster for part in guarded for route in _actions(part) for cluster in _targets(route)}
+    for manager in managers:
+        if manager not in guarded:
+            yield from (route for route in _actions(manager) if models.intersection(_targets(route)))
+    yield from (part for part in everything if _typed(part, "TcpProxy") and models.intersection(_targets(part)))
+
+
+def _actions(manager: Part) -> Iterator[Part]:
+    return (part for part in manager.within() if part.path[-1:] == ("route",))
+
+
+def _targets(route: Part) -> set[str]:
+    weighted = {one.text("name") for one in route.items("weighted_clusters", "clusters")}
+    return (weighted | {route.text("cluster")}) - {""}
 
 
 def _routes(everything: list[Part], bounds: tuple[Part, ...]) -> Iterator[Route]:

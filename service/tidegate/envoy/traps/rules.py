@@ -8,17 +8,26 @@ from typing import Literal, NamedTuple
 
 from tidegate.envoy.traps.finders import (
     blanket,
+    bodies,
     body_mode,
     breaker,
+    cached,
     compressed,
+    endless,
+    final_status,
     flag,
-    lacking,
     missing,
     no_response_mode,
     out_of_order,
+    runtime,
+    sampled,
+    shorter,
+    silent,
     trailers,
     unasked,
+    unhealthy,
     unless,
+    upgraded,
     wide_windows,
 )
 from tidegate.envoy.traps.parts import Parts, parts_of
@@ -77,14 +86,52 @@ TRAPS: tuple[Trap, ...] = (
         "leaks",
         "requests and answers pass unchecked while the policy service is away",
         "set failure_mode_allow: false",
-        lambda parts: flag((*parts.authz, *parts.procs), "failure_mode_allow"),
+        lambda parts: (
+            *flag((*parts.authz, *parts.procs), "failure_mode_allow"),
+            *flag(parts.overrides, "overrides", "failure_mode_allow"),
+        ),
     ),
     Trap(
         "filter-off",
         "leaks",
-        "this route goes around the policy",
-        "remove the override, unless nothing behind the route needs a policy",
-        lambda parts: flag(parts.overrides, "disabled"),
+        "what this is said of goes around the policy",
+        "remove it, unless nothing behind the route needs a policy",
+        lambda parts: flag((*parts.guards, *parts.overrides), "disabled"),
+    ),
+    Trap(
+        "sampled",
+        "leaks",
+        "requests for which this does not hold are asked about by nobody",
+        "leave it out, unless those need no policy",
+        sampled,
+    ),
+    Trap(
+        "around",
+        "leaks",
+        "a model behind the policy is reached here without it",
+        "put ext_authz and ext_proc before it, or let nobody reach this listener",
+        lambda parts: parts.around,
+    ),
+    Trap(
+        "upgrade-around",
+        "leaks",
+        "who asks for this upgrade passes these filters in the place of the policy",
+        "leave filters out of upgrade_configs",
+        upgraded,
+    ),
+    Trap(
+        "cached",
+        "leaks",
+        "what the cache has is given to callers on whom nobody decided",
+        "put the cache after ext_proc",
+        cached,
+    ),
+    Trap(
+        "observed",
+        "leaks",
+        "answers leave as they came while the policy service looks on",
+        "leave observability_mode out",
+        lambda parts: flag(parts.procs, "observability_mode"),
     ),
     Trap(
         "mode-override",
@@ -156,16 +203,14 @@ TRAPS: tuple[Trap, ...] = (
         "trusts",
         "decisions would be about the beginning of a body only",
         "set allow_partial_message: false",
-        lambda parts: flag(parts.authz, "with_request_body", "allow_partial_message"),
+        lambda parts: flag(bodies(parts), "allow_partial_message"),
     ),
     Trap(
         "unpacked-body",
         "trusts",
         "bytes that are no UTF-8 become '!', so that policy and model read different bodies",
         "set pack_as_bytes: true",
-        lambda parts: unless(
-            [body for one in parts.authz if (body := one.at("with_request_body")) is not None], "pack_as_bytes"
-        ),
+        lambda parts: unless(bodies(parts), "pack_as_bytes"),
     ),
     Trap(
         "normalize-path",
@@ -217,6 +262,24 @@ TRAPS: tuple[Trap, ...] = (
         lambda parts: unless(parts.managers, "strip_trailing_host_dot"),
     ),
     Trap(
+        "client-certificate",
+        "trusts",
+        "any client can name a workload in X-Forwarded-Client-Cert",
+        "leave forward_client_cert_details out, or set FORWARD_ONLY where a proxy in front proves who it is",
+        lambda parts: (
+            one.at("forward_client_cert_details")
+            for one in parts.managers
+            if one.text("forward_client_cert_details") in ("ALWAYS_FORWARD_ONLY", "4")
+        ),
+    ),
+    Trap(
+        "request-id",
+        "trusts",
+        "clients choose the id by which logs and audit records are found",
+        "leave preserve_external_request_id out",
+        lambda parts: flag(parts.managers, "preserve_external_request_id"),
+    ),
+    Trap(
         "compressed-answers",
         "breaks",
         "models answer compressed, which is read under a cap and never as it comes",
@@ -235,21 +298,21 @@ TRAPS: tuple[Trap, ...] = (
         "breaks",
         "a Check may take 200 ms, less than the fetch of a key set",
         "set grpc_service.timeout: 2s",
-        lambda parts: lacking(parts.authz, "grpc_service", "timeout"),
+        lambda parts: shorter(parts.authz, 1.0, "grpc_service", "timeout"),
     ),
     Trap(
         "message-timeout",
         "breaks",
         "Process may take 200 ms for a message, less than a long body needs",
         "set message_timeout: 1s",
-        lambda parts: lacking(parts.procs, "message_timeout"),
+        lambda parts: shorter(parts.procs, 0.5, "message_timeout"),
     ),
     Trap(
         "status-on-error",
         "breaks",
-        "clients see 403 or 500 when the policy service is away, and do not try again",
+        "clients see no 503 when the policy service is away, and do not try again",
         "set status_on_error.code: ServiceUnavailable",
-        lambda parts: lacking((*parts.authz, *parts.procs), "status_on_error"),
+        final_status,
     ),
     Trap(
         "retry-back-off",
@@ -265,11 +328,7 @@ TRAPS: tuple[Trap, ...] = (
         "breaks",
         "Envoy 1.40.0 crashes at its own end",
         "leave envoy.reloadable_features.ext_proc_graceful_grpc_close out",
-        lambda parts: (
-            one
-            for one in parts.root.within()
-            if one.path[-1:] == ("envoy.reloadable_features.ext_proc_graceful_grpc_close",) and one.value == "true"
-        ),
+        lambda parts: runtime(parts, "envoy.reloadable_features.ext_proc_graceful_grpc_close"),
     ),
     Trap(
         "few-requests",
@@ -290,18 +349,14 @@ TRAPS: tuple[Trap, ...] = (
         "breaks",
         "a worker that is about to stop still gets requests",
         "check its health with grpc_health_check",
-        lambda parts: lacking(parts.clusters, "health_checks"),
+        unhealthy,
     ),
     Trap(
         "no-keepalive",
         "breaks",
         "a worker that hangs holds its clients for ever",
-        "set connection_keepalive in http2_protocol_options",
-        lambda parts: (
-            cluster
-            for cluster in parts.clusters
-            if not any(one.path[-1:] == ("connection_keepalive",) for one in cluster.within())
-        ),
+        "set interval of connection_keepalive in http2_protocol_options",
+        silent,
     ),
     Trap(
         "wide-window",
@@ -315,9 +370,7 @@ TRAPS: tuple[Trap, ...] = (
         "breaks",
         "nothing ends a stream that neither side ends",
         "set max_stream_duration on the route",
-        lambda parts: (
-            route.part for route in parts.routes if not any(one.at("max_stream_duration") for one in route.bounds)
-        ),
+        endless,
     ),
 )
 """In the order in which docs/envoy.md tells of them, the worst first."""
