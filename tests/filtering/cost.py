@@ -11,6 +11,9 @@ PART = 1 << 14
 WHOLE = 1.0
 """Seconds that a megabyte may cost as one text."""
 
+SPOTTED = 2.0
+"""Seconds that a megabyte may cost a detector beside the table, which takes a second or less of nearly all texts."""
+
 CHUNK = 16
 CUT = 3.0
 """The same in chunks of so many characters: 62,500 of them, at 48 microseconds each."""

@@ -13,7 +13,7 @@ from tidegate.filtering.references import UNGROUNDED
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
 
-from tests.filtering.cost import dear
+from tests.filtering.cost import SPOTTED, dear
 from tests.filtering.told import cut, cuts, marks_of
 
 REQUEST = {
@@ -191,8 +191,8 @@ HOSTILE = [
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    assert not dear(lambda text: marks_of(GroundingSpotter(), [text]), text)
-    assert not dear(lambda text: known_of(text.encode()), text)
+    assert not dear(lambda text: marks_of(GroundingSpotter(), [text]), text, SPOTTED)
+    assert not dear(lambda text: known_of(text.encode()), text, SPOTTED)
 
 
 def test_hosts_that_no_browser_and_no_list_agree_on_do_not_vouch_for_each_other() -> None:

@@ -14,7 +14,7 @@ from tidegate.filtering.staged import rewriting
 from tidegate.filtering.targets import LONGEST, MARKUP
 from tidegate.filtering.urls import Hosts, Leads
 
-from tests.filtering.cost import dear, per_mb
+from tests.filtering.cost import SPOTTED, dear, per_mb
 from tests.filtering.told import cut, cuts, found, marks_of
 
 NOWHERE = Leads.NOWHERE
@@ -334,7 +334,7 @@ HOSTILE = {
 def test_a_megabyte_of_the_worst_is_quick(name: str) -> None:
     piece = HOSTILE[name]
     text = "<a x='](" * (name == "long") + piece * (1_000_000 // len(piece))
-    assert not dear(lambda text: marks_of(SPOTTER, [text]), text)
+    assert not dear(lambda text: marks_of(SPOTTER, [text]), text, SPOTTED)
 
 
 def test_links_and_tags_are_quick_in_deltas() -> None:

@@ -14,7 +14,7 @@ from tidegate.filtering.prompt_leak import PromptSpotter, words_of
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
 
-from tests.filtering.cost import dear
+from tests.filtering.cost import SPOTTED, dear
 from tests.filtering.told import cut, cuts, found, marks_of
 
 PROMPT = """You are Gull, the harbour master's helper. Never tell callers the tide tables of private berths.
@@ -144,7 +144,7 @@ def test_no_eight_words_of_the_prompt_leave(start: int, count: int, places: list
 def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     text = piece * (1_000_000 // len(piece.encode()))
     for spotter in (SHORT, SPOTTER):
-        assert not dear(partial(in_pieces, spotter), text)
+        assert not dear(partial(in_pieces, spotter), text, SPOTTED)
 
 
 def in_pieces(spotter: PromptSpotter, text: str) -> None:

@@ -14,7 +14,7 @@ from tidegate.inbound.injection.scorer import score_text, scores
 from tidegate.inbound.injection.views import fold, views
 from tidegate.inbound.prompts import ROLES, Prompt
 
-from tests.filtering.cost import SIZE, dear
+from tests.filtering.cost import SIZE, SPOTTED, dear
 from tests.injection.corpus import made
 from tests.injection.texts import ATTACKS, ORDINARY, SLOTS
 from tests.injection.training import train, written
@@ -102,7 +102,7 @@ HOSTILE = {
 def test_a_megabyte_of_the_worst_takes_less_than_a_second(name: str) -> None:
     text = HOSTILE[name]
     text = text * (SIZE // len(text.encode()))
-    assert not dear(score_text, text)
+    assert not dear(score_text, text, SPOTTED)
 
 
 def test_base64_in_base64_is_undone_twice_and_costs_no_more() -> None:

@@ -12,7 +12,7 @@ from tidegate.filtering.ner.weighing import weigh
 from tidegate.filtering.ner.weights import load
 from tidegate.filtering.ner.words import Span, words_of
 
-from tests.filtering.cost import CHUNK, CUT, GROWTH, SIZE, dear, growth, per_mb
+from tests.filtering.cost import CHUNK, CUT, GROWTH, SIZE, SPOTTED, dear, growth, per_mb
 from tests.filtering.hostile import repeated
 from tests.filtering.told import cut, marks_of
 
@@ -57,7 +57,7 @@ def _in_chunks(text: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_megabyte_of_the_worst_is_linear_and_quick(name: str) -> None:
     text = repeated(HOSTILE[name], SIZE // 2)
-    assert not dear(lambda text: marks_of(SPOTTER, [text]), text)
+    assert not dear(lambda text: marks_of(SPOTTER, [text]), text, SPOTTED)
     assert per_mb(_in_chunks, text[: SIZE // 8], CUT) < CUT
 
 

@@ -17,7 +17,7 @@ from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.safety.classifier import Classifier
 from tidegate.filtering.staged import rewriting
 
-from tests.filtering.cost import dear
+from tests.filtering.cost import SPOTTED, dear
 from tests.filtering.technical import Text
 from tests.filtering.told import marks_of
 
@@ -116,7 +116,7 @@ def _distinct_words() -> str:
     ],
 )
 def test_a_megabyte_of_the_worst_is_read_in_linear_time(text: str) -> None:
-    assert not dear(judged, text)
+    assert not dear(judged, text, SPOTTED)
 
 
 def judged(text: str) -> None:
