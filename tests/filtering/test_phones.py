@@ -19,7 +19,7 @@ from tidegate.filtering.rewriter import rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan, Rule, Ruleset, merge
 
 from tests.filtering.corpus import PROSE, meaning, run
-from tests.filtering.cost import PART, SIZE, WHOLE, per_mib
+from tests.filtering.cost import PART, SIZE, WHOLE, per_mb
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "phones.yaml").read_text(encoding="utf-8"))
 MANY = frozenset(CASES)
@@ -151,5 +151,5 @@ def test_a_megabyte_of_what_looks_like_numbers_is_quick(plan: FilterPlan, unit: 
     def work(text: str) -> object:
         return rewrite(plan, text)
 
-    if per_mib(work, unit * (PART // len(unit)), 0.8 * WHOLE) > 0.8 * WHOLE:
-        assert per_mib(work, unit * (SIZE // len(unit)), WHOLE) < WHOLE
+    if per_mb(work, unit * (PART // len(unit)), 0.8 * WHOLE) > 0.8 * WHOLE:
+        assert per_mb(work, unit * (SIZE // len(unit)), WHOLE) < WHOLE

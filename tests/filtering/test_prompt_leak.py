@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import codecs
-import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from tidegate.filtering.prompt_leak import PromptSpotter, words_of
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import rewriting
 
+from tests.filtering.cost import SPOTTED, dear
 from tests.filtering.told import cut, cuts, found, marks_of
 
 PROMPT = """You are Gull, the harbour master's helper. Never tell callers the tide tables of private berths.
@@ -139,13 +140,15 @@ def test_no_eight_words_of_the_prompt_leave(start: int, count: int, places: list
     assert marks_of(SPOTTER, [left]) == []
 
 
-@pytest.mark.parametrize("piece", ["a ", "never tell callers ", "秘", "a b c d ", ". ", "x", "½", "\u200ba "])
+@pytest.mark.parametrize("piece", ["a ", "never tell callers ", "秘", "a b c d ", ". ", "x", "½", "\u200ba ", "\ufdfa"])
 def test_a_megabyte_of_the_worst_is_quick(piece: str) -> None:
     text = piece * (1_000_000 // len(piece.encode()))
     for spotter in (SHORT, SPOTTER):
-        spent = time.process_time()
-        marks_of(spotter, [text[at : at + 60_000] for at in range(0, len(text), 60_000)])
-        assert time.process_time() - spent < 3, piece  # on a machine that is busy with other things, too
+        assert not dear(partial(in_pieces, spotter), text, SPOTTED)
+
+
+def in_pieces(spotter: PromptSpotter, text: str) -> None:
+    marks_of(spotter, cut(text, range(0, len(text), 60_000)))
 
 
 CANARY = make_canary(b"made up for this test", "chat")

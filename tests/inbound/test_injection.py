@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from tidegate.inbound.injection.scorer import score_text, scores
 from tidegate.inbound.injection.views import fold, views
 from tidegate.inbound.prompts import ROLES, Prompt
 
+from tests.filtering.cost import SIZE, SPOTTED, dear
 from tests.injection.corpus import made
 from tests.injection.texts import ATTACKS, ORDINARY, SLOTS
 from tests.injection.training import train, written
@@ -94,17 +94,15 @@ HOSTILE = {
     "brackets": "<|",
     "markdown": "![](https://a.example/?q=",
     "backslash": "\\",
+    "characters that are sentences": "\ufdfa",
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_mib_of_the_worst_takes_less_than_a_second(name: str) -> None:
+def test_a_megabyte_of_the_worst_takes_less_than_a_second(name: str) -> None:
     text = HOSTILE[name]
-    text = text * ((1 << 20) // len(text.encode()))
-    score_text("ready")
-    started = time.process_time()
-    score_text(text)
-    assert time.process_time() - started < 1
+    text = text * (SIZE // len(text.encode()))
+    assert not dear(score_text, text, SPOTTED)
 
 
 def test_base64_in_base64_is_undone_twice_and_costs_no_more() -> None:

@@ -26,6 +26,7 @@ _MARKUP: Final = re.compile(
 )
 
 
+_PLAIN: Final = re.compile(r"[^\W\d_][^`*_~|\[\]/\\@<>]*+")  # has nothing of all this, which most sentences have not
 _BLANKS: Final = re.compile(r"\s\s+|[^\S ]")
 
 
@@ -38,6 +39,9 @@ class Blanking:
 
     def take(self, passage: str) -> str:
         """The next passage, as long as it came."""
+        if not self._fence and _PLAIN.fullmatch(passage) and "www" not in passage:
+            self._fresh = passage.endswith("\n")
+            return passage
         fresh, self._fresh = self._fresh, passage.endswith("\n")
         fence = _FENCE.match(passage) if fresh else None
         if self._fence:

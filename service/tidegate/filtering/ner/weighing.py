@@ -6,7 +6,7 @@ to be trusted can be learned. See `weights` for how, and docs/names.md for what 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -74,7 +74,8 @@ def weigh(
         names = widened(names, weights.names(words, told, _LIKELY)) if names else names
     if agreed and parts is not None:
         names = [name for name in names if name.entity not in SECOND or _both(name, spans, parts)]
-    free = [span for span in spans if not any(span.start < name.end and name.start < span.end for name in names)]
+    starts, ends = [name.start for name in names], [name.end for name in names]
+    free = [span for span in spans if bisect_right(ends, span.start) >= bisect_left(starts, span.end)]
     named = [Name(entity, span.start, span.end) for span in free if (entity := _taken(span, sentence, agreed=agreed))]
     return sorted([*names, *named], key=lambda name: name.start)
 
@@ -108,9 +109,9 @@ def _shares(words: Sequence[Word], parts: Sequence[Part]) -> Shares:
         while at < len(parts) and parts[at].end <= word.start:
             at += 1
         place = person = 0.0
-        for part in parts[at:]:
-            if part.start >= word.end:
-                break
+        inside = at
+        while inside < len(parts) and (part := parts[inside]).start < word.end:
+            inside += 1
             place, person = max(place, part.shares[0]), max(person, part.shares[1])
         shares.append((bisect_right(STEPS, place), bisect_right(STEPS, person)))
     return shares

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -53,8 +54,9 @@ def words_of(sentence: str) -> list[Word]:
 def labels(words: Sequence[Word], spans: Sequence[Span]) -> list[str]:
     """For each word the label of its span and where in it the word is: alone, at its beginning, inside, at its end."""
     found = ["-"] * len(words)
+    starts, ends = [word.start for word in words], [word.end for word in words]
     for span in spans:
-        within = [at for at, word in enumerate(words) if word.start < span.end and span.start < word.end]
+        within = range(bisect_right(ends, span.start), bisect_left(starts, span.end))
         for order, at in enumerate(within):
             place = "S" if len(within) == 1 else "B" if order == 0 else "E" if order == len(within) - 1 else "I"
             found[at] = place + span.label
