@@ -50,6 +50,25 @@ def test_the_first_event_comes_while_the_model_still_talks(gate: Gate) -> None:
     assert streamed_text((first + rest).decode()) == "Good morning, all. mail [EMAIL]"
 
 
+def test_a_tools_name_leaves_whole_in_the_event_that_opens_its_call(gate: Gate) -> None:
+    def call(**function: str) -> bytes:
+        return event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": function}]}}]})
+
+    named = [call(name="write_to_b", arguments=""), call(name="ob@exam"), call(name="ple.com")]
+    told = [call(arguments='{"to": "b'), call(arguments='ob@example.com"}')]
+    hold = Hold()
+    fields = gate.fields(chunked([*named, told[0], hold, told[1], *finish()]))
+    with gate.client() as client, client.stream("GET", "/predict/x", headers=fields) as answer:
+        parts = answer.iter_raw()
+        received = next(parts)  # while the model still thinks about the arguments
+        hold.open()
+        received += b"".join(parts)
+    documents = [json.loads(each) for each in events(received) if each != "[DONE]"]
+    deltas = [document["choices"][0]["delta"].get("tool_calls", [{}])[0].get("function", {}) for document in documents]
+    assert [each["name"] for each in deltas if "name" in each] == ["[EMAIL]", "", ""]
+    assert "".join(each.get("arguments", "") for each in deltas) == '{"to": "[EMAIL]"}'
+
+
 def test_what_is_held_back_comes_before_the_finish(gate: Gate) -> None:
     answer = gate.get(chunked([delta("call bob@example.co"), *finish()]))
     *_, text, stop, done = events(answer.content)
