@@ -8,6 +8,7 @@ from functools import reduce
 
 import pytest
 import typer
+from tidegate import __version__
 from tidegate.cli import app
 from typer.testing import CliRunner
 
@@ -56,6 +57,10 @@ def test_every_flag_says_what_it_is_for() -> None:
     group = typer.main.get_command(app)
     silent = [f"{path} {flag.name}" for path, flag in _flags(group, "tidegate") if not flag.help and not flag.hidden]
     assert silent == []
+
+
+def test_the_version_is_told() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"{__version__}\n"
 
 
 def test_brackets_stay() -> None:

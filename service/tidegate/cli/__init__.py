@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from tidegate import __version__
 from tidegate.cli import (
     audit,
     canary,
@@ -21,12 +24,28 @@ from tidegate.cli import (
 
 app = typer.Typer(
     name="tidegate",
-    help="Policy beside Envoy, in front of model-serving endpoints: who may call, how much, and what may leave.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text: "[v6]:port" stays as it is written, nothing is cut off, and it pipes
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def tidegate(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Policy beside Envoy, in front of model-serving endpoints: who may call, how much, and what may leave."""
+
+
 app.command("serve")(serve.serve)
 app.command("envoy-config")(envoy_config.envoy_config)
 app.command("demo")(demo.demo)

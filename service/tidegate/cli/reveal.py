@@ -35,7 +35,7 @@ def reveal(
     The policy says who may (`tenants.*.reveal`), and the rule that made the pseudonym that it leads back. The value is
     written to standard output, exit status 0; 1 is a refusal, 2 no answer.
     """
-    with one_line():
+    with one_line(UnicodeEncodeError):
         secret = _read(credential_file).strip() if credential_file else credential
         if not secret:
             raise SettingsError("a credential is needed: --credential-file, or TIDEGATE_CREDENTIAL")
