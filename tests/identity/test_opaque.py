@@ -95,9 +95,9 @@ async def test_two_real_providers_know_their_own_tokens_only(
     shown: list[tuple[str, str]] = []
     genuine = introspector._ask
 
-    async def ask(token: str, endpoint: Introspection) -> dict[str, object]:
+    async def ask(token: str, endpoint: Introspection, asker: str) -> dict[str, object]:
         shown.append((endpoint.name, token))
-        return await genuine(token, endpoint)
+        return await genuine(token, endpoint, asker)
 
     monkeypatch.setattr(introspector, "_ask", ask)
     mine, theirs = [await asyncio.to_thread(provider.client_token) for provider in providers]
