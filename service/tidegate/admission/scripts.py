@@ -46,7 +46,7 @@ _CONNECT_TIMEOUT = 2.0
 _FRESH = 10.0
 # Under load gRPC brings a call every few turns of the loop, never several in one. Waiting for them costs an idle loop
 # some 40 us, and a busy one nothing: each batch wakes Redis and then this process again, which cools both their caches.
-# Half as many turns make a request through Envoy dearer by some 40 us of 1,250, and twice as many no cheaper (measured).
+# Half as many turns make a request through Envoy dearer by some 40 us of 1,250, twice as many no cheaper (measured).
 _QUIET = 16  # turns without a new call, after which a batch goes out
 _TURNS = 64  # and at the most
 Record = Callable[[Literal["answered", "late", "failed"], float], None]
