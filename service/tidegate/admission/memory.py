@@ -4,31 +4,28 @@ A decision is one synchronous stretch on the event loop, so it needs no lock. Ea
 taken back when a later one refuses; at one instant that undoes it to the bit.
 
 Memory: about 0.2 KiB a key, of an exact sliding window 1 KiB and 0.1 KiB for each entry that it still holds; 0.1 KiB a
-lease, 0.4 KiB a reservation. There are at most `max_keys` keys, and as many reservations. A key goes when its limit is
-full again, which is the same as never having been used; each new key looks at two old ones, so idle keys cannot pile up
-and no call pays for all of them. When `max_keys` keys are all in use a new one is refused with `StoreUnavailable`:
-forgetting a spent limit would refill it.
+lease, 0.4 KiB a reservation. There are at most `max_keys` keys (`tidegate.admission.tables`), and as many reservations.
+When `max_keys` keys are all in use a new one is refused with `StoreUnavailable`: forgetting a spent limit would refill
+it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Mapping, Sequence
 from math import inf
 
 from tidegate.admission.arithmetic import MAX_COST, MAX_WAIT, microseconds
-from tidegate.admission.counters import BucketCounter, Counter, Summing, new_counter
+from tidegate.admission.counters import BucketCounter, Counter, Summing
 from tidegate.admission.leases import LeasesCounter
 from tidegate.admission.ledger import Extension
-from tidegate.admission.plans import NEVER, Plan, Table
+from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.tables import Tables
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
-from tidegate.model import Admission, Charge, Limit, LimitState
+from tidegate.model import Admission, Charge, LimitState
 
-_PLANS = 100_000
 _LOOK = 2
-_LOOK_WHEN_FULL = 64
 _REMEMBERED = 3_600_000_000  # microseconds: as long as an entry in the store is known by its name
 _Where = tuple[str, str, str]  # a limit's scope and name, and a key
 # Plan, key, cost, counter, mark, and the cost that was charged in places that are gone.
@@ -42,16 +39,14 @@ class MemoryLedger:
         self._clock = clock
         self._max_keys = max_keys
         self._now = 0
-        self._plans: dict[int, Plan] = {}
-        self._tables: dict[tuple[str, ...], Table] = {}
-        self._keys: deque[tuple[Table, str]] = deque()
+        self._tables = Tables(clock, max_keys)
         self._holds: dict[str, tuple[int, list[_Taken]]] = {}
         self._entered: dict[str, tuple[int, dict[_Where, int]]] = {}
         self._own = "m" + secrets.token_urlsafe(6)
 
     def __len__(self) -> int:
         """How many keys are held."""
-        return len(self._keys)
+        return len(self._tables)
 
     async def reserve(self, charges: Sequence[Charge], *, hold: float | None = None) -> Admission:
         """Take every charge or none. Raises `StoreUnavailable` when `max_keys` keys are in use and one is new."""
@@ -61,20 +56,20 @@ class MemoryLedger:
         """`reserve`, without a coroutine. With `force` the charges are taken even where they do not fit."""
         now = self._time()
         wall = 0
-        known = len(self._keys)
-        plans = self._plans
+        tables = self._tables
+        known, plans = len(tables), tables.plans
         steps: list[tuple[Charge, Plan, Counter, int, int]] = []
         taken: list[_Taken] = []
         worst = 0
         try:
             for charge in charges:
-                plan = plans.get(id(charge.limit)) or self._plan(charge.limit)
+                plan = plans.get(id(charge.limit)) or tables.plan(charge.limit)
                 if plan.leases and hold is None and charge.cost > 0:
                     raise ValueError(f"a charge on {charge.limit.name} needs a hold: nobody could end its lease")
-                counter = plan.table.get(charge.key) or self._new(plan, charge.key, now)
+                counter = plan.table.get(charge.key) or tables.new(plan, charge.key, now)
                 at = now
                 if plan.calendar is not None:
-                    at = wall = wall or self._wall()
+                    at = wall = wall or tables.wall()
                 retry, mark = counter.take(plan, at, charge.cost, force)
                 steps.append((charge, plan, counter, at, retry))
                 if retry == 0:
@@ -99,8 +94,8 @@ class MemoryLedger:
             remaining, reset = counter.look(plan, at)
             state = LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf)
             (shadowed if charge.limit.shadow else states).append(state)
-        if len(self._keys) > known:
-            self._sweep(now, _LOOK * (len(self._keys) - known))
+        if len(tables) > known:
+            tables.tidy(now, known)
         return Admission(
             tuple(states), max(states, key=_longest) if worst else None, reservation, shadowed=tuple(shadowed)
         )
@@ -125,7 +120,7 @@ class MemoryLedger:
             if current is None:
                 if cost <= charged:
                     continue
-                current = self._add(plan, key, now)
+                current = self._tables.add(plan, key, now)
             _summing(current).settle(plan, now, charged, mark, cost)
         return True
 
@@ -147,8 +142,6 @@ class MemoryLedger:
     async def close(self) -> None:
         """Forget everything."""
         self._tables.clear()
-        self._plans.clear()
-        self._keys.clear()
         self._holds.clear()
 
     def hand_over(self) -> list[Charge]:
@@ -159,18 +152,7 @@ class MemoryLedger:
         """
         now = self._time()
         self._remember(now)
-        spent = []
-        leases: deque[tuple[Table, str]] = deque()
-        for table, key in self._keys:
-            counter = table[key]
-            if isinstance(counter, LeasesCounter):
-                leases.append((table, key))
-                continue
-            del table[key]
-            cost = counter.spent(table.plan, self._at(table.plan, now))
-            if cost:
-                spent.append(Charge(table.plan.limit, key, cost))
-        self._keys = leases
+        spent = self._tables.spend(now)
         running = {
             name: (until, [one for one in taken if isinstance(one[3], LeasesCounter)])
             for name, (until, taken) in self._holds.items()
@@ -200,43 +182,6 @@ class MemoryLedger:
         self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
         return self._now
 
-    def _wall(self) -> int:
-        return int(self._clock.now() * 1e6 + 0.5)
-
-    def _at(self, plan: Plan, now: int) -> int:
-        return now if plan.calendar is None else self._wall()
-
-    def _plan(self, limit: Limit) -> Plan:
-        # Found by identity, because hashing a Limit costs more than the step; the plan keeps the limit alive, so its
-        # id cannot be given to another. Two limits that differ only in numbers (a reload) share a table.
-        if len(self._plans) >= _PLANS:
-            self._plans.clear()
-        name = (limit.scope, limit.name, limit.algorithm, limit.cost)
-        plan = Plan(limit, self._tables.setdefault(name, Table()))
-        self._plans[id(limit)] = plan
-        return plan
-
-    def _new(self, plan: Plan, key: str, now: int) -> Counter:
-        if len(self._keys) >= self._max_keys:
-            self._sweep(now, _LOOK_WHEN_FULL)
-            if len(self._keys) >= self._max_keys:
-                raise StoreUnavailable(f"all {self._max_keys} keys of the limits in memory are in use")
-        return self._add(plan, key, now)
-
-    def _add(self, plan: Plan, key: str, now: int) -> Counter:
-        counter = plan.table[key] = new_counter(plan.limit, now)
-        self._keys.append((plan.table, key))
-        return counter
-
-    def _sweep(self, now: int, looks: int) -> None:
-        keys = self._keys
-        for _ in range(min(looks, len(keys))):
-            table, key = keys.popleft()
-            if table[key].idle(table.plan, self._at(table.plan, now)):
-                del table[key]
-            else:
-                keys.append((table, key))
-
     @staticmethod
     def _undo(taken: list[_Taken]) -> None:
         for _, _, _, counter, mark, _ in reversed(taken):
@@ -246,7 +191,7 @@ class MemoryLedger:
         plan, key, charged, counter, mark, before = one
         if not (charged and isinstance(counter, LeasesCounter)):
             return one
-        current = plan.table.get(key) or self._add(plan, key, now)  # dropped when the lease had lapsed
+        current = plan.table.get(key) or self._tables.add(plan, key, now)  # dropped when the lease had lapsed
         assert isinstance(current, LeasesCounter)  # noqa: S101 - a table holds one kind
         current.renew(plan, now, mark)
         return plan, key, charged, current, mark, before
@@ -261,8 +206,8 @@ class MemoryLedger:
             if not more or isinstance(counter, LeasesCounter):
                 grown.append(one)
                 continue
-            at = self._at(plan, now)
-            current = _summing(plan.table.get(key) or self._add(plan, key, now))
+            at = self._tables.at(plan, now)
+            current = _summing(plan.table.get(key) or self._tables.add(plan, key, now))
             if charged and (current is counter or isinstance(counter, BucketCounter)):
                 growth = current.grow(plan, at, mark, more)
             else:
