@@ -128,17 +128,7 @@ class Pipeline:
             watch.begin("accept")
             content = await self._inspector.accept(endpoint.request, request)
         if isinstance(content, Deny):
-            return Decision(
-                request,
-                content,
-                policy.version,
-                identity,
-                endpoint.name,
-                access.model,
-                dialect=endpoint.errors,
-                laps=watch.stop(),
-                tier=_tier(policy, identity),
-            )
+            return _denied(policy, request, identity, access, content, watch)
         watch.begin("admit")
         return await self._admit(policy, request, identity, access, content, watch)
 
@@ -157,17 +147,7 @@ class Pipeline:
         price = policy.prices.of(access.model) if counts_money(access.limits) else None
         costs = costs_asked(request, access, capacity, price)
         if isinstance(costs, Deny):
-            return Decision(
-                request,
-                costs,
-                policy.version,
-                identity,
-                endpoint.name,
-                access.model,
-                dialect=endpoint.errors,
-                laps=watch.stop(),
-                tier=_tier(policy, identity),
-            )
+            return _denied(policy, request, identity, access, costs, watch)
         charges = charges_for(
             access.limits, attributes_of(request, identity, access), costs.as_mapping() if priced else 1
         )
@@ -294,6 +274,22 @@ def _refused(
     endpoint, dialect = (found[0].name, found[0].errors) if found else ("", dialect_of(request.path))
     tier = _tier(policy, identity)
     return Decision(request, deny, policy.version, identity, endpoint, dialect=dialect, laps=laps, tier=tier)
+
+
+def _denied(policy: Policy, request: Request, identity: Identity, access: Access, deny: Deny, watch: Watch) -> Decision:
+    """A refusal of what was authorized, before anything was charged."""
+    endpoint = access.endpoint
+    return Decision(
+        request,
+        deny,
+        policy.version,
+        identity,
+        endpoint.name,
+        access.model,
+        dialect=endpoint.errors,
+        laps=watch.stop(),
+        tier=_tier(policy, identity),
+    )
 
 
 def _tier(policy: Policy, identity: Identity | None) -> str:
