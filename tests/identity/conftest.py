@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from tidegate.demo.redis_server import running_redis
-from tidegate.identity import BearerVerifier, Introspector, KeySets
+from tidegate.identity import BearerVerifier, Introspector, KeySets, RedisKeys
 from tidegate.identity.revocation_store import RedisRevocations
 from tidegate.policy.compiled_identity import ClaimMap, Introspection
 
@@ -14,6 +15,7 @@ from tests.identity import forge
 from tests.identity.forge import FakeClock
 from tests.identity.key_server import KeyServer
 from tests.identity.opaque_tokens import ACTIVE, SECRET, answer
+from tests.identity.stored_keys import Flaky
 
 
 @pytest.fixture
@@ -93,3 +95,22 @@ async def listed(url: str, prefix: str) -> AsyncIterator[RedisRevocations]:
     made = RedisRevocations(url, prefix=prefix)
     yield made
     await made.close()
+
+
+@pytest.fixture(params=["redis", "cluster"])
+async def keys(request: pytest.FixtureRequest) -> AsyncIterator[RedisKeys]:
+    url = request.getfixturevalue(f"{request.param}_url")
+    made = RedisKeys(url, prefix=f"tgk-{secrets.token_hex(4)}")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def redis(keys: RedisKeys) -> Any:
+    """The store as somebody else might write to it."""
+    return keys._redis
+
+
+@pytest.fixture
+def flaky(keys: RedisKeys) -> Flaky:
+    return Flaky(keys)

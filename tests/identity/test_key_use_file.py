@@ -14,7 +14,7 @@ from tidegate.identity.key_use_file import FileSums, read_uses
 from tidegate.identity.key_uses import KeyUses, Telling
 
 from tests.identity.forge import NOW, FakeClock
-from tests.identity.test_key_store import Turns
+from tests.identity.stored_keys import Turns
 
 
 def worker(path: Path, number: int) -> None:
