@@ -131,9 +131,9 @@ class Worker:
                 await self._audit.close()
             if self._replays is not None:
                 await self._replays.close()
-            await self._key_sets.aclose()
-            await self._renewed.aclose()
-            await self._introspector.aclose()
+            await self._key_sets.close()
+            await self._renewed.close()
+            await self._introspector.close()
         if self._traces is not None:
             await asyncio.to_thread(self._traces.close)
         told.decisions.flush()

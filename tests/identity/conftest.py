@@ -27,7 +27,7 @@ def clock() -> FakeClock:
 async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
     made = KeySets(clock=clock, timeout=1.0)
     yield made
-    await made.aclose()
+    await made.close()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def server() -> AsyncIterator[KeyServer]:
 async def introspector(clock: FakeClock) -> AsyncIterator[Introspector]:
     made = Introspector(clock=clock, timeout=5.0)
     yield made
-    await made.aclose()
+    await made.close()
 
 
 @pytest.fixture

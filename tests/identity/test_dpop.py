@@ -276,7 +276,7 @@ async def test_an_opaque_token_is_bound_by_what_its_provider_says(
     assert await detail(identifier, asked._replace(lines=asked.lines[:1]), policy) == "dpop_missing"
     bearer = asked._replace(lines=["authorization: Bearer opaque"])
     assert await detail(identifier, bearer, policy) == "dpop_downgraded"
-    await asker.aclose()
+    await asker.close()
 
 
 async def test_an_api_key_has_no_scheme_but_its_own(identifier: Identifier) -> None:

@@ -230,7 +230,7 @@ async def test_memory_is_bounded_and_forgets_the_least_used(
     assert len(introspector._answers) == 2
     await ask(introspector, endpoint, "b")
     assert server.requests == 4
-    await introspector.aclose()
+    await introspector.close()
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "a,b", "é", "=", "a=b", "a" * 4097, 'a"b', "\ud800"])

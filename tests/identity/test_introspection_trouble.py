@@ -84,7 +84,7 @@ async def test_a_provider_that_hangs_holds_nobody_longer_than_its_time(
     async with asyncio.timeout(10):
         verdicts = await asyncio.gather(*(ask(introspector, endpoint, f"t{number}") for number in range(200)))
     assert {verdict.status for verdict in verdicts if isinstance(verdict, Deny)} == {503}
-    await introspector.aclose()
+    await introspector.close()
 
 
 async def test_a_provider_is_asked_so_many_questions_at_once_and_no_more(
@@ -102,7 +102,7 @@ async def test_a_provider_is_asked_so_many_questions_at_once_and_no_more(
     server.gate.set()
     assert all(isinstance(verdict, Identity) for verdict in await asyncio.gather(*waiting))
     assert server.requests == 20
-    await introspector.aclose()
+    await introspector.close()
 
 
 async def test_a_provider_that_hangs_takes_no_room_from_another(
@@ -121,7 +121,7 @@ async def test_a_provider_that_hangs_takes_no_room_from_another(
         assert isinstance(await ask(introspector, replace(endpoint, name="other", url=other.url)), Identity)
     server.gate.set()
     await asyncio.gather(*waiting)
-    await introspector.aclose()
+    await introspector.close()
     await other.stop()
 
 
@@ -134,7 +134,7 @@ async def test_who_waits_too_long_for_a_turn_is_answered_503_and_shuts_nobody_ou
     assert await detail(introspector, endpoint, 503) == "opaque: Unusable: too many questions at once"
     room.release()
     assert isinstance(await ask(introspector, endpoint), Identity)
-    await introspector.aclose()
+    await introspector.close()
 
 
 @pytest.mark.parametrize("mine", ["192.0.2.1", "2001:db8:1::1", ""])
@@ -165,7 +165,7 @@ async def test_made_up_tokens_of_one_caller_keep_nobody_else_waiting(
     assert all(isinstance(verdict, Identity) for verdict in await asyncio.gather(*flood, *others))
     order = [seen.rpartition(b"token=")[2].partition(b"&")[0].decode() for seen in server.seen]
     assert {"late", "later", "late-again"} <= set(order[:9])
-    await introspector.aclose()
+    await introspector.close()
 
 
 async def test_turns_go_round_and_whoever_leaves_is_passed_over() -> None:

@@ -167,7 +167,7 @@ async def test_a_slow_provider_is_503_and_is_left_alone_for_a_while(
     assert server.requests == 1
     clock.advance(5)
     assert isinstance(await verify(verifier, remote), Identity)
-    await key_sets.aclose()
+    await key_sets.close()
 
 
 async def test_an_outage_is_bridged_for_an_hour_and_no_longer(
@@ -203,7 +203,7 @@ async def test_in_an_outage_nobody_waits_for_the_next_attempt(
         await server.arrived.wait()
         assert isinstance(await verify(verifier, remote, jti="three"), Identity)
     assert server.requests == 3
-    await key_sets.aclose()
+    await key_sets.close()
 
 
 async def test_an_unknown_kid_during_an_outage_is_503_for_it_may_be_good(
@@ -250,7 +250,7 @@ async def test_addresses_that_are_never_asked(uri: str, clock: FakeClock) -> Non
         key_sets = KeySets(clock=clock, client=client)
         with pytest.raises(IdentityProviderUnavailable):
             await key_sets.get(forge.issuer(jwks=(), jwks_uri=uri))
-        await key_sets.aclose()
+        await key_sets.close()
         assert not client.is_closed
 
 
@@ -278,7 +278,7 @@ async def test_closing_stops_a_running_fetch(remote: Issuer, server: KeyServer, 
     server.gate.clear()
     waiting = asyncio.create_task(verify(verifier, remote))
     await server.arrived.wait()
-    await key_sets.aclose()
+    await key_sets.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 

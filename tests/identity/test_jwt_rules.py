@@ -189,7 +189,7 @@ async def test_rule_08_an_introspected_token_is_judged_again_and_cached_under_it
         await asker.introspect("never-in-a-cache", endpoint, policy_version="v")
         assert server.requests == before + 2
     finally:
-        await asker.aclose()
+        await asker.close()
 
 
 @pytest.mark.parametrize("opaque", ["2YotnFZFEjr1zCsicMWpAA", "ab29.c0AfH6SMBx", "opaque_16C7e42F292c6912"])

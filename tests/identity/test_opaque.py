@@ -118,5 +118,5 @@ async def test_two_real_providers_know_their_own_tokens_only(
     assert isinstance(nobody, Deny)
     assert (nobody.status, nobody.detail) == (401, "token_of_nobody")
     assert len(shown) == 4
-    await introspector.aclose()
-    await key_sets.aclose()
+    await introspector.close()
+    await key_sets.close()

@@ -50,7 +50,7 @@ def stepped() -> SteppedClock:
 async def real_keys(stepped: SteppedClock) -> AsyncIterator[KeySets]:
     made = KeySets(clock=stepped, timeout=5.0)
     yield made
-    await made.aclose()
+    await made.close()
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ async def test_a_provider_that_is_down_is_bridged_and_found_again(tmp_path: Path
     with running_provider(tmp_path, port) as second:
         stepped.steady += 10
         assert isinstance(await verify(verifier, second, await asyncio.to_thread(second.user_token)), Identity)
-    await key_sets.aclose()
+    await key_sets.close()
 
 
 async def test_a_slow_provider_holds_nobody_longer_than_its_time(
@@ -169,7 +169,7 @@ async def test_a_slow_provider_holds_nobody_longer_than_its_time(
         assert "TimeoutError" in unavailable(await verify(verifier, provider, token))
         for _ in range(100):
             unavailable(await verify(verifier, provider, token))
-    await key_sets.aclose()
+    await key_sets.close()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_a_client_with_its_own_credentials_is_the_caller(
     assert isinstance(identity, Identity)
     assert (identity.subject, identity.method, identity.audiences) == ("models", "introspection", {"models"})
     assert "profile" in identity.scopes
-    await introspector.aclose()
+    await introspector.close()
 
 
 async def test_a_token_that_is_revoked_there_is_refused_here_two_seconds_later(
@@ -222,7 +222,7 @@ async def test_a_token_that_is_revoked_there_is_refused_here_two_seconds_later(
     verdict = await introspector.introspect(token, endpoint_of(provider), policy_version="v")
     assert isinstance(verdict, Deny)
     assert (verdict.status, verdict.detail) == (401, "inactive")
-    await introspector.aclose()
+    await introspector.close()
 
 
 async def test_an_unknown_token_a_wrong_secret_and_a_broken_endpoint(
@@ -237,4 +237,4 @@ async def test_an_unknown_token_a_wrong_secret_and_a_broken_endpoint(
     assert "status 401" in unavailable(await introspector.introspect("t1", wrong, policy_version="v"))
     await asyncio.to_thread(provider.lie, "broken")
     assert "status 500" in unavailable(await introspector.introspect("t2", endpoint, policy_version="v"))
-    await introspector.aclose()
+    await introspector.close()

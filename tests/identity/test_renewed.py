@@ -55,7 +55,7 @@ def policy(endpoint: Introspection) -> list[Policy]:
 async def introspector(clock: FakeClock) -> AsyncIterator[Introspector]:
     made = Introspector(clock=clock, timeout=5.0, inquiries=Inquiries(PEPPER))
     yield made
-    await made.aclose()
+    await made.close()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def renewed(introspector: Introspector, policy: list[Policy], clock: FakeC
         introspector=introspector, inquiries=Inquiries(PEPPER), policy=lambda: policy[0], clock=clock, size=100
     )
     yield made
-    await made.aclose()
+    await made.close()
 
 
 async def proof(introspector: Introspector, policy: list[Policy]) -> Proof:
@@ -148,8 +148,8 @@ async def test_another_process_asks_about_a_token_that_it_never_saw(
         assert not await looked(there, hung)
         clock.advance(2.0)
         verdicts.append(await looked(there, hung))
-        await there.aclose()
-        await elsewhere.aclose()
+        await there.close()
+        await elsewhere.close()
     assert verdicts == [True, False, False]
 
 

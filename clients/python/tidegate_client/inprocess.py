@@ -131,8 +131,8 @@ class InProcess:
         await self._keeping.drained()
         await self._queue.close()
         await self._ledger.close()
-        await self._key_sets.aclose()
-        await self._introspector.aclose()
+        await self._key_sets.close()
+        await self._introspector.close()
 
 
 class _Credentials:

@@ -97,13 +97,13 @@ class Introspector:
             question.add_done_callback(lambda _: self._questions.pop(key, None))
         return await asyncio.shield(question)  # a caller that gives up does not end the question of others
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Stop every question and close the client."""
         running = list(self._questions.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._provider.aclose()
+        await self._provider.close()
 
     async def _verdict(self, token: str, endpoint: Introspection, key: _Key, asker: str) -> Identity | Deny:
         since, why = self._silent.get(endpoint.url, (-math.inf, ""))

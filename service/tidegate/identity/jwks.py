@@ -41,7 +41,7 @@ class KeySets:
     """The key sets of all issuers. `ttl`, `max_age`, `min_interval`, `retry_interval` and `timeout` are seconds.
 
     `max_age` counts from the last good fetch: no older set is ever used. After a failed fetch the provider is left
-    alone for `retry_interval`. The httpx client is closed by `aclose` only when it was made here.
+    alone for `retry_interval`. The httpx client is closed by `close` only when it was made here.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class KeySets:
             raise IdentityProviderUnavailable(f"{issuer.name}: {source.failure}")
         return None if attempt is None else source.keys
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Stop every fetch and close the client."""
         running = [source.fetch for source in self._sources.values() if source.fetch is not None]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await self._provider.aclose()
+        await self._provider.close()
 
     def _static_keys(self, issuer: Issuer) -> KeySet:
         if len(self._static) >= _MAX_STATIC:

@@ -34,7 +34,7 @@ class Unusable(ValueError):
 class Provider:
     """An HTTP client for identity providers. `timeout` is seconds a request; a whole conversation is the caller's.
 
-    The httpx client is closed by `aclose` only when it was made here.
+    The httpx client is closed by `close` only when it was made here.
     """
 
     def __init__(self, *, client: httpx.AsyncClient | None = None, timeout: float = 2.0) -> None:
@@ -58,7 +58,7 @@ class Provider:
         """The JSON object that `uri` answers to a form. `auth` is for HTTP Basic. Raises one of FAILURES."""
         return await self._ask("POST", uri, data=dict(form), auth=auth)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close the client."""
         if self._client is not None and self._owns_client:
             await self._client.aclose()

@@ -81,7 +81,7 @@ class Renewed:
             )
         return False
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Stop every question."""
         running = [known.question for known in self._followed.values() if known.question is not None]
         for task in running:

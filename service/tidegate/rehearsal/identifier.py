@@ -27,8 +27,8 @@ async def identifying(policy: Policy, pepper: bytes) -> AsyncIterator[Identifier
         identifier.revoked = _revoked(policy)
         yield identifier
     finally:
-        await key_sets.aclose()
-        await introspector.aclose()
+        await key_sets.close()
+        await introspector.close()
 
 
 def _revoked(policy: Policy) -> RevokedTokens:
