@@ -66,6 +66,6 @@ def dear(work: Callable[[str], object], text: str, bound: float = WHOLE) -> str:
     """What is wrong with the cost of such text, "" where it is linear and below the bound."""
     if (cost := per_mb(work, text, bound)) >= bound:
         return f"{cost:.2f} s a megabyte"
-    if (grown := growth(work, text[: len(text) // 2])) >= GROWTH:
+    if (grown := growth(work, text[: len(text) // 4])) >= GROWTH:
         return f"{grown:.1f} times as much for twice the text"
     return ""
