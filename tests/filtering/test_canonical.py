@@ -152,5 +152,8 @@ def test_a_hash_does_not_depend_on_how_the_text_is_cut(cut: tuple[str, list[str]
 
 @given(st.sampled_from(sorted(WAYS)), st.text())
 def test_what_is_no_value_is_refused_as_none(entity: str, text: str) -> None:
-    if entity != "IP_ADDRESS":
-        assert isinstance(canonical(entity, text, frozenset({"GB"})), str)
+    assert isinstance(canonical(entity, text, frozenset({"GB"})), str)
+
+
+def test_an_address_that_is_one_only_as_it_is_written_has_a_hash() -> None:
+    assert rewrite(FilterPlan({"IP_ADDRESS": Action.HASH}), "%48.8.8.8") != "%48.8.8.8"

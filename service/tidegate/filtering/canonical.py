@@ -64,7 +64,10 @@ def _phone(value: str, regions: frozenset[str]) -> str:
 
 
 def _address(value: str) -> str:
-    address = ipaddress.ip_address(value)
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:  # it is one only as its escapes are written: %48.8.8.8
+        return value
     return str(address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else str(address)
 
 
