@@ -38,6 +38,7 @@ endpoints:
     match: {hosts: ["*"], path: /single, methods: [GET]}
     capacity: {concurrent: 1, queue: 4, max_wait: 1s, reserve: 0}
 """
+PATIENCE = 60.0
 FOUND = "bob@example.com, ann@example.org, 4111 1111 1111 1111"
 
 
@@ -88,7 +89,7 @@ class Figures:
 
     def becomes(self, wanted: float, name: str, **labels: str) -> None:
         """They are counted in batches, a moment later."""
-        until(lambda: self.moved(name, **labels) == wanted, what=f"{name} {labels} at {wanted}")
+        until(lambda: self.moved(name, **labels) == wanted, PATIENCE, what=f"{name} {labels} at {wanted}")
 
 
 def ask(gate: Gate, answer: Answer, key: str | None = "free", max_tokens: int = 1000) -> int:
@@ -160,9 +161,9 @@ def test_who_waits_and_for_how_long(watched: Gate) -> None:
         figures, hold = Figures(watched), Hold()
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(watched.get, chunked([b"a", hold, b"b"]), "/single")
-            until(hold.reached)
+            until(hold.reached, PATIENCE)
             second = pool.submit(watched.get, HELLO, "/single")
-            until(partial(waits_or_is_refused, figures, second))
+            until(partial(waits_or_is_refused, figures, second), PATIENCE)
             waits = not second.done()
             hold.open()
             statuses = [answer.result(60).status_code for answer in (first, second)]
@@ -182,10 +183,10 @@ def test_a_policy_that_comes_into_force_has_its_version_and_begins_to_age(watche
         return line.split('"')[1]
 
     figures, before = Figures(watched), version()
-    until(lambda: figures.moved("policy_age_seconds") > 0)
+    until(lambda: figures.moved("policy_age_seconds") > 0, PATIENCE)
     assert figures.moved("policy_loaded_timestamp_seconds") == 0
     (directory / "policy.yaml").write_text(POLICY.replace("limit: 100000", "limit: 90000"))
-    until(lambda: version() != before)
+    until(lambda: version() != before, PATIENCE)
     assert figures.moved("policy_loaded_timestamp_seconds") > 0
 
 
@@ -197,9 +198,9 @@ def test_how_the_store_does(watched: Gate, redis: RedisServer) -> None:
     assert [watched.metric("tidegate_store_breaker", state=state) for state in ("closed", "open")] == [1, 0]
     redis.stop()
     ask(watched, HELLO)
-    until(lambda: watched.metric("tidegate_store_breaker", state="closed") == 0)
+    until(lambda: watched.metric("tidegate_store_breaker", state="closed") == 0, PATIENCE)
     assert watched.metric("tidegate_store_exact") == 0
     assert watched.metric("tidegate_store_breaker") == 1
     assert figures.moved("store_seconds_count", outcome="failed") > 0
     redis.start()
-    until(lambda: watched.metric("tidegate_store_breaker", state="closed") == 1)
+    until(lambda: watched.metric("tidegate_store_breaker", state="closed") == 1, PATIENCE)

@@ -20,6 +20,9 @@ from tests.e2e.stack import Gate, running_gate, until
 from tests.e2e.test_workers import PATIENT
 from tests.e2e.upstream import Hold, Upstream, chat, chunked, delta, finish, json_answer
 
+PATIENCE = 120
+HUNG = 8
+"""Seconds, more than a busy machine keeps a process that is well from its turn."""
 HURRIED = """
 import asyncio, sys
 from tidegate.supervisor import supervise
@@ -44,10 +47,10 @@ def pids(log: Path) -> dict[int, int]:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """Two workers of one command; those who wait for a hanging one, and for streams to finish, do so in this order."""
-    flags = {"health-grace": 1, "drain": 60, "hang-timeout": 3}
+    flags = {"health-grace": 1, "drain": 60, "hang-timeout": HUNG}
     directory = tmp_path_factory.mktemp("pair")
     with running_gate(directory, upstream, workers=2, together=True, flags=flags, **PATIENT) as gate:
-        until(lambda: len(pids(gate.workers[0].log)) == 2)
+        until(lambda: len(pids(gate.workers[0].log)) == 2, PATIENCE)
         yield gate
         if gate.workers[0].running:
             gate.workers[0].stop(60)
@@ -57,9 +60,10 @@ def test_a_worker_that_hangs_is_killed_and_comes_back(pair: Gate) -> None:
     (command,) = pair.workers
     before = pids(command.log)[pair.ports[0]]
     kill(before, signal.SIGSTOP)
-    until(lambda: pids(command.log)[pair.ports[0]] != before, timeout=120)
-    assert {"worker": 0, "seconds": 3}.items() <= events(command.log, "a worker hangs and is killed")[0].items()
-    until(lambda: all(serving(f"127.0.0.1:{port}") for port in pair.ports))
+    until(lambda: pids(command.log)[pair.ports[0]] != before, PATIENCE)
+    killed = events(command.log, "a worker hangs and is killed")
+    assert [line["seconds"] for line in killed if line["worker"] == 0] == [HUNG]
+    until(lambda: all(serving(f"127.0.0.1:{port}") for port in pair.ports), PATIENCE)
     assert pair.get(json_answer(chat("hello"))).status_code == 200
 
 
@@ -75,13 +79,13 @@ def test_workers_whose_supervisor_was_killed_finish_their_streams_and_end(pair: 
             parts = stack.enter_context(asked).iter_text()
             streams.append((next(parts), parts))
         command.send(signal.SIGKILL)
-        until(lambda: len(events(command.log, "draining")) == 2, timeout=60)
+        until(lambda: len(events(command.log, "draining")) == 2, PATIENCE)
         assert not events(command.log, "stopped")
         hold.open()
         texts = [begun + "".join(rest) for begun, rest in streams]
     assert all("[EMAIL]" in text and text.endswith("data: [DONE]\n\n") for text in texts)
-    until(lambda: len(events(command.log, "stopped")) == 2, timeout=60)
-    until(lambda: not any(map(listening, pair.ports)))
+    until(lambda: len(events(command.log, "stopped")) == 2, PATIENCE)
+    until(lambda: not any(map(listening, pair.ports)), PATIENCE)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def hurried(tmp_path: Path) -> Iterator[tuple[Process, list[int]]]:
     try:
         for port in (listen, listen + 1):
             command.wait_until(partial(serving, f"127.0.0.1:{port}"), timeout=300)
-        until(lambda: len(pids(command.log)) == 2)
+        until(lambda: len(pids(command.log)) == 2, PATIENCE)
         yield command, [listen, listen + 1]
     finally:
         command.kill()
@@ -106,13 +110,13 @@ def test_a_frozen_worker_holds_up_no_replacement_and_no_end(hurried: tuple[Proce
     before = pids(command.log)
     kill(before[ports[0]], signal.SIGSTOP)
     command.send(signal.SIGUSR2)
-    until(lambda: events(command.log, "every worker is replaced"), timeout=120)
+    until(lambda: events(command.log, "every worker is replaced"), PATIENCE)
     after = pids(command.log)
     assert not set(before.values()) & set(after.values())
     killed = "a worker that was to end did not, and is killed"
     assert {"worker": 0, "seconds": 3, "level": "warning"}.items() <= events(command.log, killed)[0].items()
     kill(after[ports[1]], signal.SIGSTOP)
     command.send(signal.SIGTERM)
-    assert command.wait(120) == 0
+    assert command.wait(PATIENCE) == 0
     assert not any(map(listening, ports))
     assert events(command.log, killed)[-1]["worker"] == 1
