@@ -217,6 +217,7 @@ async def test_a_redis_that_another_process_went_on_with_is_left_to_it(tmp_path:
     old.decision(a_decision("r3"))
     assert [await old.flush() for _ in range(3)] == [False] * 3
     assert not old.available
-    await new.close()
+    for log in (old, new):
+        await log.close()
     assert verify(lines_of(server.url)).broken is None
     server.stop()
