@@ -29,6 +29,11 @@ def blanked(text: str) -> str:
         ("## **Ada** and __Bo__\n> Cy\n- [Di](x)\n", "Ada and Bo Cy Di (x)"),
         ("3 < 4 and Ada_Byron stays one word", "3 < 4 and Ada_Byron stays one word"),
         ("2 * 3, Ada", "2 3, Ada"),
+        ("async def ada(session: Byron) -> Grace:\nBo", "Bo"),
+        ("    function Ada (Byron, Grace) {", ""),
+        ("They define Ada (Byron) so", "They define Ada (Byron) so"),
+        ("Ada, Bo = row\nCy = 3", "= row Cy = 3"),
+        ("Hello Ada, Bo = row", "Hello Ada, Bo = row"),
     ],
 )
 def test_what_is_no_language_becomes_spaces(text: str, left: str) -> None:

@@ -85,9 +85,28 @@ def test_what_looks_like_an_identifier_is_no_person(said: str) -> None:
     assert trimmed(Name(PERSON, 0, len(said)), said) is None
 
 
+@pytest.mark.parametrize("said", ["RUN", "Error", "FROM THE", "MV8071", "9bc1F", "Key c312d5"])
+def test_what_is_a_common_word_or_a_number_of_a_part_is_no_organisation(said: str) -> None:
+    assert trimmed(Name(ORGANIZATION, 0, len(said)), said) is None
+
+
+@pytest.mark.parametrize("sentence", ["sha512-9Ada+Oi", "Ada9bc", "part MV-8071-Ada is", "xAda"])
+def test_what_begins_or_ends_within_a_word_is_no_organisation(sentence: str) -> None:
+    start = sentence.index("Ada")
+    assert trimmed(Name(ORGANIZATION, start, start + 3), sentence) is None
+
+
 @pytest.mark.parametrize(
     ("entity", "said"),
-    [(ORGANIZATION, "OpenGate 3"), (ORGANIZATION, "Acme Inc."), (LOCATION, "St. Albans"), (LOCATION, "U.S.")],
+    [
+        (ORGANIZATION, "3M"),
+        (ORGANIZATION, "Studio 2026"),
+        (ORGANIZATION, "Harbour Works"),
+        (ORGANIZATION, "OpenGate 3"),
+        (ORGANIZATION, "Acme Inc."),
+        (LOCATION, "St. Albans"),
+        (LOCATION, "U.S."),
+    ],
 )
 def test_what_only_looks_odd_stays(entity: str, said: str) -> None:
     found = trimmed(Name(entity, 0, len(said)), said)

@@ -93,6 +93,16 @@ def test_the_weights_are_small_and_for_every_entity() -> None:
         assert table.steps.shape == (4, 4)
 
 
+@pytest.mark.parametrize(
+    ("label", "marked", "taken"),
+    [("ORG", "Harbour Lights", True), ("ORG", "RUN", False), ("ORG", "MV-8071-NK", False), ("ORG", "SHA of it", False),
+     ("GPE", "Lisbon", True), ("GPE", "Latency", False), ("PERSON", "Ada", False)],
+)  # fmt: skip
+def test_what_the_pipeline_alone_says_is_taken_where_it_is_likely(label: str, marked: str, taken: bool) -> None:
+    found = weigh(made({0: (9, 0, 0, 0)}), f"in {marked} it", [Span(label, 3, 3 + len(marked))], None)
+    assert [(name.start, name.end) for name in found] == [(3, 3 + len(marked))] * taken
+
+
 @pytest.mark.parametrize(("word", "mark"), [("ada", "F"), ("abbey", "f"), ("smith", "L"), ("lisbon", "C")])
 def test_lists_know_names(word: str, mark: str) -> None:
     assert mark in marks()[word]

@@ -19,6 +19,8 @@ _NO_LANGUAGE: Final = re.compile(
     r"|\b[A-Za-z]:\\\S+"
     r"|\[[A-Z][A-Z0-9_]*(?:[:_][0-9a-f]+)?\]"  # what the patterns put in place of a value
     r"|</?[A-Za-z!][^<>\n]*>"
+    r"|\A[ \t]*(?:(?:async|export|pub|public|static)[ ])*(?:def|fn|func|function)[ ]\w+[ ]?\(.*"  # a function begins
+    r"|\A[ \t]*\w+(?:,[ ]?\w+)+(?=[ ]=[ ])"  # what an assignment names
 )
 _MARKUP: Final = re.compile(
     r"\A[ \t]*(?:#{1,6}(?=\s)|>(?=\s)|[-*+\u2022](?=\s)|\d{1,3}[.)](?=\s))+"
@@ -26,7 +28,7 @@ _MARKUP: Final = re.compile(
 )
 
 
-_PLAIN: Final = re.compile(r"[^\W\d_][^`*_~|\[\]/\\@<>]*+")  # has nothing of all this, which most sentences have not
+_PLAIN: Final = re.compile(r"[^\W\d_][^`*_~|\[\]/\\@<>=(]*+")  # has nothing of all this, which most sentences have not
 _BLANKS: Final = re.compile(r"\s\s+|[^\S ]")
 
 

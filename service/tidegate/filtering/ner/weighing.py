@@ -6,6 +6,7 @@ to be trusted can be learned. See `weights` for how, and docs/names.md for what 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
@@ -22,10 +23,12 @@ from tidegate.filtering.ner.weights import Weights
 from tidegate.filtering.ner.words import Span, Word, Words, asked, labels, words_of
 
 _PLACE: Final = frozenset("CcN")
+_CAPITALS: Final = re.compile(r"(?<!\w)(?![a-z])[^\W\d_]")
+_DIGIT: Final = re.compile(r"\d")
 _MARKED: Final = bisect_right(STEPS, 0.3)
 _AGREED: Final = 0.5
 _EAGER: Final = (0.0, 0.5, 1.0, 1.0)  # to miss a person is worse than to take a word for one
-_CAREFUL: Final = (0.0, -3.0, -3.0, -3.0)
+_CAREFUL: Final = (0.0, -4.0, -3.0, -3.0)
 _LIKELY: Final = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -81,14 +84,15 @@ def weigh(
 
 
 def _taken(span: Span, sentence: str, *, agreed: bool) -> str | None:
-    """What the pipeline's word is taken for: places that the lists know, and organisations.
+    """What the pipeline's word is taken for: places that the lists know, and organisations of several words.
 
-    What is one of these the corpora do not agree on, and many leave it out.
+    What is one of these the corpora do not agree on, and many leave it out. A single word in capitals is to the
+    pipeline an organisation mostly: RUN, Password.
     """
-    entity = entity_of(span.label)
+    entity, text = entity_of(span.label), sentence[span.start : span.end]
     if entity == ORGANIZATION:
-        return entity
-    listed = marks().get(sentence[span.start : span.end].lower(), "")
+        return entity if len(_CAPITALS.findall(text)) > 1 and _DIGIT.search(text) is None else None
+    listed = marks().get(text.lower(), "")
     return entity if entity == LOCATION and not agreed and not _PLACE.isdisjoint(listed) else None
 
 
