@@ -80,7 +80,7 @@ def test_every_spelling_of_a_value_has_one_stand_in(entity: str, row: list[str],
 # Each of these is another value than its neighbours, however like them it is.
 DIFFERENT = {
     "PHONE": ["+44 20 7946 0958", "+44 20 7946 0959", "+1 207 946 0958", "020 7946 0950"],
-    "EMAIL": ["bob@example.com", "bob@example.org", "bob+1@example.com"],
+    "EMAIL": ["bob@example.com", "bob@example.org", "bob+1@example.com", "bob@me\xdfe.example", "bob@messe.example"],
     "CREDIT_CARD": ["4111111111111111", "5500005555555559"],
     "CRYPTO": ["1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy"],
     "DATE_OF_BIRTH": ["born 03/04/1980", "born 4.3.1980", "born 3.4.1981"],

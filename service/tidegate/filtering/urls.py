@@ -22,7 +22,7 @@ _PORT: Final = re.compile(r":[0-9]*\Z")
 _RASTER: Final = re.compile(r"image/(?:png|jpe?g|gif|webp|avif|bmp)[;,]", re.IGNORECASE)
 
 _QUOTATION: Final = re.compile(r"\n[ \t]*(?:>[ \t]*)+")  # how its next line begins (CommonMark 5.1)
-_DEVIATES: Final = re.compile("[\xdf\u03c2\u200c\u200d]")
+DEVIATES: Final = re.compile("[\xdf\u03c2\u200c\u200d]")
 """Letters that are others in IDNA 2003, and that browsers take as they are (UTS #46, 2.3)."""
 
 _PATH: Final = re.compile(r"[/\\?#]")
@@ -107,4 +107,4 @@ def host_of(rest: str) -> str:
         name = decoded.encode("idna").decode("ascii").lower()
     except (UnicodeError, ValueError):
         return ""
-    return name if _NAME.fullmatch(name) and not _DEVIATES.search(decoded) else ""
+    return name if _NAME.fullmatch(name) and not DEVIATES.search(decoded) else ""
