@@ -41,7 +41,8 @@ when no labelled value is under it. What recall lacks is mostly text that says w
 routing number that the form asks for"), or more than the characters that a detector looks back: hold-back would have to
 grow for the first, and false positives for the second.
 
-Names of people, places and organisations are measured on public corpora: see [names.md](names.md).
+Names of people, places and organisations are measured on public corpora, and on made code and
+prose: see [names.md](names.md).
 """
 
 
