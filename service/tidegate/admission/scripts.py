@@ -235,8 +235,7 @@ class ScriptRunner:
             self._fail(batch, late)
             self._fail(self._waiting, late)
             await self._drop()
-        # Whatever it was: what still comes on this connection would answer somebody else.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever it was, what still comes here would answer somebody else
             self._record("failed", loop.time() - sent)
             self._fail(batch, StoreUnavailable(f"the limit store failed: {error}"))
             await self._drop()
