@@ -19,6 +19,7 @@ from tidegate.audit.log import AuditLog
 from tidegate.clock import Clock
 from tidegate.context_token import ContextTokens
 from tidegate.envoy import check, process
+from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.hold_back import HoldBack
@@ -93,17 +94,20 @@ class Services:
             hold_back=self._waits,
             traces=traces,
         )
-        self._processor = self._open_processor()
+        tokens = ContextTokens(clock=clock)
+        pipeline = self._pipeline()
+        decisions = self._decisions(pipeline, tokens)
+        self._checker = check.CheckServicer(decisions)
+        self._processor = self._open_processor(decisions)
+        self._api = self._open_api(pipeline, tokens)
         self.health = health.aio.HealthServicer()
 
     def server(self) -> grpc.aio.Server:
         """A server of all of them, with health and reflection, that has no address yet."""
         limit = ("grpc.max_receive_message_length", self._settings.max_message)
         server = grpc.aio.server(options=(*OPTIONS, limit))
-        tokens = ContextTokens(clock=self._clock)
-        pipeline = self._pipeline()
-        checker, api = self._checker(pipeline, tokens), self._api(pipeline, tokens)
-        server.add_generic_rpc_handlers((checker.handler(), self._processor.handler(), *api.handlers()))
+        handlers = (self._checker.handler(), self._processor.handler(), *self._api.handlers())
+        server.add_generic_rpc_handlers(handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         names = (check.SERVICE, process.SERVICE, API_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server)
@@ -113,9 +117,10 @@ class Services:
         """Wait until what exchanges left behind, such as their settlements, is done."""
         await self._processor.drained()
 
-    def _open_processor(self) -> process.ProcessServicer:
+    def _open_processor(self, decisions: Decisions) -> process.ProcessServicer:
         return process.ProcessServicer(
             exchange=self._exchange,
+            decisions=decisions,
             keeping=self._keeping,
             on_error=self._telemetry.error,
             heartbeats=Heartbeats(
@@ -135,8 +140,8 @@ class Services:
             clock=self._clock,
         )
 
-    def _checker(self, pipeline: Pipeline, tokens: ContextTokens) -> check.CheckServicer:
-        return check.CheckServicer(
+    def _decisions(self, pipeline: Pipeline, tokens: ContextTokens) -> Decisions:
+        return Decisions(
             pipeline=pipeline,
             policy=self._policy,
             credential_headers=self._identifier.credential_headers,
@@ -146,7 +151,7 @@ class Services:
             traces=self._traces,
         )
 
-    def _api(self, pipeline: Pipeline, tokens: ContextTokens) -> ApiServicer:
+    def _open_api(self, pipeline: Pipeline, tokens: ContextTokens) -> ApiServicer:
         revealer = Revealer(
             policy=self._policy,
             identifier=self._identifier,

@@ -57,10 +57,13 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield {"store": url, "store-timeout": 1.0}  # a busy machine is no outage
 
 
-@pytest.fixture(scope="session")
-def gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
-    """One worker, the usual policy. Do not stop anything in it."""
-    with running_gate(tmp_path_factory.mktemp("gate"), upstream, max_request_bytes=6 << 20) as running:
+@pytest.fixture(scope="session", params=["two-calls", "one-call"])
+def gate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> Iterator[Gate]:
+    """One worker, the usual policy, and an Envoy that asks it in either way. Do not stop anything in it."""
+    settings = {"max_request_bytes": 6 << 20, "one_call": request.param == "one-call"}
+    with running_gate(tmp_path_factory.mktemp("gate"), upstream, **settings) as running:
         yield running
 
 

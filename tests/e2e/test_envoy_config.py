@@ -53,6 +53,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "trusted hops": {"trusted_hops": 2, "identity_header_prefix": "x-who-"},
     "slow": {"check_timeout": 2.5, "idle_timeout": 600, "max_stream": 86_400},
     "requests seen": {"endpoints": (CHAT, ROWS), "settled": frozenset({"chat", "rows"}), "asking": frozenset({"chat"})},
+    "one call": {"endpoints": (CHAT, ROWS), "one_call": True},
+    "one call, requests seen": {"endpoints": (CHAT, ROWS), "one_call": True, "asking": frozenset({"rows"})},
     "two methods": {"endpoints": (CHAT, endpoint("list", CHAT.path, methods=frozenset({"GET", "HEAD"})))},
 }
 

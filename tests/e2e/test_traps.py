@@ -77,6 +77,17 @@ def overridden(document: Document) -> None:
     own["overrides"] = {"processing_mode": {"response_header_mode": "SEND", "response_body_mode": "BUFFERED"}}
 
 
+def alone(document: Document) -> None:
+    """The same with nobody but Process to ask."""
+    document.clear()
+    document.update(yaml.safe_load(EnvoyConfig(**BASE | {"endpoints": (CHAT,), "one_call": True}).render()))
+
+
+def skipped(document: Document) -> None:
+    own = route(document)["typed_per_filter_config"][PROCESS]["overrides"]["processing_mode"]
+    own["request_header_mode"] = "SKIP"
+
+
 def body(mode: str) -> Damage:
     return lambda document: modes(document).update(response_body_mode=mode, response_trailer_mode="SKIP")
 
@@ -176,6 +187,11 @@ TCP_CHECK = {
 
 DAMAGE: dict[str, list[Damage]] = {
     "missing-filter": [without(CHECK), without(PROCESS)],
+    "undecided": [
+        lambda d: (alone(d), modes(d).update(request_header_mode="SKIP")),
+        lambda d: (alone(d), skipped(d)),
+    ],
+    "mutation-rules": [lambda d: (alone(d), proc(d).update(mutation_rules={"disallow_all": True}))],
     "filter-order": [backwards],
     "fail-open": [
         lambda d: authz(d).update(failure_mode_allow=True),
@@ -201,9 +217,6 @@ DAMAGE: dict[str, list[Damage]] = {
     "no-response-mode": [body("NONE")],
     "buffered-partial": [body("BUFFERED_PARTIAL")],
     "streamed": [body("STREAMED")],
-    "buffered": [body("BUFFERED"), overridden, lambda d: modes(d).update(response_body_mode=2)],
-    "no-decision": [lambda d: proc(d).pop("metadata_options")],
-    "no-code-details": [lambda d: proc(d).update(response_attributes=["request.id"])],
     "one-header": [lambda d: authz(d).pop("encode_raw_headers")],
     "partial-body": [
         lambda d: authz(d)["with_request_body"].update(allow_partial_message=True),
@@ -224,6 +237,10 @@ DAMAGE: dict[str, list[Damage]] = {
     "trailing-dot": [lambda d: manager(d).pop("strip_trailing_host_dot")],
     "client-certificate": [lambda d: manager(d).update(forward_client_cert_details="ALWAYS_FORWARD_ONLY")],
     "request-id": [lambda d: manager(d).update(preserve_external_request_id=True)],
+    "no-refusals": [lambda d: proc(d).update(disable_immediate_response=True)],
+    "buffered": [body("BUFFERED"), overridden, lambda d: modes(d).update(response_body_mode=2)],
+    "no-decision": [lambda d: proc(d).pop("metadata_options")],
+    "no-code-details": [lambda d: proc(d).update(response_attributes=["request.id"])],
     "compressed-answers": [
         lambda d: manager(d)["route_config"].update(request_headers_to_remove=["range"]),
         inserted(2, "gzip", GZIP),
@@ -233,6 +250,7 @@ DAMAGE: dict[str, list[Damage]] = {
         lambda d: authz(d)["grpc_service"].pop("timeout"),
         lambda d: authz(d)["grpc_service"].update(timeout="0.2s"),
     ],
+    "decision-timeout": [lambda d: (alone(d), proc(d).update(message_timeout="0.9s"))],
     "message-timeout": [lambda d: proc(d).pop("message_timeout"), lambda d: proc(d).update(message_timeout="0s")],
     "status-on-error": [
         lambda d: authz(d).pop("status_on_error"),

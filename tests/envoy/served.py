@@ -11,6 +11,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from tidegate.admission.queue.fair_queue import FairQueue
 from tidegate.admission.queue.places import MemoryPlaces
 from tidegate.clock import SystemClock
+from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE, Handoff
 from tidegate.envoy.heartbeats import Heartbeats
@@ -21,6 +22,13 @@ from tidegate.envoy.process import ProcessServicer
 from tidegate.envoy.settle import Settlements
 
 from tests.envoy.world import exchange
+
+
+class Undecided(Decisions):
+    """Nobody asks it."""
+
+    def __init__(self) -> None:
+        pass
 
 
 class Desk:
@@ -84,11 +92,15 @@ class Record(Line):
 
 
 def servicer(
-    desk: Desk, record: Callable[..., None] = lambda *_: None, make: Callable[[], Exchange] = exchange
+    desk: Desk,
+    record: Callable[..., None] = lambda *_: None,
+    make: Callable[[], Exchange] = exchange,
+    decisions: Decisions | None = None,
 ) -> ProcessServicer:
     queue = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
     return ProcessServicer(
         exchange=make,
+        decisions=decisions or Undecided(),
         keeping=Keeping(
             settlements=desk.settlements(),
             holds=Holds(desk, record=lambda *_: None, on_error=desk.errors.append),

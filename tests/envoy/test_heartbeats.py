@@ -29,7 +29,7 @@ from tidegate.filtering.formats.beats import COMMENT
 from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.priced import HELD
-from tests.envoy.served import Desk, Record, message
+from tests.envoy.served import Desk, Record, Undecided, message
 from tests.envoy.test_holds import Turned
 from tests.envoy.world import BLOCK, HANDOFF, NOTHING, REDACT, SHADOW, body_of, content_of, exchange, head, sse
 
@@ -65,6 +65,7 @@ class Stage:
         places = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
         servicer = ProcessServicer(
             exchange=make,
+            decisions=Undecided(),
             keeping=Keeping(
                 settlements=self.desk.settlements(),
                 holds=Holds(

@@ -65,7 +65,9 @@ async def test_no_text_leaves_before_the_ledger_has_answered(answer: Literal["ex
     else:
         assert error_of(line.out())["code"] == "rate_limit_exceeded"
         assert line.sent[-1].response_body.response.body_mutation.streamed_response.end_of_stream
-        assert line.sent[-1].dynamic_metadata.fields["outcome"].string_value == "stopped"
+        assert (
+            line.sent[-1].dynamic_metadata.fields["tidegate"].struct_value.fields["outcome"].string_value == "stopped"
+        )
     assert desk.seen == [("res-1", {"prompt_tokens": 100, "completion_tokens": 20, "tokens": 120})]
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from envoy.service.auth.v3 import external_auth_pb2
 from google.protobuf.message import DecodeError
 from tidegate.edge import address_of, canonical_path
-from tidegate.envoy.translate import request_of
+from tidegate.envoy.translate_check import request_of
 from tidegate.errors import PolicyError
 from tidegate.identity import BearerVerifier, KeySets, certificate, xfcc
 from tidegate.identity.dpop import check_proof
@@ -82,7 +82,7 @@ def proof(data: bytes) -> None:
 def request(data: bytes) -> None:
     """What Envoy may say of a request: a canonical one comes of it, or a refusal."""
     call = _check_request(data)
-    _, read = request_of(call, trusted_hops=len(data) % 3)
+    read = request_of(call, trusted_hops=len(data) % 3).request
     if isinstance(read, Deny):
         assert read.status == 400
         return

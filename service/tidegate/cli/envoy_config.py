@@ -24,6 +24,12 @@ def envoy_config(
     filters_only: Annotated[
         bool, typer.Option("--filters-only", help="Only what an Envoy that you already run has to take over.")
     ] = False,
+    one_call: Annotated[
+        bool,
+        typer.Option(
+            "--one-call", help="ext_proc decides, too, and there is no ext_authz: faster, and no client mTLS."
+        ),
+    ] = False,
     max_request_bytes: Annotated[
         int, typer.Option(min=1024, help="Longer request bodies get 413, where the policy has to read them.")
     ] = 4 * 1024 * 1024,
@@ -60,6 +66,7 @@ def envoy_config(
             admin=Address.parse(admin) if admin else None,
             tls=PolicyTls(tls_ca, tls_name, tls_cert, tls_key) if tls_ca else None,
             max_request_bytes=max_request_bytes,
+            one_call=one_call,
         )
         text = config.render_filters() if filters_only else config.render()
     except (TidegateError, ValueError) as error:

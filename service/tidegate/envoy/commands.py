@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate.envoy.handoff import Handoff
+from tidegate.envoy.verdicts import Admitted
 from tidegate.model import Deny
+from tidegate.outward import Headers
 from tidegate.usage.stream_options import takes_stream_options
 
 DIGESTS: Final = ("content-md5", "digest", "content-digest", "repr-digest")
@@ -86,14 +88,20 @@ def _encoded(content_encoding: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Answer the request headers: let them go as they are."""
+    """Answer the request headers: let them go, as they are or as those of a request that was `admitted` just now."""
+
+    admitted: Admitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """Answer the request body: what goes to the model in its place, None for what the client sent."""
+    """Answer the request body: what goes to the model in its place, None for what the client sent.
+
+    `admitted` as of `Forward`, where the decision had to wait for the body.
+    """
 
     data: bytes | None = None
+    admitted: Admitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +127,13 @@ class Trailers:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Replace the whole response, or answer in place of the model. Possible only before `Continue`."""
+    """Replace the whole response, or answer in place of the model. Possible only before `Continue`.
+
+    `shown` are headers beside those of the refusal itself.
+    """
 
     deny: Deny
+    shown: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)

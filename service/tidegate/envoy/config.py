@@ -22,7 +22,8 @@ __all__ = ["Address", "EnvoyConfig", "PolicyTls"]
 
 _ACCESS_LOG: Final = (
     "%REQUEST_HEADER(:METHOD)% %PATH(NQ)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %DURATION%ms "
-    "request=%REQUEST_HEADER(X-REQUEST-ID)% subject=%DYNAMIC_METADATA(envoy.filters.http.ext_authz:subject)%\n"
+    "request=%REQUEST_HEADER(X-REQUEST-ID)% subject=%DYNAMIC_METADATA({decides}:subject)% "
+    "outcome=%DYNAMIC_METADATA(tidegate:outcome)% coverage=%DYNAMIC_METADATA(tidegate:coverage)%\n"
 )
 
 
@@ -37,6 +38,8 @@ class EnvoyConfig:
     request because a limit holds something until the exchange is over or its answers are held to its references,
     and `asking` those of them where it is given the body, to ask for usage or to read what it refers to.
     `forwarded_certificates` lets X-Forwarded-Client-Cert in, for tidegate to judge.
+    With `one_call` Envoy asks nobody but Process, which decides, too; it learns of no client certificate, so a policy
+    with `workloads` has no such configuration.
     """
 
     listen: Address
@@ -53,12 +56,16 @@ class EnvoyConfig:
     identity_header_prefix: str = "x-tidegate-"
     trusted_hops: int = 0
     forwarded_certificates: bool = False
+    one_call: bool = False
+    workloads: bool = False
     check_timeout: float = 2.0
     message_timeout: float = 1.0
     idle_timeout: float = 300.0
     max_stream: float = 3600.0
 
     def __post_init__(self) -> None:
+        if self.one_call and self.workloads:
+            raise ValueError("the policy knows workloads by their certificates, which Envoy shows to ext_authz alone")
         for endpoint in self.endpoints:
             if endpoint.capacity is not None and endpoint.capacity.max_wait >= self.check_timeout:
                 raise ValueError(
@@ -84,6 +91,7 @@ class EnvoyConfig:
             identity_header_prefix=policy.identity_header_prefix,
             trusted_hops=policy.trusted_hops,
             forwarded_certificates=bool(policy.xfcc_from),
+            workloads=bool(policy.workloads),
             **settings,
         )
 
@@ -111,12 +119,15 @@ class EnvoyConfig:
         """Only what an Envoy that already exists has to take over, keyed by the message that it belongs in."""
         routes = self._routes()
         filters = {endpoint.name: own for endpoint in self.endpoints if (own := routes.filters_of(endpoint))}
-        parts = {
+        parts: Json = {
             "http_connection_manager": self._connection_manager(),
             "route_config": {"request_headers_to_remove": list(UNSCANNABLE)},
             "typed_per_filter_config": filters,  # by endpoint, for its route
             "clusters": [policy_cluster(self.workers, self.tls)],
         }
+        if self.one_call:
+            buffered = dict.fromkeys(filters, self.max_request_bytes)
+            parts["request_body_buffer_limit"] = buffered  # by endpoint, for its route
         return _dump(parts)
 
     def _routes(self) -> Routes:
@@ -129,13 +140,15 @@ class EnvoyConfig:
             self.priced,
             self.settled,
             self.asking,
+            self.one_call,
+            self.max_request_bytes,
         )
 
     def _connection_manager(self) -> Json:
-        body = self.max_request_bytes if self._routes().read_bodies else 0
+        line = _ACCESS_LOG.format(decides="tidegate" if self.one_call else "envoy.filters.http.ext_authz")
         log = {
             "@type": f"{TYPE}extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"text_format_source": {"inline_string": _ACCESS_LOG}},
+            "log_format": {"text_format_source": {"inline_string": line}},
         }
         return {
             "stat_prefix": "edge",
@@ -156,12 +169,17 @@ class EnvoyConfig:
             "early_header_mutation_extensions": [_strip(self.identity_header_prefix, "x-envoy-")],
             "local_reply_config": local_reply_config(),
             "access_log": [{"name": "envoy.access_loggers.stdout", "typed_config": log}],
-            "http_filters": [
-                ext_authz(timeout=self.check_timeout, max_request_bytes=body),
-                ext_proc(message_timeout=self.message_timeout),
-                router(),
-            ],
+            "http_filters": [*self._guards(), router()],
         }
+
+    def _guards(self) -> list[Json]:
+        if self.one_call:
+            return [ext_proc(message_timeout=max(self.check_timeout, self.message_timeout), decides=True)]
+        body = self.max_request_bytes if self._routes().read_bodies else 0
+        return [
+            ext_authz(timeout=self.check_timeout, max_request_bytes=body),
+            ext_proc(message_timeout=self.message_timeout, decides=False),
+        ]
 
 
 def _asks(policy: Policy, endpoint: Endpoint) -> bool:

@@ -32,6 +32,7 @@ from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.metering import Metering, Settlement
 from tidegate.envoy.pacing import AFTER_EVENT, AFTER_LINE, Pacing
 from tidegate.envoy.reading import COVERAGE_HEADER, STALE, UNSTRUCTURED, Outcome, Reading
+from tidegate.envoy.verdicts import Refused
 from tidegate.errors import ProtocolViolation, TidegateError
 from tidegate.filtering.formats import (
     WHOLE,
@@ -164,6 +165,13 @@ class Exchange:
             return self._withhold_unknown()
         self._begin(head.handoff)
         return self._asking.head(head, counted=bool(head.handoff.hold.amounts))
+
+    def refused(self, refusal: Refused) -> list[Command]:
+        """The exchange was to begin, and may not: the model learns nothing of it."""
+        if self.handoff is not None or self._state is not _State.HEAD:
+            raise ProtocolViolation("an exchange that has begun was refused")
+        self._pass("local_reply", end=True)
+        return [Reply(refusal.deny, refusal.shown)]
 
     def request_body(self, data: bytes) -> list[Command]:
         """The whole request body."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
-from tidegate.envoy import translate
+from tidegate.envoy import translate_process as translate
 from tidegate.envoy.aside import Aside, effort_of
-from tidegate.envoy.commands import Abort, Body, Command, Extend
+from tidegate.envoy.commands import Command, Extend, Forward, RequestBody
+from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.keeping import Keeping
-from tidegate.envoy.terms import Term
+from tidegate.envoy.stream import Stream
+from tidegate.envoy.verdicts import Refused
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.spotting import Effort
 
@@ -27,7 +29,8 @@ SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 class ProcessServicer:
     """Answers Envoy's external processing filter for responses in FULL_DUPLEX_STREAMED.
 
-    Where the route sends it, the request comes first: its headers, and its body in BUFFERED.
+    Where the route sends it, the request comes first: its headers, and its body in BUFFERED. Where nobody has decided
+    about it, that is done here, and the stream is the whole of an exchange.
 
     A stream ends when Envoy ends it, or by abort. Returning earlier would make Envoy pass the rest of the body unread.
     """
@@ -36,11 +39,13 @@ class ProcessServicer:
         self,
         *,
         exchange: Callable[[], Exchange],
+        decisions: Decisions,
         keeping: Keeping,
         on_error: Callable[[Exception], None],
         heartbeats: Heartbeats,
     ) -> None:
         self._exchange = exchange
+        self._decisions = decisions
         self._keeping = keeping
         self._on_error = on_error
         self._heartbeats = heartbeats
@@ -61,7 +66,7 @@ class ProcessServicer:
     async def process(self, messages: AsyncIterator[ext_proc.ProcessingRequest], context: Any) -> None:
         """Carry one exchange through."""
         exchange = self._exchange()
-        stream = _Stream(context, self._heartbeats)
+        stream = Stream(context, self._heartbeats)
         kept = self._keeping.open(exchange, partial(self._interrupt, exchange, stream))
         term, waits = kept.term, kept.waits
         try:
@@ -101,7 +106,7 @@ class ProcessServicer:
         while self._endings:
             await asyncio.wait(tuple(self._endings))
 
-    def _interrupt(self, exchange: Exchange, stream: _Stream) -> None:
+    def _interrupt(self, exchange: Exchange, stream: Stream) -> None:
         """End what is silent now; what is busy ends with its next message."""
         if stream.term is None or not stream.term.why:
             return
@@ -111,16 +116,45 @@ class ProcessServicer:
             self._endings.add(task)
             task.add_done_callback(self._endings.discard)
 
-    async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: _Stream) -> list[Command]:
+    async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: Stream) -> list[Command]:
         if message.HasField("response_headers"):
             head, stream.request_id = translate.head_of(message)
             return exchange.head(head)
+        if message.HasField("request_headers") and translate.decides(message):
+            stream.request_id = translate.request_id_of(message)
+            if not translate.request_head_of(message).body:
+                return await self._decide(exchange, message, b"", stream)
+            stream.undecided = message
+            return [Forward()]  # Envoy keeps all of it until the body is answered
+        if message.HasField("request_body") and stream.undecided is not None:
+            return await self._decide(exchange, stream.undecided, message.request_body.body, stream)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
         effort = effort_of(exchange.effort, stream.unanswered)
         if effort is Effort.QUICK:
             return step()
         return await (self._requests if message.HasField("request_body") else self._responses).run(step, effort)
+
+    async def _decide(
+        self, exchange: Exchange, message: ext_proc.ProcessingRequest, body: bytes, stream: Stream
+    ) -> list[Command]:
+        """The decision about the request of these headers, and what comes of it."""
+        stream.undecided = None
+        read = partial(translate.request_of, message, body)
+        decided = await self._decisions.decide(lambda hops: read(trusted_hops=hops), stream.metadata)
+        if isinstance(decided, Refused):
+            stream.request_id, stream.dialect = decided.request_id, decided.dialect
+            return exchange.refused(decided)
+        stream.shown = decided.shown
+        head = replace(translate.request_head_of(message), handoff=decided.handoff)
+        commands = exchange.request(head)
+        if head.body:
+            commands = await self._requests.run(
+                partial(exchange.request_body, body), effort_of(exchange.effort, len(body))
+            )
+        *before, last = commands
+        assert isinstance(last, Forward | RequestBody)  # noqa: S101 - a request that was admitted goes to the model
+        return [*before, replace(last, admitted=decided)]
 
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:
@@ -135,76 +169,3 @@ def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Comma
             return exchange.trailers()
         case other:
             raise ProtocolViolation(f"ext_proc is configured to send {other}, which this service does not take")
-
-
-class _Stream:
-    """Our end of one stream, which beats within its block. `unanswered` is bytes that came since something was sent.
-
-    `term` is there while the stream waits for a message.
-    """
-
-    def __init__(self, context: Any, heartbeats: Heartbeats) -> None:
-        self.request_id = ""
-        self.term: Term | None = None
-        self.unanswered = 0
-        self.written = 0.0
-        self._context = context
-        self._heartbeats = heartbeats
-        self._beating: asyncio.Task[None] | None = None
-        self._beat = b""  # as of what was last written: the exchange itself may be at work on another thread
-        self._writing = asyncio.Lock()
-
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_: object) -> None:
-        beating, self._beating = self._beating, None  # its end leads back here, and would wait for the collector
-        if beating is not None:
-            beating.cancel()
-            await asyncio.wait((beating,))
-            if not beating.cancelled():
-                beating.exception()  # it could not write: whoever reads the stream learns of that, too
-
-    async def beat(self) -> bool:
-        async with self._writing:
-            self.written = self._heartbeats.now()
-            if self._beat:
-                await self._context.write(translate.processing_response(Body(self._beat, end=False), "", ""))
-            return bool(self._beat)
-
-    def id_of(self, exchange: Exchange) -> str:
-        return exchange.handoff.request_id if exchange.handoff else self.request_id
-
-    async def end_early(self, commands: list[Command], exchange: Exchange) -> None:
-        """Carry out the last commands beside the stream's own task, which waits for a message."""
-        with contextlib.suppress(grpc.aio.AbortError, grpc.aio.UsageError):  # it has ended so, or the peer was faster
-            await self.carry_out(commands, exchange)
-
-    async def carry_out(self, commands: list[Command], exchange: Exchange) -> None:
-        if not commands:
-            return
-        async with self._writing:
-            self._beat = b""
-            await self._write(commands, exchange)
-            self._beat = exchange.beat
-        self.unanswered = 0
-        self.written = self._heartbeats.now()
-        if self._beat and self._beating is None:
-            self._beating = self._heartbeats.start(self)
-
-    async def _write(self, commands: list[Command], exchange: Exchange) -> None:
-        dialect, trace = (exchange.handoff.dialect, exchange.handoff.trace) if exchange.handoff else ("problem", "")
-        request_id = self.id_of(exchange)
-        for command in commands:
-            if isinstance(command, Abort):
-                await self._context.abort(grpc.StatusCode.ABORTED, "the response was withheld")
-            elif not isinstance(command, Extend):
-                response = translate.processing_response(command, request_id, dialect, trace)
-                if exchange.finished and command is commands[-1]:
-                    # The receipt of a live body: headers are long gone, metadata reaches the access log.
-                    receipt = response.dynamic_metadata.fields
-                    receipt["coverage"].string_value = exchange.coverage().header()
-                    receipt["outcome"].string_value = exchange.outcome
-                if isinstance(command, Body):
-                    exchange.sent += len(command.data)  # before: Envoy may end the stream while we still write
-                await self._context.write(response)

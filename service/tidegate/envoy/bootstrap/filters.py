@@ -1,4 +1,4 @@
-"""The two filters that ask tidegate: ext_authz on the way in, ext_proc on the way out."""
+"""The filters that ask tidegate: ext_authz on the way in and ext_proc on the way out, or ext_proc on both."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ POLICY_CLUSTER: Final = "tidegate"
 _AUTHZ: Final = "envoy.filters.http.ext_authz"
 _PROC: Final = "envoy.filters.http.ext_proc"
 _FILTERS: Final = f"{TYPE}extensions.filters.http."
-_MODE: Final = {
-    "request_header_mode": "SKIP",
-    "request_body_mode": "NONE",
-    "request_trailer_mode": "SKIP",
-    "response_header_mode": "SEND",
-    "response_body_mode": "FULL_DUPLEX_STREAMED",
-    "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers
-}
 
 
 def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
@@ -42,24 +34,27 @@ def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
     return {"name": _AUTHZ, "typed_config": config}
 
 
-def ext_proc(*, message_timeout: float) -> Json:
-    """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs."""
-    return {
-        "name": _PROC,
-        "typed_config": {
-            "@type": f"{_FILTERS}ext_proc.v3.ExternalProcessor",
-            "failure_mode_allow": False,
-            "status_on_error": {"code": "ServiceUnavailable"},
-            "message_timeout": seconds(message_timeout),
-            "processing_mode": _MODE,
-            "response_attributes": ["response.code_details", "request.id"],
-            "metadata_options": {
-                "forwarding_namespaces": {"untyped": [_AUTHZ]},
-                "receiving_namespaces": {"untyped": ["tidegate"]},
-            },
-            "grpc_service": _grpc_service(),
-        },
+def ext_proc(*, message_timeout: float, decides: bool) -> Json:
+    """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs.
+
+    It `decides` where no ext_authz stands before it: who is connected is then told with the request's headers.
+    """
+    metadata = {"receiving_namespaces": {"untyped": ["tidegate"]}}
+    config: Json = {
+        "@type": f"{_FILTERS}ext_proc.v3.ExternalProcessor",
+        "failure_mode_allow": False,
+        "status_on_error": {"code": "ServiceUnavailable"},
+        "message_timeout": seconds(message_timeout),
+        "processing_mode": _mode(request=decides),
+        "response_attributes": ["response.code_details", "request.id"],
+        "metadata_options": metadata,
+        "grpc_service": _grpc_service(),
     }
+    if decides:
+        config["request_attributes"] = ["source.address", "request.id"]
+    else:
+        config["metadata_options"] = {"forwarding_namespaces": {"untyped": [_AUTHZ]}, **metadata}
+    return {"name": _PROC, "typed_config": config}
 
 
 def router() -> Json:
@@ -78,13 +73,24 @@ def without_request_body() -> Json:
 
 
 def with_request(*, body: bool) -> Json:
-    """Per-route part: Process is there from the request on, and is given its body too where it may have to edit it.
+    """Per-route part: Process is there from the request on, and is given its body too where it may have to read it.
 
     A whole mode for the route, which replaces the filter's before anything is sent: not an override by a message.
     """
-    mode = _MODE | {"request_header_mode": "SEND"} | ({"request_body_mode": "BUFFERED"} if body else {})
+    mode = _mode(request=True) | ({"request_body_mode": "BUFFERED"} if body else {})
     config = {"@type": f"{_FILTERS}ext_proc.v3.ExtProcPerRoute", "overrides": {"processing_mode": mode}}
     return {_PROC: config}
+
+
+def _mode(*, request: bool) -> Json:
+    return {
+        "request_header_mode": "SEND" if request else "SKIP",
+        "request_body_mode": "NONE",
+        "request_trailer_mode": "SKIP",
+        "response_header_mode": "SEND",
+        "response_body_mode": "FULL_DUPLEX_STREAMED",
+        "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers
+    }
 
 
 def _grpc_service() -> Json:

@@ -31,7 +31,8 @@ class Routes:
     `default` takes the endpoints that `upstreams` does not name, and what is no endpoint (tidegate refuses it).
     Without it every endpoint must be named, and anything else has no route. `priced` names the endpoints whose limits
     are priced by the request body, `settled` those where Process has to know of the request, `asking` those of them
-    where it may have to ask for usage in the request's body.
+    where it may have to ask for usage in the request's body. With `one_call` it is Process that decides, and is given
+    what the decision has to read: at most `max_request_bytes`.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -42,6 +43,8 @@ class Routes:
     priced: frozenset[str] = frozenset()
     settled: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
+    one_call: bool = False
+    max_request_bytes: int = 0
 
     def __post_init__(self) -> None:
         names = {endpoint.name for endpoint in self.endpoints}
@@ -73,15 +76,21 @@ class Routes:
 
     def filters_of(self, endpoint: Endpoint) -> Json:
         """What the filters do otherwise on an endpoint's route (`typed_per_filter_config`)."""
+        if self.one_call:
+            return with_request(body=True) if self._buffers(endpoint) else {}
         filters: Json = {}
         if self.read_bodies and not self._reads_body(endpoint):
             filters |= without_request_body()
         if endpoint.name in self.settled:
-            filters |= with_request(body=endpoint.name in self.asking)
+            filters |= with_request(body=self._buffers(endpoint))
         return filters
 
     def _reads_body(self, endpoint: Endpoint) -> bool:
         return endpoint.request_body or endpoint.name in self.priced
+
+    def _buffers(self, endpoint: Endpoint) -> bool:
+        """Whether it is Process that has to be given the request's body."""
+        return endpoint.name in self.asking or (self.one_call and self._reads_body(endpoint))
 
     def _for_host(self, host: str) -> Sequence[Json]:
         own = [endpoint for endpoint in self.endpoints if host in endpoint.hosts]
@@ -100,6 +109,8 @@ class Routes:
             methods = "|".join(sorted(map(re.escape, endpoint.methods)))
             match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
         route = self._route(name, match, cluster)
+        if self.one_call and self._buffers(endpoint):
+            route["request_body_buffer_limit"] = self.max_request_bytes  # over it Envoy answers 413
         filters = self.filters_of(endpoint)
         return route | ({"typed_per_filter_config": filters} if filters else {})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from tidegate.envoy.traps.parts import GUARDS, Parts
+from tidegate.envoy.traps.parts import GUARDS, Parts, are_guards
 from tidegate.envoy.traps.reading import Part
 
 _WIDEST: Final = 1 << 20
 _BODY_MODES: Final = ("NONE", "STREAMED", "BUFFERED", "BUFFERED_PARTIAL", "FULL_DUPLEX_STREAMED")
-_TRAILER_MODES: Final = ("DEFAULT", "SEND", "SKIP")
+_HEADER_MODES: Final = ("DEFAULT", "SEND", "SKIP")
 _PARTS_OF: Final = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "MILLION": 1_000_000}
 _TRY_AGAIN: Final = frozenset({"BadGateway", "ServiceUnavailable", "GatewayTimeout", "502", "503", "504"})
 
@@ -45,10 +45,18 @@ def no_response_mode(parts: Parts) -> Iterator[Part]:
     return (one for one in parts.modes if _body_mode(one) in ("", "NONE"))
 
 
+def unseen(parts: Parts) -> Iterator[Part | None]:
+    """Modes by which Process, which has to decide on requests, does not see them."""
+    if parts.deciding:
+        for one in parts.modes:
+            if _named(one.text("request_header_mode"), _HEADER_MODES) == "SKIP":
+                yield one.at("request_header_mode")
+
+
 def trailers(parts: Parts) -> Iterator[Part]:
     """Modes that lack the trailers they need."""
     fully = (one for one in parts.modes if _body_mode(one) == "FULL_DUPLEX_STREAMED")
-    return (one for one in fully if _named(one.text("response_trailer_mode"), _TRAILER_MODES) != "SEND")
+    return (one for one in fully if _named(one.text("response_trailer_mode"), _HEADER_MODES) != "SEND")
 
 
 def sampled(parts: Parts) -> Iterator[Part | None]:
@@ -66,7 +74,7 @@ def upgraded(parts: Parts) -> Iterator[Part]:
     for manager in parts.managers:
         for upgrade in manager.items("upgrade_configs"):
             filters = upgrade.items("filters")
-            if filters and not {Parts.kind(one) for one in filters} >= GUARDS:
+            if filters and not are_guards(filters):
                 yield upgrade
 
 
@@ -137,7 +145,7 @@ def out_of_order(parts: Parts) -> Iterator[Part]:
 
 def missing(parts: Parts) -> Iterator[Part]:
     """The file, where a filter is nowhere in it."""
-    if not parts.authz:
+    if not parts.authz and not parts.deciding:
         yield parts.root
     if not parts.procs:
         yield parts.root

@@ -10,6 +10,8 @@ from tidegate.envoy.traps.reading import Part
 
 GUARDS: Final = frozenset({"ExtAuthz", "ExternalProcessor"})
 """The messages that configure the two filters."""
+ASKING: Final = "source.address"
+"""The attribute by whose presence Process knows that it has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Route:
 class Parts:
     """`authz` and `procs` are the settings of the filters in `guards`, `modes` all processing modes.
 
-    `clusters` are those that the filters ask, `around` what leads to a model of theirs and has not both of them.
+    `deciding` are the `procs` that decide, where no ext_authz does. `clusters` are those that the filters ask, `around`
+    what leads to a model of theirs past what guards it.
     """
 
     root: Part
@@ -33,6 +36,7 @@ class Parts:
     chains: tuple[tuple[Part, ...], ...]
     authz: tuple[Part, ...]
     procs: tuple[Part, ...]
+    deciding: tuple[Part, ...]
     modes: tuple[Part, ...]
     guards: tuple[Part, ...]
     overrides: tuple[Part, ...]
@@ -53,6 +57,7 @@ def parts_of(root: Part) -> Parts:
     managers = tuple(part for part in everything if part.at("http_filters") is not None)
     authz = tuple(part for part in everything if _typed(part, "ExtAuthz"))
     procs = tuple(part for part in everything if _typed(part, "ExternalProcessor"))
+    deciding = tuple(part for part in procs if _decides(part))
     chains = tuple(tuple(manager.items("http_filters")) for manager in managers)
     guards = tuple(one for chain in chains for one in chain if Parts.kind(one) in GUARDS)
     names = {part.text("name") for part in guards}
@@ -73,7 +78,19 @@ def parts_of(root: Part) -> Parts:
     )
     routes = tuple(_routes(everything, longest))
     around = tuple(_around(everything, managers))
-    return Parts(root, managers, chains, authz, procs, tuple(modes), guards, overrides, clusters, routes, around)
+    return Parts(
+        root, managers, chains, authz, procs, deciding, tuple(modes), guards, overrides, clusters, routes, around
+    )
+
+
+def are_guards(filters: list[Part]) -> bool:
+    """Whether somebody decides among these filters, and somebody reads the answers."""
+    kinds = {Parts.kind(one) for one in filters}
+    return kinds >= GUARDS or any(_decides(one.at("typed_config")) for one in filters)
+
+
+def _decides(proc: Part | None) -> bool:
+    return proc is not None and ASKING in [str(item.value) for item in proc.items("request_attributes")]
 
 
 def _typed(part: Part, kind: str) -> bool:
@@ -86,7 +103,7 @@ def _is_of(part: Part, names: set[str]) -> bool:
 
 
 def _around(everything: list[Part], managers: tuple[Part, ...]) -> Iterator[Part]:
-    guarded = [part for part in managers if {Parts.kind(one) for one in part.items("http_filters")} >= GUARDS]
+    guarded = [part for part in managers if are_guards(part.items("http_filters"))]
     models = {cluster for part in guarded for route in _actions(part) for cluster in _targets(route)}
     for manager in managers:
         if manager not in guarded:
