@@ -58,6 +58,8 @@ GOALS: dict[str, tuple[str, float]] = {
     "envoy_charges_a_request": ("==", 1.0),
     "envoy_tidegate_over_empty": (">=", 0.7),
     "envoy_tidegate_times_litellm": (">=", 8.0),
+    "envoy_one_call_over_empty": (">=", 0.7),
+    "envoy_one_call_times_litellm": (">=", 8.0),
 }
 
 

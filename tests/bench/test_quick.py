@@ -52,15 +52,17 @@ def test_every_answer_through_envoy_is_right_and_is_charged_once(tmp_path: Path)
     with through_envoy.cases(tmp_path, litellm=False) as (model, found):
         through_envoy.run(found, 0.5, connections=8)
         figures = through_envoy.figures(found)
-        alone, _, ours = found
-        assert [case.name for case in found] == ["alone", "empty", "tidegate"]
+        alone, ours = found[0], [case for case in found if case.name.startswith("tidegate")]
+        names_of = ["alone", "empty", "tidegate", "empty_one_call", "tidegate_one_call"]
+        assert [case.name for case in found] == names_of
         assert min(case.answers for case in found) > 0
-        assert through_envoy.charged(ours.port, ours.key) == ours.answers + 1
+        charges = sum(case.answers for case in ours)
+        assert through_envoy.charged(ours[0].port, ours[0].key) == charges + 1
         assert through_envoy.asked(model) == sum(case.answers for case in found) + 1
         alone.content = through_envoy.REDACTED
         with pytest.raises(RuntimeError, match=re.escape("wrong: {'content'")):
             alone.take_turn("closed", 0.1)
-    assert figures["envoy_tidegate_over_empty"] > 0
+    assert min(figures["envoy_tidegate_over_empty"], figures["envoy_one_call_over_empty"]) > 0
     assert figures["envoy_tidegate_cpu_us"] > 0
 
 

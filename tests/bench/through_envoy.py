@@ -1,15 +1,17 @@
 """End to end, with the real Envoy: what each part of the path costs, beside the LiteLLM proxy doing less.
 
-Four cases, all before the same model, which answers at once (`model`):
+Six cases, all before the same model, which answers at once (`model`):
 
 - alone: Envoy, with the listener, routes and access log that `tidegate envoy-config` writes, but no filters;
 - empty: the same with ext_authz and ext_proc, answered by two processes that allow and pass everything on;
 - tidegate: the same configuration, answered by `tidegate serve --workers 2`: an API key, RBAC, three limits on Redis,
   and the patterns of two rulesets on the response, which holds one value to be redacted;
+- empty_one_call, tidegate_one_call: the same two where ext_proc alone stands before the model (`--one-call`), and
+  decides, too;
 - litellm: no Envoy, but the LiteLLM proxy with two workers and a key check (`litellm_proxy`).
 
 First a closed loop of `CONNECTIONS` callers: how many requests a second. Then an open one: how long a request takes at
-half of what the slowest of the first three took, and the proxy at half of its own. Last, of the first three, the closed
+half of what the slowest with Envoy took, and the proxy at half of its own. Last, of all with Envoy, the closed
 loop once more, for a third of the time, with the same answer as a stream of some 120 events. The cases take turns, a
 few seconds each, so that what else the machine does meets them all, and every figure is the median of the turns. The
 servers, the model and the generator (`http_load`) share the machine's cores: of each its processor time a request is
@@ -19,6 +21,7 @@ told, and how late the generator was with what was due. Every answer is checked:
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -169,16 +172,21 @@ def cases(directory: Path, *, litellm: bool) -> Iterator[tuple[int, list[Case]]]
                 default_upstream=Address("127.0.0.1", model_port),
                 check_timeout=10.0,  # what is slow is to be seen as slow
                 message_timeout=10.0,
+                one_call=name.endswith("one_call"),
             ).render()
             bootstrap = without_filters(config) if name == "alone" else config
             return port, stack.enter_context(running_envoy(bootstrap, directory / name, port=port)).pid
 
         found = []
-        for name, workers, content, groups in (
-            ("alone", addresses, CONTENT, {}),
-            ("empty", [address for _, address in empty], CONTENT, {"policy": [one.pid for one, _ in empty]}),
-            ("tidegate", addresses, REDACTED, {"policy": [ours.pid], "redis": [redis.pid]}),
-        ):
+        nothing = [address for _, address in empty], CONTENT, {"policy": [one.pid for one, _ in empty]}
+        everything = addresses, REDACTED, {"policy": [ours.pid], "redis": [redis.pid]}
+        for name, (workers, content, groups) in {
+            "alone": (addresses, CONTENT, {}),
+            "empty": nothing,
+            "tidegate": everything,
+            "empty_one_call": nothing,
+            "tidegate_one_call": everything,
+        }.items():
             port, pid = envoy(name, workers)
             found.append(Case(name, port, content, {"proxy": (pid,), **groups, "model": (model.pid,)}, world.key))
         if litellm:
@@ -198,8 +206,8 @@ def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
         litellm = False
     with cases(directory, litellm=litellm) as (_, found):
         run(found, seconds)
-        (ours,) = [case for case in found if case.name == "tidegate"]
-        charges = (charged(ours.port, ours.key) - 1) / ours.answers
+        ours = [case for case in found if case.name.startswith("tidegate")]
+        charges = (charged(ours[0].port, ours[0].key) - 1) / sum(case.answers for case in ours)
     Console().print(table(found))
     return figures(found) | {"envoy_charges_a_request": charges}
 
@@ -233,10 +241,14 @@ def figures(found: Sequence[Case]) -> dict[str, float]:
         for case in found
         if case.turns["streams"]
     }
-    result["envoy_tidegate_over_empty"] = round(ours.rate() / by_name["empty"].rate(), 3)
+    empty, one_call = by_name["empty"].rate(), by_name["tidegate_one_call"].rate()
+    proxy = by_name["litellm"].rate() if "litellm" in by_name else math.inf
     result["envoy_litellm_lost"] = float(sum(case.lost for case in found))
-    times = ours.rate() / by_name["litellm"].rate() if "litellm" in by_name else 0.0
-    result["envoy_tidegate_times_litellm"] = round(times, 2)
+    result["envoy_tidegate_over_empty"] = round(ours.rate() / empty, 3)
+    result["envoy_tidegate_times_litellm"] = round(ours.rate() / proxy, 2)
+    result["envoy_one_call_over_empty"] = round(one_call / empty, 3)
+    result["envoy_one_call_over_its_empty"] = round(one_call / by_name["empty_one_call"].rate(), 3)
+    result["envoy_one_call_times_litellm"] = round(one_call / proxy, 2)
     for case in found[1:]:
         for loop in ("closed", "open"):
             for what in ("p50", "p99"):

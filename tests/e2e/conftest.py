@@ -44,7 +44,10 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """Flags of the service for each place where it may count."""
+    """Flags of the service for each place where it may count.
+
+    Gates that take them ask in two calls where that is the memory, and in one where it is Redis.
+    """
     if request.param == "memory":
         yield {}
         return
@@ -57,13 +60,16 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield {"store": url, "store-timeout": 1.0}  # a busy machine is no outage
 
 
-@pytest.fixture(scope="session", params=["two-calls", "one-call"])
-def gate(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Gate]:
-    """One worker, the usual policy, and an Envoy that asks it in either way. Do not stop anything in it."""
-    settings = {"max_request_bytes": 6 << 20, "one_call": request.param == "one-call"}
-    with running_gate(tmp_path_factory.mktemp("gate"), upstream, **settings) as running:
+@pytest.fixture(scope="session", params=[False, True], ids=["two-calls", "one-call"])
+def asking(request: pytest.FixtureRequest) -> dict[str, bool]:
+    """How Envoy asks: Check and Process, or Process alone. Whatever is promised holds either way."""
+    return {"one_call": request.param}
+
+
+@pytest.fixture(scope="session")
+def gate(asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    """One worker, the usual policy. Do not stop anything in it."""
+    with running_gate(tmp_path_factory.mktemp("gate"), upstream, max_request_bytes=6 << 20, **asking) as running:
         yield running
 
 
@@ -80,7 +86,8 @@ _models = itertools.count()
 @pytest.fixture(scope="module")
 def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """One worker whose limits count tokens. Do not stop anything in it."""
-    with running_gate(tmp_path_factory.mktemp("tokens"), upstream, policy=tokens.POLICY, flags=store) as running:
+    directory = tmp_path_factory.mktemp("tokens")
+    with running_gate(directory, upstream, policy=tokens.POLICY, flags=store, one_call="store" in store) as running:
         yield running
 
 

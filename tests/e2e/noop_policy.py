@@ -35,6 +35,7 @@ HEADERS = ext_proc.ProcessingResponse(
         response=ext_proc.CommonResponse(header_mutation=ext_proc.HeaderMutation(remove_headers=["content-length"]))
     )
 )
+_REQUEST = ext_proc.ProcessingResponse(request_headers=ext_proc.HeadersResponse())
 _TRAILERS = ext_proc.ProcessingResponse(response_trailers=ext_proc.TrailersResponse())
 
 
@@ -45,6 +46,8 @@ async def check(_request: auth.CheckRequest, _context: Any) -> auth.CheckRespons
 async def process(messages: AsyncIterator[ext_proc.ProcessingRequest], context: Any) -> None:
     async for message in messages:
         match message.WhichOneof("request"):
+            case "request_headers":
+                await context.write(_REQUEST)
             case "response_headers":
                 await context.write(HEADERS)
             case "response_body":

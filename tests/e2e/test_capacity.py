@@ -64,7 +64,8 @@ def busy(
         flags: dict[str, object] = {}
         if request.param == "redis":
             flags |= {"store": stack.enter_context(running_redis(directory=directory / "redis")), "store-timeout": 1}
-        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags))
+        one_call = request.param == "redis"
+        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags, one_call=one_call))
 
 
 @pytest.fixture

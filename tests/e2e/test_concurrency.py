@@ -67,7 +67,8 @@ def leased(
         if request.param == "redis":
             flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
         policy = POLICY.replace("LEASE", "10m")  # what is free within a test was given back
-        yield stack.enter_context(running_gate(directory, upstream, policy=policy, flags=flags))
+        one_call = request.param == "redis"
+        yield stack.enter_context(running_gate(directory, upstream, policy=policy, flags=flags, one_call=one_call))
 
 
 @pytest.fixture

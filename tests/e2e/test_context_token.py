@@ -49,9 +49,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def signed(directory: Path, upstream: Upstream) -> Iterator[Gate]:
+def signed(asking: dict[str, bool], directory: Path, upstream: Upstream) -> Iterator[Gate]:
     """Two workers."""
-    with running_gate(directory, upstream, policy=signing("{file: a.pem}"), workers=2) as running:
+    with running_gate(directory, upstream, policy=signing("{file: a.pem}"), workers=2, **asking) as running:
         yield running
 
 

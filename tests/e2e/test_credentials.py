@@ -68,12 +68,14 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IdentityProvi
 
 
 @pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, provider: IdentityProvider) -> Iterator[Gate]:
+def tokens(
+    asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, provider: IdentityProvider
+) -> Iterator[Gate]:
     directory = tmp_path_factory.mktemp("tokens")
     (directory / "app.secret").write_bytes(SHARED)
     (directory / "client.secret").write_text(SECRET)
     policy = POLICY.format(issuer=provider.issuer, client=CLIENT)
-    with running_gate(directory, upstream, policy=policy) as running:
+    with running_gate(directory, upstream, policy=policy, **asking) as running:
         yield running
 
 

@@ -59,9 +59,9 @@ def policy(directory: Path, dpop: str = "optional", **terms: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def bound(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+def bound(asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     directory = tmp_path_factory.mktemp("dpop")
-    with running_gate(directory, upstream, policy=policy(directory)) as running:
+    with running_gate(directory, upstream, policy=policy(directory), **asking) as running:
         yield running
 
 

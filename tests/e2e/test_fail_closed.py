@@ -19,8 +19,8 @@ SECRET = "bob@example.com"
 
 
 @pytest.fixture
-def own_gate(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
-    with running_gate(tmp_path, upstream, tweak=ping_every("0.5s", "1s"), check_timeout=0.5) as running:
+def own_gate(asking: dict[str, bool], tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path, upstream, tweak=ping_every("0.5s", "1s"), check_timeout=0.5, **asking) as running:
         yield running
 
 

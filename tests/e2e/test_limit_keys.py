@@ -56,10 +56,10 @@ endpoints:""" + "".join(
 
 
 @pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+def keyed(asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     directory = tmp_path_factory.mktemp("keys")
     (directory / "jwks.json").write_text(json.dumps({"keys": [forge.jwk_of("rsa", "rsa")]}))
-    with running_gate(directory, upstream, policy=POLICY) as gate:
+    with running_gate(directory, upstream, policy=POLICY, **asking) as gate:
         yield gate
 
 

@@ -50,7 +50,8 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
-    with running_gate(tmp_path_factory.mktemp("money"), upstream, policy=POLICY, flags=store) as gate:
+    directory = tmp_path_factory.mktemp("money")
+    with running_gate(directory, upstream, policy=POLICY, flags=store, one_call="store" in store) as gate:
         yield gate
 
 

@@ -94,11 +94,11 @@ def _close_at_once(document: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Around]:
+def around(asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Around]:
     directory = tmp_path_factory.mktemp("around")
     (directory / "app.secret").write_bytes(SHARED)
     model = Upstream()
-    with running_gate(directory, model, policy=AROUND, tweak=_close_at_once) as gate:
+    with running_gate(directory, model, policy=AROUND, tweak=_close_at_once, **asking) as gate:
         yield Around(gate)
     model.close()
 

@@ -17,7 +17,8 @@ from tests.e2e.upstream import Answer, Hold, Upstream, chat, json_answer
 def brief(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """Places that lapse after a second."""
     policy = POLICY.replace("LEASE", "1s")
-    with running_gate(tmp_path_factory.mktemp("brief"), upstream, policy=policy, flags=store) as gate:
+    directory = tmp_path_factory.mktemp("brief")
+    with running_gate(directory, upstream, policy=policy, flags=store, one_call="store" in store) as gate:
         yield gate
 
 

@@ -48,10 +48,10 @@ MAIL = "bob@example.com"
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+def checked(asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     directory = tmp_path_factory.mktemp("requests")
     audit = directory / "audit"
-    with running_gate(directory, upstream, policy=POLICY, flags={"audit": f"file:{audit}"}) as gate:
+    with running_gate(directory, upstream, policy=POLICY, flags={"audit": f"file:{audit}"}, **asking) as gate:
         yield gate
 
 

@@ -43,10 +43,12 @@ def models() -> Iterator[dict[str, Upstream]]:
 
 
 @pytest.fixture(scope="module")
-def routed(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, models: dict[str, Upstream]) -> Iterator[Gate]:
+def routed(
+    asking: dict[str, bool], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, models: dict[str, Upstream]
+) -> Iterator[Gate]:
     upstreams = {name: Address("127.0.0.1", server.port) for name, server in models.items()}
     directory = tmp_path_factory.mktemp("routed")
-    with running_gate(directory, upstream, policy=POLICY + MORE, upstreams=upstreams) as gate:
+    with running_gate(directory, upstream, policy=POLICY + MORE, upstreams=upstreams, **asking) as gate:
         yield gate
 
 

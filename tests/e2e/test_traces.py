@@ -35,10 +35,10 @@ def caller() -> Tracer:
 
 
 @pytest.fixture
-def traced(tmp_path: Path, upstream: Upstream, collector: Collector) -> Iterator[Gate]:
+def traced(asking: dict[str, bool], tmp_path: Path, upstream: Upstream, collector: Collector) -> Iterator[Gate]:
     """Two workers: either may see either half of an exchange."""
     flags = {"otlp": f"http://127.0.0.1:{collector.port}"}
-    with running_gate(tmp_path, upstream, workers=2, flags=flags) as gate:
+    with running_gate(tmp_path, upstream, workers=2, flags=flags, **asking) as gate:
         yield gate
 
 

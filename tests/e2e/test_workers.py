@@ -33,15 +33,17 @@ PATIENT: dict[str, Any] = {"check_timeout": 30.0, "message_timeout": 30.0, "twea
 
 
 @pytest.fixture
-def two(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
-    with running_gate(tmp_path, upstream, workers=2, **PATIENT) as running:
+def two(asking: dict[str, bool], tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path, upstream, workers=2, **PATIENT, **asking) as running:
         yield running
 
 
 @pytest.fixture
-def pair(tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
+def pair(asking: dict[str, bool], tmp_path: Path, upstream: Upstream) -> Iterator[Gate]:
     """Two workers of one command."""
-    with running_gate(tmp_path, upstream, workers=2, together=True, flags={"health-grace": 3}, **PATIENT) as running:
+    with running_gate(
+        tmp_path, upstream, workers=2, together=True, flags={"health-grace": 3}, **PATIENT, **asking
+    ) as running:
         yield running
         running.workers[0].stop(30)
 

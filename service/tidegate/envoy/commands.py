@@ -8,6 +8,7 @@ from typing import Final
 
 from tidegate.envoy.handoff import Handoff
 from tidegate.envoy.verdicts import Admitted
+from tidegate.filtering.formats import decodes
 from tidegate.model import Deny
 from tidegate.outward import Headers
 from tidegate.usage.stream_options import takes_stream_options
@@ -80,6 +81,13 @@ class ResponseHead:
     def readable(self) -> str:
         """The content type of a body that a format may read, "" for any other."""
         return "" if self.partial or self.tensors or self.encoded else self.content_type
+
+    @property
+    def decodable(self) -> str:
+        """The same, its coding undone where that can be."""
+        if self.readable or self.partial or self.tensors or not decodes(self.content_encoding):
+            return self.readable
+        return self.content_type
 
 
 def _encoded(content_encoding: str) -> bool:

@@ -125,9 +125,8 @@ class EnvoyConfig:
             "typed_per_filter_config": filters,  # by endpoint, for its route
             "clusters": [policy_cluster(self.workers, self.tls)],
         }
-        if self.one_call:
-            buffered = dict.fromkeys(filters, self.max_request_bytes)
-            parts["request_body_buffer_limit"] = buffered  # by endpoint, for its route
+        if limits := {endpoint.name: own for endpoint in self.endpoints if (own := routes.limit_of(endpoint))}:
+            parts["routes"] = limits  # by endpoint, for its route
         return _dump(parts)
 
     def _routes(self) -> Routes:
@@ -173,9 +172,11 @@ class EnvoyConfig:
         }
 
     def _guards(self) -> list[Json]:
+        reads = self._routes().read_bodies
         if self.one_call:
-            return [ext_proc(message_timeout=max(self.check_timeout, self.message_timeout), decides=True)]
-        body = self.max_request_bytes if self._routes().read_bodies else 0
+            timeout = max(self.check_timeout, self.message_timeout)
+            return [ext_proc(message_timeout=timeout, decides=True, body=reads)]
+        body = self.max_request_bytes if reads else 0
         return [
             ext_authz(timeout=self.check_timeout, max_request_bytes=body),
             ext_proc(message_timeout=self.message_timeout, decides=False),

@@ -42,7 +42,6 @@ from tidegate.filtering.formats import (
     Observer,
     Progress,
     decoded,
-    decodes,
     format_of,
 )
 from tidegate.filtering.grounding import grounded, known_of, needs_request
@@ -173,6 +172,11 @@ class Exchange:
         self._pass("local_reply", end=True)
         return [Reply(refusal.deny, refusal.shown)]
 
+    def replied(self, size: int) -> None:
+        """An answer of ours has so many bytes; that of a refusal is all that there is of a response."""
+        if self.outcome == "passed":
+            self._passed = self.sent = size
+
     def request_body(self, data: bytes) -> list[Command]:
         """The whole request body."""
         if self._state is not _State.HEAD:
@@ -288,7 +292,7 @@ class Exchange:
 
     def _pace(self, head: ResponseHead, *, read: bool) -> None:
         """Set up what a stream needs: to hide a usage that only we asked for, to wait for its reservation."""
-        kind = format_of(_kind(head) if read else head.readable)
+        kind = format_of(head.decodable if read else head.readable)
         if kind not in ("sse", "ndjson"):
             return
         events = kind == "sse"
@@ -337,7 +341,7 @@ class Exchange:
     def _open(self, head: ResponseHead, handoff: Handoff, plan: FilterPlan, demand: Structure | None) -> list[Command]:
         metering = self._metering
         observer = metering.meter if metering is not None and metering.hold.amounts else None
-        kind = _kind(head)
+        kind = head.decodable
         rewriter = self.open_body(kind, plan, handoff.max_response, observer) if kind else None
         if demand is not None:
             if rewriter is not None:
@@ -391,10 +395,3 @@ class Exchange:
     def _finish(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self._state = _State.DONE
-
-
-def _kind(head: ResponseHead) -> str:
-    """The content type of a body that a format may read, its coding undone where it can be; "" for any other."""
-    if head.readable or head.partial or head.tensors or not decodes(head.content_encoding):
-        return head.readable
-    return head.content_type

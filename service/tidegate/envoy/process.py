@@ -13,7 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate_process as translate
 from tidegate.envoy.aside import Aside, effort_of
-from tidegate.envoy.commands import Command, Extend, Forward, RequestBody
+from tidegate.envoy.commands import Command, Extend, Forward, RequestBody, RequestHead
 from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
@@ -118,16 +118,18 @@ class ProcessServicer:
 
     async def _take(self, exchange: Exchange, message: ext_proc.ProcessingRequest, stream: Stream) -> list[Command]:
         if message.HasField("response_headers"):
-            head, stream.request_id = translate.head_of(message)
-            return exchange.head(head)
+            answer, stream.request_id = translate.head_of(message)
+            return exchange.head(answer)
         if message.HasField("request_headers") and translate.decides(message):
             stream.request_id = translate.request_id_of(message)
-            if not translate.request_head_of(message).body:
-                return await self._decide(exchange, message, b"", stream)
-            stream.undecided = message
+            head = translate.request_head_of(message)
+            if not head.body:
+                return await self._decide(exchange, stream, message, head)
+            stream.undecided = (message, head)
             return [Forward()]  # Envoy keeps all of it until the body is answered
         if message.HasField("request_body") and stream.undecided is not None:
-            return await self._decide(exchange, stream.undecided, message.request_body.body, stream)
+            undecided, stream.undecided = stream.undecided, None
+            return await self._decide(exchange, stream, *undecided, message.request_body.body)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
         effort = effort_of(exchange.effort, stream.unanswered)
@@ -136,18 +138,21 @@ class ProcessServicer:
         return await (self._requests if message.HasField("request_body") else self._responses).run(step, effort)
 
     async def _decide(
-        self, exchange: Exchange, message: ext_proc.ProcessingRequest, body: bytes, stream: Stream
+        self,
+        exchange: Exchange,
+        stream: Stream,
+        message: ext_proc.ProcessingRequest,
+        head: RequestHead,
+        body: bytes = b"",
     ) -> list[Command]:
         """The decision about the request of these headers, and what comes of it."""
-        stream.undecided = None
         read = partial(translate.request_of, message, body)
         decided = await self._decisions.decide(lambda hops: read(trusted_hops=hops), stream.metadata)
         if isinstance(decided, Refused):
             stream.request_id, stream.dialect = decided.request_id, decided.dialect
             return exchange.refused(decided)
         stream.shown = decided.shown
-        head = replace(translate.request_head_of(message), handoff=decided.handoff)
-        commands = exchange.request(head)
+        commands = exchange.request(replace(head, handoff=decided.handoff))
         if head.body:
             commands = await self._requests.run(
                 partial(exchange.request_body, body), effort_of(exchange.effort, len(body))

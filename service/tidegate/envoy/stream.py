@@ -11,7 +11,7 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate_process as translate
-from tidegate.envoy.commands import Abort, Body, Command, Extend, Reply
+from tidegate.envoy.commands import Abort, Body, Command, Extend, Reply, RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.terms import Term
@@ -29,7 +29,7 @@ class Stream:
         self.request_id = ""
         self.dialect: Dialect = "problem"
         self.shown: Headers = ()
-        self.undecided: ext_proc.ProcessingRequest | None = None
+        self.undecided: tuple[ext_proc.ProcessingRequest, RequestHead] | None = None
         self.term: Term | None = None
         self.unanswered = 0
         self.written = 0.0
@@ -96,6 +96,8 @@ class Stream:
                 if isinstance(command, Reply) and not shown and handoff:
                     shown = trace_headers(handoff.trace)  # of any other response Check has said it
                 response = translate.processing_response(command, request_id, dialect, shown)
+                if isinstance(command, Reply):
+                    exchange.replied(len(response.immediate_response.body))
                 if exchange.finished and command is commands[-1]:
                     # The receipt of a live body: headers are long gone, metadata reaches the access log.
                     translate.tell(response, coverage=exchange.coverage().header(), outcome=exchange.outcome)

@@ -34,10 +34,11 @@ def ext_authz(*, timeout: float, max_request_bytes: int) -> Json:
     return {"name": _AUTHZ, "typed_config": config}
 
 
-def ext_proc(*, message_timeout: float, decides: bool) -> Json:
+def ext_proc(*, message_timeout: float, decides: bool, body: bool = False) -> Json:
     """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs.
 
-    It `decides` where no ext_authz stands before it: who is connected is then told with the request's headers.
+    It `decides` where no ext_authz stands before it: who is connected is then told with the request's headers, and with
+    `body` all of the request comes before anything goes on.
     """
     metadata = {"receiving_namespaces": {"untyped": ["tidegate"]}}
     config: Json = {
@@ -45,7 +46,7 @@ def ext_proc(*, message_timeout: float, decides: bool) -> Json:
         "failure_mode_allow": False,
         "status_on_error": {"code": "ServiceUnavailable"},
         "message_timeout": seconds(message_timeout),
-        "processing_mode": _mode(request=decides),
+        "processing_mode": _mode(request=decides, body=body),
         "response_attributes": ["response.code_details", "request.id"],
         "metadata_options": metadata,
         "grpc_service": _grpc_service(),
@@ -77,15 +78,15 @@ def with_request(*, body: bool) -> Json:
 
     A whole mode for the route, which replaces the filter's before anything is sent: not an override by a message.
     """
-    mode = _mode(request=True) | ({"request_body_mode": "BUFFERED"} if body else {})
+    mode = _mode(request=True, body=body)
     config = {"@type": f"{_FILTERS}ext_proc.v3.ExtProcPerRoute", "overrides": {"processing_mode": mode}}
     return {_PROC: config}
 
 
-def _mode(*, request: bool) -> Json:
+def _mode(*, request: bool, body: bool) -> Json:
     return {
         "request_header_mode": "SEND" if request else "SKIP",
-        "request_body_mode": "NONE",
+        "request_body_mode": "BUFFERED" if body else "NONE",
         "request_trailer_mode": "SKIP",
         "response_header_mode": "SEND",
         "response_body_mode": "FULL_DUPLEX_STREAMED",

@@ -55,8 +55,8 @@ class Routes:
 
     @property
     def read_bodies(self) -> bool:
-        """Whether the decision for any endpoint needs the request body."""
-        return any(self._reads_body(endpoint) for endpoint in self.endpoints)
+        """Whether whoever decides has to be given the request body for any endpoint."""
+        return any(self._decided_by_body(endpoint) for endpoint in self.endpoints)
 
     def clusters(self) -> dict[str, Address]:
         """Cluster name → address of the model."""
@@ -76,21 +76,23 @@ class Routes:
 
     def filters_of(self, endpoint: Endpoint) -> Json:
         """What the filters do otherwise on an endpoint's route (`typed_per_filter_config`)."""
-        if self.one_call:
-            return with_request(body=True) if self._buffers(endpoint) else {}
         filters: Json = {}
-        if self.read_bodies and not self._reads_body(endpoint):
+        if self.read_bodies and not self._decided_by_body(endpoint):
+            if self.one_call:
+                return with_request(body=False)
             filters |= without_request_body()
-        if endpoint.name in self.settled:
-            filters |= with_request(body=self._buffers(endpoint))
+        if endpoint.name in self.settled and not self.one_call:
+            filters |= with_request(body=endpoint.name in self.asking)
         return filters
 
-    def _reads_body(self, endpoint: Endpoint) -> bool:
-        return endpoint.request_body or endpoint.name in self.priced
+    def limit_of(self, endpoint: Endpoint | None) -> Json:
+        """How much of a request Envoy keeps for Process to decide on; over that it answers 413."""
+        kept = self.one_call and (self._decided_by_body(endpoint) if endpoint else self.read_bodies)
+        return {"request_body_buffer_limit": self.max_request_bytes} if kept else {}
 
-    def _buffers(self, endpoint: Endpoint) -> bool:
-        """Whether it is Process that has to be given the request's body."""
-        return endpoint.name in self.asking or (self.one_call and self._reads_body(endpoint))
+    def _decided_by_body(self, endpoint: Endpoint) -> bool:
+        reads = endpoint.request_body or endpoint.name in self.priced
+        return reads or (self.one_call and endpoint.name in self.asking)
 
     def _for_host(self, host: str) -> Sequence[Json]:
         own = [endpoint for endpoint in self.endpoints if host in endpoint.hosts]
@@ -98,7 +100,7 @@ class Routes:
         shared = [e for e in self.endpoints if e not in own and ANY_HOST in e.hosts and shape(e.path) not in taken]
         routes = [self._for_endpoint(endpoint) for endpoint in sorted(own + shared, key=_specificity)]
         if self.default:
-            routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER))
+            routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER, self.limit_of(None)))
         return routes
 
     def _for_endpoint(self, endpoint: Endpoint) -> Json:
@@ -108,13 +110,11 @@ class Routes:
         if sum(shape(other.path) == shape(endpoint.path) for other in self.endpoints) > 1:
             methods = "|".join(sorted(map(re.escape, endpoint.methods)))
             match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
-        route = self._route(name, match, cluster)
-        if self.one_call and self._buffers(endpoint):
-            route["request_body_buffer_limit"] = self.max_request_bytes  # over it Envoy answers 413
+        route = self._route(name, match, cluster, self.limit_of(endpoint))
         filters = self.filters_of(endpoint)
         return route | ({"typed_per_filter_config": filters} if filters else {})
 
-    def _route(self, name: str, match: Json, cluster: str) -> Json:
+    def _route(self, name: str, match: Json, cluster: str, limit: Json) -> Json:
         action = {
             "cluster": cluster,
             # Models think long: silence ends a stream, and in the end its age.
@@ -122,7 +122,7 @@ class Routes:
             "idle_timeout": seconds(self.idle_timeout),
             "max_stream_duration": {"max_stream_duration": seconds(self.max_stream)},
         }
-        return {"name": name, "match": match, "route": action}
+        return {"name": name, "match": match, "route": action, **limit}
 
 
 def _cluster_of(endpoint: str) -> str:
