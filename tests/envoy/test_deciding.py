@@ -147,6 +147,15 @@ async def test_a_body_that_is_refused_never_goes_on() -> None:
     assert second.WhichOneof("response") == "immediate_response"
 
 
+async def test_nobody_waits_for_the_end_of_a_tunnel() -> None:
+    sent = request(body=True)
+    sent.request_headers.headers.headers[0].raw_value = b"CONNECT"
+    decides = Decides(REFUSED)
+    (answer,), _ = await carried(decides, sent)
+    assert answer.immediate_response.status.code == 429
+    assert len(decides.asked) == 1
+
+
 async def test_usage_is_asked_for_in_the_body_that_was_decided_on() -> None:
     held = ADMITTED._replace(handoff=HANDOFF._replace(reservation="res-1", hold=Hold(60.0, (("tokens", 10),))))
     sent = request(body=True, **{"content_type": b"application/json"})

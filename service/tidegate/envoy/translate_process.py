@@ -83,11 +83,13 @@ def request_head_of(message: ext_proc.ProcessingRequest) -> RequestHead:
     if mode not in (processing_mode.ProcessingMode.NONE, processing_mode.ProcessingMode.BUFFERED):
         name = processing_mode.ProcessingMode.BodySendMode.Name(mode)
         raise ProtocolViolation(f"ext_proc is configured to send request bodies {name}; this service takes BUFFERED")
+    method = headers.get(":method", "")
+    buffered = mode != processing_mode.ProcessingMode.NONE and not message.request_headers.end_of_stream
     return RequestHead(
-        method=headers.get(":method", ""),
+        method=method,
         path=headers.get(":path", ""),
         content_encoding=headers.get("content-encoding", ""),
-        body=mode != processing_mode.ProcessingMode.NONE and not message.request_headers.end_of_stream,
+        body=buffered and method != "CONNECT",  # what it opens has no end that could be waited for
         handoff=_handoff_of(message),
     )
 
