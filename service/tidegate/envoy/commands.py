@@ -19,13 +19,16 @@ DIGESTS: Final = ("content-md5", "digest", "content-digest", "repr-digest")
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """The request headers event, where Envoy sends it. `body` tells whether the whole body follows, as one event."""
+    """The request headers event, where Envoy sends it. `body` tells whether the whole body follows, as one event.
 
-    method: str
-    path: str
-    content_encoding: str
-    body: bool
-    handoff: Handoff | None
+    The rest is about that body.
+    """
+
+    method: str = ""
+    path: str = ""
+    content_encoding: str = ""
+    body: bool = False
+    handoff: Handoff | None = None
 
     @property
     def encoded(self) -> bool:

@@ -122,14 +122,12 @@ class ProcessServicer:
             return exchange.head(answer)
         if message.HasField("request_headers") and translate.decides(message):
             stream.request_id = translate.request_id_of(message)
-            head = translate.request_head_of(message)
-            if not head.body:
-                return await self._decide(exchange, stream, message, head)
-            stream.undecided = (message, head)
+            if not translate.body_follows(message):
+                return await self._decide(exchange, stream, message)
+            stream.undecided = message
             return [Forward()]  # Envoy keeps all of it until the body is answered
         if message.HasField("request_body") and stream.undecided is not None:
-            undecided, stream.undecided = stream.undecided, None
-            return await self._decide(exchange, stream, *undecided, message.request_body.body)
+            return await self._decide(exchange, stream, stream.undecided, message.request_body.body)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
         effort = effort_of(exchange.effort, stream.unanswered)
@@ -138,28 +136,24 @@ class ProcessServicer:
         return await (self._requests if message.HasField("request_body") else self._responses).run(step, effort)
 
     async def _decide(
-        self,
-        exchange: Exchange,
-        stream: Stream,
-        message: ext_proc.ProcessingRequest,
-        head: RequestHead,
-        body: bytes = b"",
+        self, exchange: Exchange, stream: Stream, message: ext_proc.ProcessingRequest, body: bytes | None = None
     ) -> list[Command]:
-        """The decision about the request of these headers, and what comes of it."""
-        read = partial(translate.request_of, message, body)
+        """The decision about the request of these headers, whose body is None where none is waited for."""
+        stream.undecided = None
+        read = partial(translate.request_of, message, body or b"")
         decided = await self._decisions.decide(lambda hops: read(trusted_hops=hops), stream.metadata)
         if isinstance(decided, Refused):
             stream.request_id, stream.dialect = decided.request_id, decided.dialect
             return exchange.refused(decided)
         stream.shown = decided.shown
-        commands = exchange.request(replace(head, handoff=decided.handoff))
-        if head.body:
-            commands = await self._requests.run(
-                partial(exchange.request_body, body), effort_of(exchange.effort, len(body))
-            )
-        *before, last = commands
-        assert isinstance(last, Forward | RequestBody)  # noqa: S101 - a request that was admitted goes to the model
-        return [*before, replace(last, admitted=decided)]
+        if body is None:
+            exchange.request(RequestHead(handoff=decided.handoff))
+            return [Forward(decided)]
+        exchange.request(replace(translate.request_head_of(message), handoff=decided.handoff))
+        step = partial(exchange.request_body, body)
+        (answer,) = await self._requests.run(step, effort_of(exchange.effort, len(body)))
+        assert isinstance(answer, RequestBody)  # noqa: S101 - a request that was admitted goes to the model
+        return [replace(answer, admitted=decided)]
 
 
 def _step(exchange: Exchange, message: ext_proc.ProcessingRequest) -> list[Command]:

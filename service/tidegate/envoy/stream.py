@@ -11,7 +11,7 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate_process as translate
-from tidegate.envoy.commands import Abort, Body, Command, Extend, Reply, RequestHead
+from tidegate.envoy.commands import Abort, Body, Command, Extend, Reply
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
 from tidegate.envoy.terms import Term
@@ -29,7 +29,7 @@ class Stream:
         self.request_id = ""
         self.dialect: Dialect = "problem"
         self.shown: Headers = ()
-        self.undecided: tuple[ext_proc.ProcessingRequest, RequestHead] | None = None
+        self.undecided: ext_proc.ProcessingRequest | None = None
         self.term: Term | None = None
         self.unanswered = 0
         self.written = 0.0

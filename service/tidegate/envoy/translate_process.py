@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from envoy.config.core.v3 import base_pb2
-from envoy.extensions.filters.http.ext_proc.v3 import processing_mode_pb2 as processing_mode
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.edge import IDENTITY_NAMES, IDENTITY_PREFIX
@@ -76,20 +76,26 @@ def _host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
+def body_follows(message: ext_proc.ProcessingRequest) -> bool:
+    """Whether the whole body comes after a request_headers message. Raises `ProtocolViolation` for one in pieces."""
+    mode = message.protocol_config.request_body_mode
+    if mode not in (ProcessingMode.NONE, ProcessingMode.BUFFERED):
+        name = ProcessingMode.BodySendMode.Name(mode)
+        raise ProtocolViolation(f"ext_proc is configured to send request bodies {name}; this service takes BUFFERED")
+    if mode == ProcessingMode.NONE or message.request_headers.end_of_stream:
+        return False
+    # What CONNECT opens has no end that could be waited for.
+    return all(h.raw_value != b"CONNECT" for h in message.request_headers.headers.headers if h.key == ":method")
+
+
 def request_head_of(message: ext_proc.ProcessingRequest) -> RequestHead:
     """The head event of a request_headers message. Raises `ProtocolViolation`, also for a body in pieces."""
     headers = _fields(message.request_headers)
-    mode = message.protocol_config.request_body_mode
-    if mode not in (processing_mode.ProcessingMode.NONE, processing_mode.ProcessingMode.BUFFERED):
-        name = processing_mode.ProcessingMode.BodySendMode.Name(mode)
-        raise ProtocolViolation(f"ext_proc is configured to send request bodies {name}; this service takes BUFFERED")
-    method = headers.get(":method", "")
-    buffered = mode != processing_mode.ProcessingMode.NONE and not message.request_headers.end_of_stream
     return RequestHead(
-        method=method,
+        method=headers.get(":method", ""),
         path=headers.get(":path", ""),
         content_encoding=headers.get("content-encoding", ""),
-        body=buffered and method != "CONNECT",  # what it opens has no end that could be waited for
+        body=body_follows(message),
         handoff=_handoff_of(message),
     )
 
@@ -134,11 +140,11 @@ def processing_response(
         case Forward(None):
             response.request_headers.SetInParent()
         case Forward(Admitted() as admitted):
-            _admit(response, response.request_headers.response, admitted)
+            _admit(response, admitted, body=False)
         case RequestBody(data, admitted):
             response.request_body.SetInParent()
             if admitted is not None:
-                _admit(response, response.request_body.response, admitted)
+                _admit(response, admitted, body=True)
             if data is not None:
                 # Envoy refuses a body whose length is not what its headers say.
                 mutation = response.request_body.response.header_mutation
@@ -174,24 +180,31 @@ def tell(response: ext_proc.ProcessingResponse, **told: str) -> None:
         fields[name].string_value = value
 
 
-def _admit(response: ext_proc.ProcessingResponse, common: ext_proc.CommonResponse, admitted: Admitted) -> None:
-    """Let the request pass as the caller that we established."""
-    common.header_mutation.MergeFromString(_caller_template(admitted.caller, admitted.credentials))
-    for name, value in admitted.told:
-        _set(common.header_mutation, name, value, "utf-8")
-    common.header_mutation.remove_headers.extend(admitted.unwanted)
-    tell(response, subject=admitted.caller[0], endpoint=admitted.caller[3])
+def _admit(response: ext_proc.ProcessingResponse, admitted: Admitted, *, body: bool) -> None:
+    """Let the request, or its body, pass as the caller that we established."""
+    response.MergeFromString(_caller_template(admitted.caller, admitted.credentials, body))
+    if admitted.told or admitted.unwanted:
+        mutation = _common(response, body=body).header_mutation
+        for name, value in admitted.told:
+            _set(mutation, name, value, "utf-8")
+        mutation.remove_headers.extend(admitted.unwanted)
 
 
 @lru_cache(maxsize=8192)
-def _caller_template(caller: tuple[str, str, str, str], credentials: tuple[str, ...]) -> bytes:
-    """What is the same in each request of a caller, serialized."""
-    mutation = ext_proc.HeaderMutation()
+def _caller_template(caller: tuple[str, str, str, str], credentials: tuple[str, ...], body: bool) -> bytes:
+    """What is the same for each request of a caller, serialized."""
+    response = ext_proc.ProcessingResponse()
+    mutation = _common(response, body=body).header_mutation
     for name, value in zip(IDENTITY_NAMES, caller, strict=True):
         _set(mutation, IDENTITY_PREFIX + name, value, "utf-8")
     mutation.remove_headers.extend(credentials)
-    serialized: bytes = mutation.SerializeToString()
+    tell(response, subject=caller[0], endpoint=caller[3])
+    serialized: bytes = response.SerializeToString()
     return serialized
+
+
+def _common(response: ext_proc.ProcessingResponse, *, body: bool) -> ext_proc.CommonResponse:
+    return response.request_body.response if body else response.request_headers.response
 
 
 def _set(mutation: ext_proc.HeaderMutation, name: str, value: str, encoding: str = "latin-1") -> None:
