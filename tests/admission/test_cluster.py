@@ -99,7 +99,7 @@ async def test_each_slot_of_a_turn_is_one_call_and_each_master_one_write(
     await asyncio.gather(*(ledger.reserve(_own(tenant)) for tenant in tenants))
     writes = []
     for node in runner._nodes.values():
-        connection = node._connection
+        connection = node._connection._connection
         assert connection is not None
         send = connection.send_packed_command
         monkeypatch.setattr(

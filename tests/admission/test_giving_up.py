@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import pytest
 import redis.asyncio
+from tidegate.admission.batches import ScriptRunner
 from tidegate.admission.ledger import NOTHING, Ledger
 from tidegate.admission.queue.fair_queue import FairQueue
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.scripts import ScriptRunner
 from tidegate.clock import SystemClock
 from tidegate.model import Charge
 

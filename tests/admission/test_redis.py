@@ -1,4 +1,4 @@
-"""Limits in one Redis: scripts, periods by its clock, long logs, and processes that race for what is left."""
+"""Limits in one Redis: periods by its clock, long logs, and processes that race for what is left."""
 
 from __future__ import annotations
 
@@ -9,37 +9,12 @@ import time
 from dataclasses import dataclass
 
 import pytest
-import redis.asyncio
 from tidegate.admission.heartbeats import Heartbeats
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.scripts import ScriptFailed
 from tidegate.model import Charge
 
-from tests.admission.world import limit
-
-FEW = limit("token_bucket", 100)
-
-
-async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
-    for _ in range(3):
-        await client.script_flush()
-        held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
-        await client.script_flush()
-        both = await asyncio.gather(
-            ledger.settle(held.reservation, {"requests": 1}), ledger.reserve([Charge(FEW, "other")])
-        )
-        assert both[0] is True
-        assert both[1].refused is None
-    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 97
-
-
-async def test_a_flushed_script_is_loaded_again_for_an_extension(
-    ledger: RedisLedger, client: redis.asyncio.Redis
-) -> None:
-    held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
-    await client.script_flush()
-    assert await ledger.extend(held.reservation, {"requests": 1}, hold=60) == "extended"
-    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 89
+from tests.admission.world import FEW, limit
 
 
 @dataclass

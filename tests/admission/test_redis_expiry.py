@@ -10,8 +10,7 @@ import redis.asyncio
 from tidegate.admission.redis import RedisLedger
 from tidegate.model import Algorithm, Charge
 
-from tests.admission.test_redis import FEW
-from tests.admission.world import limit
+from tests.admission.world import FEW, limit
 
 BOTH = pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window"])
 

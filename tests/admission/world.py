@@ -48,6 +48,9 @@ def limit(
     return made
 
 
+FEW = limit("token_bucket", 100)
+
+
 class HandClock:
     """A clock that stands until it is moved."""
 

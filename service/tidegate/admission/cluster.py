@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError
 
-from tidegate.admission.scripts import Record, Redirected, Script, ScriptFailed, ScriptRunner, SlotMoving
+from tidegate.admission.batches import Record, ScriptRunner
+from tidegate.admission.scripts import Redirected, Script, ScriptFailed, SlotMoving
 from tidegate.admission.slots import ClusterUrl, Slots, node_address
 from tidegate.errors import StoreUnavailable
 

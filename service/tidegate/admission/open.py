@@ -8,6 +8,7 @@ from typing import Final
 
 from redis.asyncio.connection import ConnectionPool
 
+from tidegate.admission.batches import Record, ScriptRunner
 from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.denials import Denials
 from tidegate.admission.heartbeats import Heartbeats
@@ -19,7 +20,6 @@ from tidegate.admission.queue.outage import OutageQueue
 from tidegate.admission.queue.places import MemoryPlaces
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.scripts import Record, ScriptRunner
 from tidegate.admission.shards import Shards
 from tidegate.admission.slots import ClusterUrl
 from tidegate.admission.spanning import SpanningLedger

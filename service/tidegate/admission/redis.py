@@ -27,13 +27,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Any, Protocol
 
 from tidegate.admission.arithmetic import MAX_COST, microseconds, rate
+from tidegate.admission.batches import ScriptRunner
 from tidegate.admission.keys import UNITS, Naming, hold_key, is_shared
 from tidegate.admission.ledger import NOTHING, Extension
 from tidegate.admission.periods import Calendar, calendar_of
-from tidegate.admission.scripts import Script, ScriptFailed, ScriptRunner, load_script
+from tidegate.admission.scripts import Runner, ScriptFailed, load_script
 from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
@@ -75,18 +75,6 @@ class _Plan:
             name = f"{self.limit.resets} {self.limit.time_zone}"
             self.text = f"{self._head} {' '.join(map(str, edges))};{name}".encode()
         return self.text
-
-
-class Runner(Protocol):
-    """What runs scripts: `ScriptRunner` on one Redis, `ClusterRunner` on many."""
-
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
-        """One call's element of the reply. Raises `StoreUnavailable`."""
-        ...
-
-    async def close(self) -> None:
-        """Close connections; whoever still waits gets `StoreUnavailable`."""
-        ...
 
 
 class RedisLedger:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from tidegate.admission.batches import ScriptRunner
 from tidegate.admission.queue.fair import Answer, Bounds
 from tidegate.admission.queue.fair_queue import FairQueue
 from tidegate.admission.queue.outage import OutageQueue
 from tidegate.admission.queue.places import MemoryPlaces
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.queue.terms import Capacity, Demand, Overload, Place
-from tidegate.admission.scripts import ScriptFailed, ScriptRunner, StoreTimedOut
+from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
 from tidegate.clock import SystemClock
 from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import StoreUnavailable

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tidegate.admission.batches import ScriptRunner
 from tidegate.admission.cluster import ClusterRunner
 from tidegate.admission.queue.fair import GONE, GRANTED, Answer, Bounds, Waiter, step_of
 from tidegate.admission.queue.places import MemoryPlaces, Places
 from tidegate.admission.queue.redis import RedisPlaces
 from tidegate.admission.queue.terms import RANK, Capacity, Demand, Priority
-from tidegate.admission.scripts import ScriptRunner
 from tidegate.admission.slots import ClusterUrl
 
 from tests.admission.world import HandClock

@@ -12,30 +12,17 @@ about 0.1 KiB each, and that is about a microsecond of Redis for each of them (m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from tidegate.admission.queue.fair import Answer, Bounds
-from tidegate.admission.scripts import Script, load_script
+from tidegate.admission.scripts import Runner, load_script
 
 _STEP = load_script("queue/fair.lua")
-
-
-class Runs(Protocol):
-    """Runs scripts on a Redis, as `ScriptRunner` does."""
-
-    async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[bytes], now: bytes = b"") -> Any:
-        """One call's element of the reply. Raises `StoreUnavailable`."""
-        ...
-
-    async def close(self) -> None:
-        """Fail what is waiting and close the connection."""
-        ...
 
 
 class RedisPlaces:
     """`Places` in Redis. All raise `StoreUnavailable`. `now_us` is for tests, as in `RedisLedger`."""
 
-    def __init__(self, runner: Runs, *, prefix: str = "tg", now_us: Callable[[], int] | None = None) -> None:
+    def __init__(self, runner: Runner, *, prefix: str = "tg", now_us: Callable[[], int] | None = None) -> None:
         self._runner = runner
         self._prefix = prefix
         self._now_us = now_us

@@ -1,43 +1,44 @@
-"""A Redis that is frozen, gone, full, demoted or set back: an error in time, and nothing done for who has left."""
+"""A Redis that forgot scripts, is frozen, gone, full, demoted or set back: and nothing is done for who has left."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
-import time
 from contextlib import suppress
 
 import pytest
 import redis.asyncio
+from tidegate.admission import connection
 from tidegate.admission.redis import RedisLedger
 from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
 from tidegate.demo.redis_server import RedisServer
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Charge
 
-from tests.admission.test_redis import FEW
+from tests.admission.world import FEW
 
 
-async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) -> None:
-    ledger = RedisLedger(redis_server.url, timeout=1.0)
-    await ledger.reserve([Charge(FEW, "k")])
-    os.kill(redis_server.pid, signal.SIGSTOP)
-    try:
-        began = time.perf_counter()
-        callers = [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(300)]
-        await asyncio.sleep(0.05)
-        callers += [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(10)]
-        answers = await asyncio.gather(*callers, return_exceptions=True)
-        assert all(isinstance(answer, StoreTimedOut) for answer in answers)
-        assert time.perf_counter() - began < 2.0  # not once for each batch that waits
-        assert not await ledger.ready()
-    finally:
-        os.kill(redis_server.pid, signal.SIGCONT)
-    # it thaws, and finds what nobody waits for any more: only `ready` and this look are done
-    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 99
-    await ledger.close()
+async def test_a_flushed_script_is_loaded_again(ledger: RedisLedger, client: redis.asyncio.Redis) -> None:
+    for _ in range(3):
+        await client.script_flush()
+        held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
+        await client.script_flush()
+        both = await asyncio.gather(
+            ledger.settle(held.reservation, {"requests": 1}), ledger.reserve([Charge(FEW, "other")])
+        )
+        assert both[0] is True
+        assert both[1].refused is None
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 97
+
+
+async def test_a_flushed_script_is_loaded_again_for_an_extension(
+    ledger: RedisLedger, client: redis.asyncio.Redis
+) -> None:
+    held = await ledger.reserve([Charge(FEW, "k", 10)], hold=60)
+    await client.script_flush()
+    assert await ledger.extend(held.reservation, {"requests": 1}, hold=60) == "extended"
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 89
 
 
 async def test_a_thawed_redis_does_nothing_for_who_met_it_frozen(redis_server: RedisServer) -> None:
@@ -70,9 +71,30 @@ async def test_a_redis_that_is_gone_fails_at_once_and_may_come_back(redis_server
     await ledger.close()
 
 
+async def test_a_connection_that_takes_longer_than_a_call_is_there_for_the_next(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CONNECT_TIMEOUT", 60.0)
+    ledger = RedisLedger(f"{redis_server.url}/1", timeout=0.05)  # to have its database is a part of connecting
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        before = (await client.info("stats"))["total_connections_received"]
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        try:
+            for _ in range(2):
+                with pytest.raises(StoreTimedOut):
+                    await ledger.reserve([Charge(FEW, "k")])
+        finally:
+            os.kill(redis_server.pid, signal.SIGCONT)
+        async with asyncio.timeout(5):
+            while not await ledger.ready():
+                await asyncio.sleep(0.01)
+        assert (await client.info("stats"))["total_connections_received"] == before + 1
+    await ledger.close()
+
+
 async def test_a_store_whose_clock_jumps_is_believed_at_the_next_call(ledger: RedisLedger) -> None:
     await ledger.reserve([Charge(FEW, "k")])
-    ledger._runner._ahead -= 3600 * 1_000_000
+    ledger._runner._connection._ahead -= 3600 * 1_000_000
     with pytest.raises(StoreTimedOut):
         await ledger.reserve([Charge(FEW, "k")])
     assert (await ledger.reserve([Charge(FEW, "k")])).states[0].remaining == 98
@@ -135,29 +157,3 @@ async def test_after_an_answer_that_makes_no_sense_nobody_gets_somebody_elses() 
         await ended.acquire()
     server.close()
     await server.wait_closed()
-
-
-async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
-    ledger = RedisLedger(redis_server.url, timeout=5.0)
-    await ledger.ready()
-    os.kill(redis_server.pid, signal.SIGSTOP)
-    waiting = asyncio.create_task(ledger.reserve([Charge(FEW, "k")]))
-    await asyncio.sleep(0.01)
-    await ledger.close()
-    with pytest.raises(StoreUnavailable):
-        await waiting
-    with pytest.raises(StoreUnavailable):
-        await ledger.reserve([Charge(FEW, "k")])
-    assert not await ledger.ready()
-
-
-async def test_a_stall_of_this_process_is_not_taken_for_a_slow_store(redis_url: str) -> None:
-    quick = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=0.05)
-    await quick.ready()
-    for turns in (1, 2, 3):  # before it is sent, and after
-        waiting = asyncio.create_task(quick.reserve([Charge(FEW, "k")]))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        time.sleep(0.08)
-        assert (await waiting).refused is None
-    await quick.close()

@@ -1,21 +1,24 @@
-"""Calls to Redis travel together: when, how long they wait for others, and that each gets its own answer."""
+"""Calls to Redis travel together: when, how long they wait for others and for it, and that each gets its own answer."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import signal
 import time
 
 import pytest
 import redis.asyncio
 from tidegate.admission.open import open_ledger
 from tidegate.admission.redis import RedisLedger
-from tidegate.admission.scripts import ScriptFailed
+from tidegate.admission.scripts import ScriptFailed, StoreTimedOut
 from tidegate.clock import SystemClock
+from tidegate.demo.redis_server import RedisServer
+from tidegate.errors import StoreUnavailable
 from tidegate.model import Charge
 
-from tests.admission.test_redis import FEW
-from tests.admission.world import HandClock, limit
+from tests.admission.world import FEW, HandClock, limit
 
 
 async def evaluations(client: redis.asyncio.Redis) -> int:
@@ -128,3 +131,49 @@ async def test_a_broken_key_keeps_no_lease_from_ending(ledger: RedisLedger, clie
     with pytest.raises(ScriptFailed, match="WRONGTYPE"):
         await ledger.settle(held.reservation, {"requests": 0})
     assert (await ledger.reserve([leased], hold=60)).refused is None
+
+
+async def test_a_frozen_redis_fails_everyone_in_time(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=1.0)
+    await ledger.reserve([Charge(FEW, "k")])
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    try:
+        began = time.perf_counter()
+        callers = [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(300)]
+        await asyncio.sleep(0.05)
+        callers += [asyncio.create_task(ledger.reserve([Charge(FEW, "k")])) for _ in range(10)]
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(answer, StoreTimedOut) for answer in answers)
+        assert time.perf_counter() - began < 2.0  # not once for each batch that waits
+        assert not await ledger.ready()
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    # it thaws, and finds what nobody waits for any more: only `ready` and this look are done
+    assert (await ledger.reserve([Charge(FEW, "k", 0)])).states[0].remaining == 99
+    await ledger.close()
+
+
+async def test_closing_fails_who_waits(redis_server: RedisServer) -> None:
+    ledger = RedisLedger(redis_server.url, timeout=5.0)
+    await ledger.ready()
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    waiting = asyncio.create_task(ledger.reserve([Charge(FEW, "k")]))
+    await asyncio.sleep(0.01)
+    await ledger.close()
+    with pytest.raises(StoreUnavailable):
+        await waiting
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(FEW, "k")])
+    assert not await ledger.ready()
+
+
+async def test_a_stall_of_this_process_is_not_taken_for_a_slow_store(redis_url: str) -> None:
+    quick = RedisLedger(redis_url, prefix=secrets.token_hex(6), timeout=0.05)
+    await quick.ready()
+    for turns in (1, 2, 3):  # before it is sent, and after
+        waiting = asyncio.create_task(quick.reserve([Charge(FEW, "k")]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.08)
+        assert (await waiting).refused is None
+    await quick.close()
