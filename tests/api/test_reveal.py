@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,8 +10,8 @@ from tidegate.api import tidegate_pb2 as pb
 from tidegate.filtering.sealed import MAX_PSEUDONYM, Opened
 from tidegate.model import Deny, Reason, Request
 
-from tests.api.test_servicer import ask, channel_to
-from tests.client.world import World, make_servicer, make_world
+from tests.api.calls import ask, channel_to
+from tests.client.world import World, make_servicer
 
 CALL = pb.RevealRequest(
     request_id="r7",
@@ -30,11 +29,6 @@ class Spy:
     async def reveal(self, *call: Any) -> Opened | Deny:
         self.calls.append(call)
         return self.answer
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(Path(tmp_path_factory.mktemp("world")))
 
 
 async def reveal(world: World, call: pb.RevealRequest, answer: Opened | Deny) -> tuple[pb.RevealResponse, Spy]:

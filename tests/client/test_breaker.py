@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,12 +14,11 @@ from hypothesis import strategies as st
 from tidegate_client import AsyncTidegate, Breaker, CircuitOpen, Tidegate, TidegateInvalid, TidegateUnavailable
 from tidegate_client.background import Background
 
-from tests.client.test_network import Scripted
+from tests.client.scripted import Scripted
 from tests.client.test_retry import Now
-from tests.client.world import HOST, Awaited, World, background, free_port, held, make_servicer, serving
+from tests.client.world import FREE, HOST, Awaited, World, free_port, held, make_servicer, serving
 
 SILENT = TidegateUnavailable("UNAVAILABLE", "made up")
-FREE = {"tenant": "acme", "tier": "free", "subject": "ida", "model": "small"}
 
 
 def play(breaker: Breaker, failure: BaseException | None) -> bool:
@@ -101,12 +99,6 @@ def test_wrong_settings_are_refused_at_once(options: dict[str, Any]) -> None:
 @pytest.fixture(params=["async", "sync"])
 def kind(request: pytest.FixtureRequest) -> Any:
     return request.param
-
-
-@pytest.fixture
-def loop() -> Iterator[Background]:
-    with background() as loop:
-        yield loop
 
 
 def opened(stack: ExitStack, loop: Background, kind: str, target: str, **options: Any) -> Any:

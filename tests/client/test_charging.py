@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tidegate_client import TidegateInvalid
 
-from tests.client.test_contract import FREE, PREMIUM, chat
-from tests.client.world import HOST, World
+from tests.client.test_contract import chat
+from tests.client.world import FREE, HOST, PREMIUM, World
 
 BATCH = {**PREMIUM, "client_id": "app-1"}
 COSTS = {"requests": 1, "money": 200_000, "prompt_tokens": 900}

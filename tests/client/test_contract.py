@@ -12,8 +12,6 @@ from tidegate_client import Allowed, Denied, TidegateInvalid
 from tests.client.world import HOST, World
 
 SMALL = b'{"model": "small"}'
-FREE = {"tenant": "acme", "tier": "free", "subject": "ida", "model": "small"}
-PREMIUM = {"tenant": "acme", "tier": "premium", "subject": "ida", "model": "small"}
 
 
 def chat(engine: Any, world: World, subject: str = "frida", body: bytes = SMALL, **options: Any) -> Allowed | Denied:

@@ -14,7 +14,7 @@ from tidegate_client.keep_alive import KeepingAlive
 
 from tests.client.sites import POLICY, Site, site_of, text_of
 from tests.client.world import World, make_world
-from tests.envoy.test_holds import Turned
+from tests.envoy.clock import Turned
 
 BEAT = b": keep-alive\n\n"
 ALLOWED = Release(keep_alive_after=15.0, keep_alive=BEAT)

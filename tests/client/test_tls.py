@@ -11,19 +11,13 @@ import pytest
 from tidegate_client import AsyncTidegate, Tidegate, TidegateUnavailable, Tls
 from tidegate_client.background import Background
 
-from tests.client.world import Awaited, World, background, held, make_servicer, serving
+from tests.client.world import Awaited, World, held, make_servicer, serving
 from tests.e2e.certificates import Certificates, make_certificates
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(Path(tmp_path_factory.mktemp("certificates")))
-
-
-@pytest.fixture
-def loop() -> Iterator[Background]:
-    with background() as loop:
-        yield loop
 
 
 @pytest.fixture

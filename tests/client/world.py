@@ -32,6 +32,8 @@ from tidegate_client.background import Background
 
 PEPPER = b"pepper of the tests, long enough"
 HOST = "models.example.com"
+FREE = {"tenant": "acme", "tier": "free", "subject": "ida", "model": "small"}
+PREMIUM = {"tenant": "acme", "tier": "premium", "subject": "ida", "model": "small"}
 
 POLICY = """
 version: 1

@@ -17,7 +17,7 @@ from tidegate.filtering.ruleset import FilterPlan
 from tidegate.identity.standing import Why
 from tidegate.model import Proof, Reason
 
-from tests.envoy.test_holds import Turned
+from tests.envoy.clock import Turned
 from tests.envoy.world import HANDOFF, NOTHING, REDACT, SHADOW, body_of, exchange, head, sse
 
 PROVED = HANDOFF._replace(proof=Proof("jwt", token="t1"))

@@ -20,7 +20,7 @@ from tidegate.model import Proof
 
 from tests.envoy.priced import HELD, event
 from tests.envoy.served import message
-from tests.envoy.test_heartbeats import Stage
+from tests.envoy.stage import Stage
 from tests.envoy.world import HANDOFF, sse
 
 PIECE = message(body=sse("hello there, write to bob@", done=False))

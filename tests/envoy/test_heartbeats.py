@@ -1,36 +1,24 @@
-"""A stream that is silent says that it lives: between events, where it is rewritten anyway, and nowhere else."""
+"""An event stream that is silent says that it lives: between events, where it is rewritten anyway, and nowhere else."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
-from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from hypothesis import given
 from hypothesis import strategies as st
-from tidegate.admission.queue.fair_queue import FairQueue
-from tidegate.admission.queue.places import MemoryPlaces
-from tidegate.clock import Clock, SystemClock
 from tidegate.envoy.commands import RequestHead
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
-from tidegate.envoy.heartbeats import Heartbeats
-from tidegate.envoy.holds import Holds
-from tidegate.envoy.keeping import Keeping
-from tidegate.envoy.places import Places
-from tidegate.envoy.process import ProcessServicer
 from tidegate.filtering.formats.beats import COMMENT
 from tidegate.filtering.ruleset import FilterPlan
 
 from tests.envoy.priced import HELD
-from tests.envoy.served import Desk, Record, Undecided, message
-from tests.envoy.test_holds import Turned
+from tests.envoy.served import Desk, Record, message
+from tests.envoy.stage import Stage
 from tests.envoy.world import BLOCK, HANDOFF, NOTHING, REDACT, SHADOW, body_of, content_of, exchange, head, sse
 
 SSE = {"content_type": "text/event-stream"}
@@ -45,57 +33,6 @@ def heard(stream: bytes) -> list[list[str]]:
         elif line and not line.startswith(":"):
             events[-1].append(line)
     return events
-
-
-class Hands(Turned):
-    """The same clock, to be read."""
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class Stage:
-    """A servicer whose stream a test feeds a message at a time, and what it wrote."""
-
-    def __init__(
-        self, *, every: float = 15.0, make: Callable[[], Exchange] = exchange, line: Record | None = None
-    ) -> None:
-        self.clock, self.line, self.desk, self.told = Hands(), line or Record(), Desk(), 0
-        self._queue: asyncio.Queue[ext_proc.ProcessingRequest | None] = asyncio.Queue()
-        places = FairQueue(MemoryPlaces(SystemClock()), SystemClock(), where="m")
-        servicer = ProcessServicer(
-            exchange=make,
-            decisions=Undecided(),
-            keeping=Keeping(
-                settlements=self.desk.settlements(),
-                holds=Holds(
-                    self.desk, record=lambda *_: None, on_error=self.desk.errors.append, sleep=self.clock.sleep
-                ),
-                places=Places(places, record=lambda *_: None, on_error=self.desk.errors.append),
-            ),
-            on_error=self.desk.errors.append,
-            heartbeats=Heartbeats(
-                lambda: every, clock=cast(Clock, self.clock), record=self._tell, sleep=self.clock.sleep
-            ),
-        )
-        self.running = asyncio.create_task(servicer.process(self._messages(), self.line))
-
-    def _tell(self) -> None:
-        self.told += 1
-
-    async def _messages(self) -> AsyncIterator[ext_proc.ProcessingRequest]:
-        while (given := await self._queue.get()) is not None:
-            yield given
-
-    async def send(self, given: ext_proc.ProcessingRequest | None) -> None:
-        self._queue.put_nowait(given)
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-    async def over(self) -> bytes:
-        await self.send(None)
-        await asyncio.gather(self.running, return_exceptions=True)
-        return self.line.out()
 
 
 async def test_a_silent_stream_beats_once_in_each_span_of_silence() -> None:
@@ -183,121 +120,6 @@ def test_what_has_no_comments_is_not_ours_or_is_over_never_rests(
     subject.head(head(**changes))
     subject.sent += len(body_of(subject.body(body, end=False)))
     assert not subject.beat
-
-
-OLLAMA = {"content_type": "application/x-ndjson"}
-CHAT = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": "so bob@exa"}}
-
-
-def lines(*documents: dict[str, Any]) -> bytes:
-    return "".join(f"{json.dumps(document)}\n" for document in documents).encode()
-
-
-@pytest.mark.parametrize(
-    ("document", "want"),
-    [
-        ({**CHAT, "done": False}, {**CHAT, "message": {"role": "assistant", "content": ""}, "done": False}),
-        ({"model": "m", "response": "hi ", "done": False}, {"model": "m", "response": "", "done": False}),
-        ({"response": "hi ", "context": [1, 2], "done": False}, {"response": "", "done": False}),
-    ],
-)
-def test_lines_of_ollama_are_followed_by_one_without_text(document: dict[str, Any], want: dict[str, Any]) -> None:
-    subject = exchange(REDACT)
-    subject.head(head(**OLLAMA))
-    assert subject.beat == b""  # nothing has left that says which of its calls this is
-    subject.sent += len(body_of(subject.body(lines(document), end=False)))
-    assert json.loads(subject.beat) == want
-    assert b"bob" not in subject.beat
-
-
-@pytest.mark.parametrize(
-    ("plan", "body"),
-    [
-        (REDACT, b'{"a": "b"}\n'),
-        (REDACT, b'["response", "b"]\n'),
-        (REDACT, lines({**CHAT, "done": True})),
-        (REDACT, lines({**CHAT, "done": False}) + b"\n"),
-        (REDACT, lines({"response": ["x"], "done": False})),
-        (REDACT, lines({"error": "no such model"})),
-        (SHADOW, lines({**CHAT, "done": False})),
-        (NOTHING, lines({**CHAT, "done": False})),
-        (BLOCK, lines({**CHAT, "done": False}, {"message": {"content": "mple.com now"}, "done": False})),
-    ],
-)
-def test_other_lines_those_that_end_and_those_that_leave_as_they_came_are_followed_by_none(
-    plan: FilterPlan, body: bytes
-) -> None:
-    subject = exchange(plan)
-    subject.head(head(**OLLAMA))
-    subject.sent += len(body_of(subject.body(body, end=False)))
-    assert subject.beat == b""
-
-
-def patient(plan: FilterPlan = REDACT) -> Exchange:
-    """Of an endpoint whose clients pass over empty lines."""
-    return replace(exchange(plan), blank_lines=lambda handoff: handoff.endpoint == HANDOFF.endpoint)
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b'{"a": "b"}\n', lines({"choices": [{"delta": {"content": "bob@exa"}}]}), lines({"error": "x"})]
-)
-def test_other_lines_are_followed_by_an_empty_one_where_the_endpoints_clients_pass_over_those(body: bytes) -> None:
-    subject = patient()
-    subject.head(head(**OLLAMA))
-    subject.sent += len(body_of(subject.body(body, end=False)))
-    assert subject.beat == b"\n"
-
-
-def test_lines_of_ollama_are_still_followed_by_one_of_theirs() -> None:
-    subject = patient()
-    subject.head(head(**OLLAMA))
-    subject.sent += len(body_of(subject.body(lines({**CHAT, "done": False}), end=False)))
-    assert json.loads(subject.beat)["message"]["content"] == ""
-
-
-@pytest.mark.parametrize(
-    ("plan", "kind", "body"),
-    [
-        (SHADOW, OLLAMA, b'{"a": "b"}\n'),
-        (NOTHING, OLLAMA, b'{"a": "b"}\n'),
-        (BLOCK, OLLAMA, b'{"a": "bob@example.com"}\n'),
-        (REDACT, {"content_type": "text/csv"}, b"a,b\r\n"),
-        (REDACT, {"content_type": "text/plain"}, b"a\n"),
-        (REDACT, {"content_type": "application/json"}, b'{"a": "b"}'),
-    ],
-)
-def test_no_empty_line_stands_in_what_is_no_lines_of_ours(plan: FilterPlan, kind: dict[str, str], body: bytes) -> None:
-    subject = patient(plan)
-    subject.head(head(**kind))
-    subject.sent += len(body_of(subject.body(body, end=False)))
-    assert subject.beat == b""
-
-
-@given(
-    st.lists(st.text("ab @.com\n", max_size=12), max_size=5),
-    st.lists(st.integers(0, 600), max_size=8),
-    st.booleans(),
-)
-def test_an_empty_line_wherever_one_may_stand_adds_nothing(texts: list[str], cuts: list[int], chat: bool) -> None:
-    said = [{"message": {"role": "assistant", "content": text}} if chat else {"response": text} for text in texts]
-    stream = lines(*({"model": "m", **each, "done": False} for each in said), {"model": "m", "done": True})
-    subject, plain = exchange(REDACT), exchange(REDACT)
-    subject.head(head(**OLLAMA))
-    plain.head(head(**OLLAMA))
-    places = [0, *sorted({cut for cut in cuts if cut < len(stream)}), len(stream)]
-    out = want = b""
-    for start, end in zip(places, [*places[1:], None], strict=True):
-        out += subject.beat
-        out += body_of(subject.body(stream[start:end], end=end is None))
-        want += body_of(plain.body(stream[start:end], end=end is None))
-
-    def answered(raw: bytes) -> tuple[str, list[bool]]:
-        documents = [json.loads(line) for line in raw.splitlines()]
-        text = "".join(one.get("response", "") + one.get("message", {}).get("content", "") for one in documents)
-        return text, [one["done"] for one in documents if one["done"]]
-
-    assert subject.beat == b""
-    assert answered(out) == answered(want)
 
 
 async def test_none_is_sent_where_the_policy_wants_none() -> None:

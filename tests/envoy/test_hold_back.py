@@ -11,13 +11,13 @@ from tidegate.clock import Clock
 from tidegate.envoy.hold_back import HoldBack
 from tidegate.filtering.formats import Progress, open_body
 
-from tests.envoy.test_heartbeats import Hands
+from tests.envoy.clock import Turned
 from tests.envoy.world import REDACT, SHADOW, exchange, head, sse
 
 
 class Waits:
     def __init__(self) -> None:
-        self.clock = Hands()
+        self.clock = Turned()
         self.told: list[float] = []
         self.once: list[tuple[str, float]] = []
         self.subject = HoldBack(

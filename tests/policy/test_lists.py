@@ -18,7 +18,7 @@ from tidegate.policy import Policy, PolicySource, compiled_lists, load_policy
 from tidegate.policy.term_files import MAX_TERMS, read_terms
 
 from tests.policy.cases import valid
-from tests.policy.test_reload import watched
+from tests.policy.watching import watched
 
 SHARED = valid("deny lists and allow lists")
 FROM_FILE = """

@@ -25,7 +25,9 @@ from tidegate.filtering.safety.model import GROUP, SHORTEST, dump, parse, parts
 from tidegate.filtering.safety.words import canonical, tokens
 
 from tests.training import safety_report
-from tests.training.safety_corpus import Example, disguised, everything, group_words
+from tests.training.safety_corpus import everything
+from tests.training.safety_examples import Example
+from tests.training.safety_sentences import disguised, group_words
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

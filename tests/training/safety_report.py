@@ -12,7 +12,9 @@ from tidegate.filtering.safety.categories import CATEGORIES
 from tidegate.filtering.safety.model import Model
 
 from tests.filtering.technical import Text
-from tests.training.safety_corpus import Example, answers, disguised, split
+from tests.training.safety_corpus import answers, split
+from tests.training.safety_examples import Example
+from tests.training.safety_sentences import disguised
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 

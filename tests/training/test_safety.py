@@ -10,7 +10,9 @@ from tidegate.filtering.safety.model import parse
 from tidegate.filtering.safety.words import canonical, tokens
 
 from tests.training.safety import fit
-from tests.training.safety_corpus import Lexicon, disguised, filled, group_words, labels, made, toxic
+from tests.training.safety_examples import labels
+from tests.training.safety_lexicon import Lexicon, toxic
+from tests.training.safety_sentences import disguised, filled, group_words, made
 
 WORDS = Lexicon(frozenset({"zorbling"}), frozenset({"moan"}), frozenset({"idiot", "moan"}), frozenset({"zorbs"}))
 

@@ -1,81 +1,20 @@
-"""Streams that are held to a structure: pieces leave while they may become valid, and no invalid answer is whole."""
+"""Answers that stream: pieces leave while they may become valid, and no invalid answer is whole."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tidegate.filtering.formats import BodyRewriter, open_body
-from tidegate.filtering.ruleset import Action, FilterPlan
+from tidegate.filtering.formats import open_body
 from tidegate.filtering.structure.demand import Shape, Structure
 from tidegate.filtering.structure.opening import structured
 from tidegate.filtering.structure.schema import Schema
 
-from tests.filtering.formats.bodies import TYPES, cut, drive, payloads
-from tests.filtering.formats.events import (
-    FIELDS,
-    block,
-    chat,
-    deltas,
-    frame,
-    legacy,
-    part,
-    partial,
-    response,
-    response_call,
-    tool,
-)
+from tests.filtering.formats.bodies import TYPES, drive, payloads
+from tests.filtering.formats.events import chat, frame, response
 from tests.filtering.structure.bodies import BAD, GOOD, answer, body, tools
-
-NOTHING = FilterPlan({})
-REDACT = FilterPlan({"EMAIL": Action.REDACT})
-DONE = frame("[DONE]")
-Kind = Literal["sse", "ndjson"]
-
-
-def held(structure: Structure, plan: FilterPlan = NOTHING, kind: Kind = "sse", cap: int = 1 << 20) -> BodyRewriter:
-    inner = open_body(TYPES[kind], plan, key=b"k", max_bytes=cap)
-    assert inner is not None
-    made = structured(inner, TYPES[kind], structure, max_bytes=cap)
-    assert made is not None
-    return made
-
-
-def run(rewriter: BodyRewriter, pieces: list[bytes]) -> tuple[bytes, str, bool]:
-    """What leaves, the verdict, and whether it was blocked."""
-    out = b""
-    for piece in pieces:
-        out += rewriter.feed(piece)
-        if rewriter.blocked is not None:
-            break
-    else:
-        out += rewriter.finish()
-    return out, rewriter.coverage().structure, rewriter.blocked is not None
-
-
-def line(text: str, *, done: bool = False) -> bytes:
-    return json.dumps({"model": "m", "message": {"role": "assistant", "content": text}, "done": done}).encode() + b"\n"
-
-
-def finish(index: int = 0, reason: str = "stop") -> bytes:
-    return frame({"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
-
-
-STOP = frame({"type": "content_block_stop", "index": 0})
-OUTPUT_DONE = frame(
-    {"type": "response.output_text.done", "item_id": "m", "output_index": 0, "content_index": 0, "text": GOOD}
-)
-ANSWERS: dict[str, tuple[Callable[[str], Any], bytes]] = {
-    "chat": (chat("content"), finish() + DONE),
-    "completions": (legacy, DONE),
-    "parts": (part, finish() + DONE),
-    "messages": (block, STOP),
-    "responses": (response, OUTPUT_DONE),
-}
+from tests.filtering.structure.streams import ANSWERS, DONE, NOTHING, REDACT, finish, held, line, run
 
 
 @pytest.mark.parametrize("api", ANSWERS)
@@ -187,57 +126,6 @@ def test_what_is_of_no_known_api_does_not_pass(event: bytes) -> None:
     assert verdict.startswith("answer/")
 
 
-def named_tool(name: str) -> bytes:
-    call = {"index": 1, "id": "c", "type": "function", "function": {"name": name, "arguments": ""}}
-    return frame({"choices": [{"index": 2, "delta": {"tool_calls": [call]}}]})
-
-
-def named_block(name: str) -> bytes:
-    return frame(
-        {
-            "type": "content_block_start",
-            "index": 0,
-            "content_block": {"type": "tool_use", "id": "t", "name": name, "input": {}},
-        }
-    )
-
-
-def named_item(name: str) -> bytes:
-    item = {"type": "function_call", "id": "f", "name": name, "arguments": ""}
-    return frame({"type": "response.output_item.added", "output_index": 0, "item": item})
-
-
-CALLS: dict[str, tuple[Callable[[str], bytes], Callable[[str], Any], bytes]] = {
-    "chat": (named_tool, tool, finish(2, "tool_calls") + DONE),
-    "messages": (named_block, partial, STOP),
-    "responses": (named_item, response_call, frame({"type": "response.completed", "response": {"output": []}})),
-}
-
-
-@pytest.mark.parametrize("api", CALLS)
-def test_arguments_are_held_to_the_schema_of_their_tool(api: str) -> None:
-    name, make, end = CALLS[api]
-    good = [name("lookup"), frame(make(GOOD[:6])), frame(make(GOOD[6:])), end]
-    assert run(held(tools()), good) == (b"".join(good), "valid", False)
-    out, verdict, blocked = run(held(tools()), [name("lookup"), frame(make(BAD[:6])), frame(make(BAD[6:])), end])
-    assert payloads(out) == payloads(name("lookup") + frame(make(BAD[:6])))
-    assert (verdict, blocked) == ("tools.lookup/schema/properties/city/type", True)
-    assert run(held(tools()), [name("lookup"), frame(make(GOOD[:6])), end])[1:] == ("tools.lookup/json", True)
-
-
-@pytest.mark.parametrize("api", CALLS)
-def test_a_tool_that_nobody_named_is_stopped_with_its_first_piece(api: str) -> None:
-    name, make, end = CALLS[api]
-    assert run(held(tools()), [name("rm"), frame(make("{}")), end]) == (name("rm"), "tools/unknown_tool", True)
-    assert run(held(tools()), [frame(make("{}")), end])[1:] == ("tools/unknown_tool", True)
-    passed = [name("rm"), frame(make("not JSON")), end]
-    assert run(held(tools(others=None)), passed) == (b"".join(passed), "unchecked", False)
-
-
-def test_a_call_has_one_name() -> None:
-    assert run(held(tools()), [named_tool("lookup"), named_tool("rm"), DONE])[1:] == ("tools/two_names", True)
-
-
 @pytest.mark.parametrize(
     "whole",
     [
@@ -318,71 +206,3 @@ def test_what_is_kept_has_a_cap() -> None:
     assert failure == "too_large"
     many = [frame({"choices": [{"index": n, "delta": {"content": "{"}}]}) for n in range(60)]
     assert drive(held(answer(), cap=8192), many)[1] == "too_large"
-
-
-_TEXTS = st.sampled_from(
-    [GOOD, BAD, "[1]", "Sure", '{"city": "Oslo"} x', '{"city": "bob@example.com"}', "12", '{"city": "O']
-)
-_PLACES = st.lists(st.integers(0, 1 << 16), max_size=6)
-
-
-@given(_TEXTS, _PLACES, _PLACES, st.sampled_from(["content", "text"]), st.booleans())
-def test_how_the_bytes_are_cut_changes_nothing(
-    text: str, places: list[int], bytes_cut: list[int], field: str, ends: bool
-) -> None:
-    make, _ = FIELDS[field]
-    raw = b"".join(frame(make(piece)) for piece in deltas(text, places)) + (finish() + DONE if ends else b"")
-    results = []
-    for pieces in ([raw], cut(raw, bytes_cut), [raw[i : i + 1] for i in range(len(raw))]):
-        rewriter = held(answer(), REDACT)
-        results.append((*run(rewriter, pieces), rewriter.coverage().findings))
-    assert results[0] == results[1] == results[2]
-
-
-@given(_TEXTS, _PLACES)
-def test_how_a_text_is_cut_into_events_changes_no_verdict_and_no_invalid_one_leaves_whole(
-    text: str, places: list[int]
-) -> None:
-    make, text_of = FIELDS["content"]
-    out, _, blocked = run(held(answer()), [*(frame(make(piece)) for piece in deltas(text, places)), finish(), DONE])
-    assert blocked == (answer().answer.schema.fault_of_text(text) != "")  # type: ignore[union-attr]
-    said = "".join(
-        text_of(event) for event in payloads(out) if isinstance(event, dict) and event["choices"][0]["delta"]
-    )
-    if not blocked:
-        assert said == text
-    elif not text.endswith(" x"):  # what follows a valid answer is not let out
-        assert said != text or answer().answer.schema.fault_of_text(said) == "json"  # type: ignore[union-attr]
-
-
-_FIELDS = """choices delta message content text tool_calls function name arguments index type item output response part
- done content_block partial_json candidates parts functionCall args function_call finish_reason refusal error"""
-_KINDS = """lookup function_call message output_text response.completed response.output_item.added tool_use
- response.output_item.done content_block_start content_block_delta"""
-_NAMES = st.sampled_from(_FIELDS.split())
-_LEAVES = st.none() | st.booleans() | st.integers(-1, 3) | st.sampled_from([GOOD, BAD, "", *_KINDS.split()])
-_EVENTS = st.recursive(
-    _LEAVES, lambda one: st.lists(one, max_size=2) | st.dictionaries(_NAMES, one, max_size=4), max_leaves=12
-)
-
-
-@given(st.lists(_EVENTS, max_size=3), st.sampled_from(["block", "strip", "annotate"]))
-def test_no_event_of_any_shape_raises(documents: list[Any], act: Any) -> None:
-    structure = Structure(answer=answer(act).answer, tools=tools(act).tools, others="block")
-    raw = [frame(document) for document in documents]
-    for kind in ("sse", "ndjson"):
-        lines = raw if kind == "sse" else [json.dumps(document).encode() + b"\n" for document in documents]
-        out, _, blocked = run(held(structure, kind=kind), lines)  # type: ignore[arg-type]
-        assert blocked or len(out) <= sum(map(len, lines)) + 200
-
-
-@given(_EVENTS, st.sampled_from(["block", "strip", "annotate"]))
-def test_no_document_of_any_shape_raises(document: Any, act: Any) -> None:
-    structure = Structure(body=body({}, act).body, answer=answer(act).answer, tools=tools(act).tools, others="block")
-    inner = open_body("application/json", NOTHING, max_bytes=1 << 20)
-    assert inner is not None
-    made = structured(inner, "application/json", structure, max_bytes=1 << 20)
-    assert made is not None
-    raw = json.dumps(document).encode()
-    out = made.feed(raw) + made.finish()
-    assert out == raw or made.blocked is not None or act == "strip"

@@ -19,9 +19,9 @@ from tests.filtering.formats.events import chat as delta
 from tests.filtering.formats.events import deltas, frame
 from tests.filtering.formats.texts import VALUES, write
 from tests.filtering.structure.bodies import ANSWERS, CALLS_AS_OBJECTS, CALLS_AS_TEXT, CITY, GOOD, answer, body, tools
+from tests.filtering.structure.streams import ANSWERS as STREAMS
+from tests.filtering.structure.streams import DONE, REDACT, finish, held, named_tool, run
 from tests.filtering.structure.test_json import judged
-from tests.filtering.structure.test_stream import ANSWERS as STREAMS
-from tests.filtering.structure.test_stream import DONE, REDACT, finish, held, named_tool, run
 
 EXTRA = '{"x": 1,"city": "Oslo", "y": {"city": [2]}}'
 LEFT = '{"city": "Oslo"}'
