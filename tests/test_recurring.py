@@ -8,22 +8,15 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tidegate.recurring import Recurring
 
+from tests.turns import Turns
+
 
 class Steps:
-    """Counts; lets so many intervals pass, and then none."""
+    """Counts those that are taken, so many intervals long."""
 
     def __init__(self, often: int) -> None:
-        self.left = often
         self.taken = 0
-        self.slept: set[float] = set()
-        self.waiting = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.add(seconds)
-        if self.left == 0:
-            self.waiting.set()
-            await asyncio.Event().wait()
-        self.left -= 1
+        self.turns = Turns(often)
 
     async def take(self) -> None:
         self.taken += 1
@@ -34,7 +27,7 @@ def recurring(
     step: Callable[[], Awaitable[None]] | None = None,
     on_error: Callable[[Exception], None] = lambda failure: pytest.fail(repr(failure)),
 ) -> Recurring:
-    return Recurring(step or steps.take, name="steps", interval=7.0, on_error=on_error, sleep=steps.sleep)
+    return Recurring(step or steps.take, name="steps", interval=7.0, on_error=on_error, sleep=steps.turns)
 
 
 def running() -> int:
@@ -46,8 +39,8 @@ async def test_it_waits_before_every_step_and_runs_once_however_often_it_is_star
     subject = recurring(steps)
     subject.start()
     subject.start()
-    await steps.waiting.wait()
-    assert (steps.taken, steps.slept, running()) == (3, {7.0}, 1)
+    await steps.turns.done.wait()
+    assert (steps.taken, steps.turns.slept, running()) == (3, {7.0}, 1)
     await subject.close()
     assert running() == 0
     await subject.close()
@@ -62,7 +55,7 @@ async def test_what_breaks_a_step_is_told_and_ends_nothing() -> None:
 
     subject = recurring(steps, breaks, told.append)
     subject.start()
-    await steps.waiting.wait()
+    await steps.turns.done.wait()
     assert [str(failure) for failure in told] == ["1", "2", "3"]
     await subject.close()
 

@@ -120,6 +120,17 @@ async def _play(played: Book, steps: list[Step]) -> list[object]:
     return seen
 
 
+def assert_agreement(kind: str, url: str, steps: list[Step]) -> None:
+    async def main() -> None:
+        played = book(kind, url)
+        try:
+            assert await _play(played, steps) == await _play(book("reference", ""), steps)
+        finally:
+            await played.ledger.close()
+
+    asyncio.run(main())
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(
@@ -127,10 +138,7 @@ async def _play(played: Book, steps: list[Step]) -> list[object]:
     )
 )
 def test_memory_agrees(steps: list[Step]) -> None:
-    async def main() -> None:
-        assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
-
-    asyncio.run(main())
+    assert_agreement("memory", "", steps)
 
 
 # A hold in Redis ends by the real clock, so it does not end here.
@@ -145,14 +153,7 @@ LONG = [Decide((_ONE,) * 300, None), Decide((_ONE._replace(cost=390),), None), P
 )
 @example(steps=LONG)
 def test_redis_agrees(redis_url: str, steps: list[Step]) -> None:
-    async def main() -> None:
-        redis = book("redis", redis_url)
-        try:
-            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
-        finally:
-            await redis.ledger.close()
-
-    asyncio.run(main())
+    assert_agreement("redis", redis_url, steps)
 
 
 @st.composite
@@ -180,37 +181,20 @@ def few_limits(draw: st.DrawFn, *, back: bool) -> list[Step]:
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(few_limits(back=False))
 def test_memory_agrees_on_what_becomes_of_reservations(steps: list[Step]) -> None:
-    async def main() -> None:
-        assert await _play(book("memory", ""), steps) == await _play(book("reference", ""), steps)
-
-    asyncio.run(main())
+    assert_agreement("memory", "", steps)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=few_limits(back=True))
 def test_redis_agrees_on_what_becomes_of_reservations(redis_url: str, steps: list[Step]) -> None:
-    async def main() -> None:
-        redis = book("redis", redis_url)
-        try:
-            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
-        finally:
-            await redis.ledger.close()
-
-    asyncio.run(main())
+    assert_agreement("redis", redis_url, steps)
 
 
 # Two keys are two places. What is given back leaves no trace but its time, so this clock does not step back.
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(_decision | _decision | settlement | forward, max_size=30))
 def test_a_cluster_agrees(cluster_url: str, steps: list[Step]) -> None:
-    async def main() -> None:
-        cluster = book("cluster", cluster_url)
-        try:
-            assert await _play(cluster, steps) == await _play(book("reference", ""), steps)
-        finally:
-            await cluster.ledger.close()
-
-    asyncio.run(main())
+    assert_agreement("cluster", cluster_url, steps)
 
 
 _BIG = st.integers(2**40 - 2**20, 2**40) | st.integers(1, 2**40)
@@ -233,14 +217,7 @@ def test_redis_divides_what_no_double_holds(redis_url: str, window: int, rounds:
     for one, (_, later, cost) in zip(counters, rounds, strict=True):
         steps += [Decide((Charge(one, "k", cost),), None), Pass(later // len(rounds))]
 
-    async def main() -> None:
-        redis = book("redis", redis_url)
-        try:
-            assert await _play(redis, steps) == await _play(book("reference", ""), steps)
-        finally:
-            await redis.ledger.close()
-
-    asyncio.run(main())
+    assert_agreement("redis", redis_url, steps)
 
 
 @settings(deadline=None)

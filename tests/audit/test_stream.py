@@ -22,10 +22,8 @@ from tests.audit.world import Told, a_decision, a_log, an_exchange
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    running = RedisServer(tmp_path_factory.mktemp("redis"))
-    running.start()
-    yield running
-    running.stop()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +63,17 @@ async def test_writers_share_a_stream_and_each_has_a_chain(url: str) -> None:
 
 @pytest.mark.parametrize("options", ["", "?stream=kept", "?stream=kept&db=1"])
 async def test_a_redis_on_a_socket_is_a_place(options: str) -> None:
-    with tempfile.TemporaryDirectory() as short:  # the path of a socket has 107 bytes at most
-        server = RedisServer(Path(short), options=["--unixsocket", f"{short}/redis.sock"])
-        server.start()
-        try:
-            url = f"unix://{short}/redis.sock{options}"
-            log = a_log(sink_at(url))
-            await log.start()
-            log.decision(a_decision())
-            await log.close()
-            assert [line.place for line in lines_of(url)] == ["kept" if options else "tidegate-audit"] * 3
-            assert verify(lines_of(url)).broken is None
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as short,  # the path of a socket has 107 bytes at most
+        RedisServer(Path(short), options=["--unixsocket", f"{short}/redis.sock"]),
+    ):
+        url = f"unix://{short}/redis.sock{options}"
+        log = a_log(sink_at(url))
+        await log.start()
+        log.decision(a_decision())
+        await log.close()
+        assert [line.place for line in lines_of(url)] == ["kept" if options else "tidegate-audit"] * 3
+        assert verify(lines_of(url)).broken is None
 
 
 async def test_a_call_whose_answer_was_lost_is_repeated_and_kept_once(url: str) -> None:

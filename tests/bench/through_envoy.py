@@ -154,9 +154,7 @@ def cases(directory: Path, *, litellm: bool) -> Iterator[tuple[int, list[Case]]]
         model = stack.enter_context(
             running(command, directory / "logs" / "model.log", ready=lambda: listening(model_port))
         )
-        redis = RedisServer(directory / "redis")
-        redis.start()
-        stack.callback(redis.stop)
+        redis = stack.enter_context(RedisServer(directory / "redis"))
         empty = [stack.enter_context(bench.running_noop(world)) for _ in range(_WORKERS)]
         ours, addresses = stack.enter_context(
             bench.running_tidegate(world, store=redis.url, workers=_WORKERS, store_timeout=1.0)

@@ -62,9 +62,7 @@ def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
     turns = max(1, round(seconds / _TURN))
     found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     with ExitStack() as stack:
-        redis = RedisServer(directory / "redis")
-        redis.start()
-        stack.callback(redis.stop)
+        redis = stack.enter_context(RedisServer(directory / "redis"))
         running = {
             count: stack.enter_context(bench.running_tidegate(world, store=redis.url, workers=count, store_timeout=1.0))
             for count in found

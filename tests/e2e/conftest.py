@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tidegate.demo.redis_server import running_redis
@@ -44,10 +45,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """Flags of the service for each place where it may count.
-
-    Gates that take them ask in two calls where that is the memory, and in one where it is Redis.
-    """
+    """Flags of the service for each place where it may count."""
     if request.param == "memory":
         yield {}
         return
@@ -58,6 +56,12 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         else:
             url = stack.enter_context(running_redis(directory=directory))
         yield {"store": url, "store-timeout": 1.0}  # a busy machine is no outage
+
+
+@pytest.fixture(scope="module")
+def counting(store: dict[str, object]) -> dict[str, Any]:
+    """How a gate counts and is asked: in memory and in two calls, in Redis and in one."""
+    return {"flags": store, "one_call": "store" in store}
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["two-calls", "one-call"])
@@ -84,14 +88,13 @@ _models = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+def priced(counting: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """One worker whose limits count tokens. Do not stop anything in it."""
-    directory = tmp_path_factory.mktemp("tokens")
-    with running_gate(directory, upstream, policy=tokens.POLICY, flags=store, one_call="store" in store) as running:
+    with running_gate(tmp_path_factory.mktemp("tokens"), upstream, policy=tokens.POLICY, **counting) as running:
         yield running
 
 
 @pytest.fixture
 def model() -> str:
-    """A model that no other test asks for: the limits of `priced` are kept per model."""
+    """A model that no other test asks for, where limits are kept per model."""
     return f"model-{next(_models)}"

@@ -7,8 +7,9 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -55,17 +56,10 @@ endpoints:
 """
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def busy(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("capacity")
-    with ExitStack() as stack:
-        flags: dict[str, object] = {}
-        if request.param == "redis":
-            flags |= {"store": stack.enter_context(running_redis(directory=directory / "redis")), "store-timeout": 1}
-        one_call = request.param == "redis"
-        yield stack.enter_context(running_gate(directory, upstream, policy=POLICY, flags=flags, one_call=one_call))
+@pytest.fixture(scope="module")
+def busy(counting: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path_factory.mktemp("capacity"), upstream, policy=POLICY, **counting) as gate:
+        yield gate
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ Each test asks for a model of its own, and places are counted per model: so each
 
 from __future__ import annotations
 
-import itertools
 import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -54,26 +54,13 @@ endpoints:
 """
 FILTERED, PLAIN, ONCE = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 PATHS = [FILTERED, PLAIN]
-_numbers = itertools.count()
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
-def leased(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("leases")
-    with ExitStack() as stack:
-        flags = {}
-        if request.param == "redis":
-            flags["store"] = stack.enter_context(running_redis(directory=directory / "redis"))
-        policy = POLICY.replace("LEASE", "10m")  # what is free within a test was given back
-        one_call = request.param == "redis"
-        yield stack.enter_context(running_gate(directory, upstream, policy=policy, flags=flags, one_call=one_call))
-
-
-@pytest.fixture
-def model() -> str:
-    return f"model-{next(_numbers)}"
+@pytest.fixture(scope="module")
+def leased(counting: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    policy = POLICY.replace("LEASE", "10m")  # what is free within a test was given back
+    with running_gate(tmp_path_factory.mktemp("leases"), upstream, policy=policy, **counting) as gate:
+        yield gate
 
 
 def ask(gate: Gate, model: str, answer: Answer | None = None, path: str = PLAIN) -> httpx.Response:

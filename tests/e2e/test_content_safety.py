@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -92,12 +94,18 @@ def asked() -> Iterator[Service]:
         yield service
 
 
+@contextmanager
+def asking(directory: Path, upstream: Upstream, service: str) -> Iterator[Gate]:
+    """A gate that asks a service, as the policy names it; its key lies in the file `key`."""
+    (directory / "key").write_text(KEY)
+    with running_gate(directory, upstream, policy=f"{LOCAL}content_safety: {{{service}}}\n") as gate:
+        yield gate
+
+
 @pytest.fixture(scope="module")
 def asking_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, asked: Service) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("asking")
-    (directory / "key").write_text(KEY)
-    section = f'openai: {{key_file: key, url: "{asked.url}/v1/moderations", timeout: 5s}}'
-    with running_gate(directory, upstream, policy=f"{LOCAL}content_safety: {{{section}}}\n") as gate:
+    service = f'openai: {{key_file: key, url: "{asked.url}/v1/moderations", timeout: 5s}}'
+    with asking(tmp_path_factory.mktemp("asking"), upstream, service) as gate:
         yield gate
 
 
@@ -139,10 +147,8 @@ def test_without_an_answer_nothing_leaves(asking_gate: Gate, asked: Service) -> 
 
 @pytest.fixture(scope="module")
 def lenient_gate(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream, asked: Service) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("lenient")
-    (directory / "key").write_text(KEY)
-    section = f'azure: {{key_file: key, endpoint: "{asked.url}", timeout: 5s, on_failure: annotate}}'
-    with running_gate(directory, upstream, policy=f"{LOCAL}content_safety: {{{section}}}\n") as gate:
+    service = f'azure: {{key_file: key, endpoint: "{asked.url}", timeout: 5s, on_failure: annotate}}'
+    with asking(tmp_path_factory.mktemp("lenient"), upstream, service) as gate:
         yield gate
 
 

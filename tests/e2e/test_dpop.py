@@ -209,10 +209,8 @@ def test_over_tls_the_proof_is_for_https(tmp_path: Path, upstream: Upstream) -> 
 
 
 def test_replicas_share_what_was_used_and_without_their_store_nobody_passes(tmp_path: Path, upstream: Upstream) -> None:
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    flags = {"store": server.url, "store-timeout": 1.0}
-    try:
+    with RedisServer(tmp_path / "redis") as server:
+        flags = {"store": server.url, "store-timeout": 1.0}
         with running_gate(tmp_path, upstream, policy=policy(tmp_path, "required"), workers=2, flags=flags) as gate:
             for _ in range(5):
                 asked = made({}, time.time(), pepper=PEPPER)
@@ -228,5 +226,3 @@ def test_replicas_share_what_was_used_and_without_their_store_nobody_passes(tmp_
             assert "retry-after" in answer.headers
             server.start()
             until(lambda: call(gate, {})[0].status == 200)
-    finally:
-        server.stop(kill=True)

@@ -63,15 +63,13 @@ def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("keys")
-    redis = RedisServer(directory / "redis")
-    redis.start()
     policy = POLICY if request.param == "file" else POLICY.replace(", file: keys.yaml", "")
-    flags = ["--file", str(directory / "keys.yaml")] if request.param == "file" else ["--store", redis.url]
-    try:
-        with running_gate(directory, upstream, policy=policy, workers=2, flags={"store": redis.url}) as gate:
-            yield Place(gate, flags, redis, directory / "pepper")
-    finally:
-        redis.stop(kill=True)
+    with (
+        RedisServer(directory / "redis") as redis,
+        running_gate(directory, upstream, policy=policy, workers=2, flags={"store": redis.url}) as gate,
+    ):
+        flags = ["--file", str(directory / "keys.yaml")] if request.param == "file" else ["--store", redis.url]
+        yield Place(gate, flags, redis, directory / "pepper")
 
 
 def test_a_revoked_key_is_refused_by_every_replica_within_two_seconds(place: Place) -> None:
@@ -143,10 +141,8 @@ def test_uses_are_counted_beside_the_file_where_there_is_no_store(tmp_path: Path
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    yield server
-    server.stop(kill=True)
+    with RedisServer(tmp_path / "redis") as server:
+        yield server
 
 
 def test_known_keys_are_good_while_the_store_is_out_and_a_new_replica_says_503(

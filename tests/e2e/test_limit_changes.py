@@ -5,7 +5,6 @@ Each test asks for a model of its own, and the limit is kept per model: so each 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +36,6 @@ endpoints:
     model: {from: body.model, allowed: {free: "*", premium: "*"}}
 """
 ANSWER = json_answer({**chat("hello"), "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-_numbers = itertools.count()
 
 
 class Running:
@@ -75,11 +73,6 @@ def running(
     directory = tmp_path_factory.mktemp("changes")
     with running_gate(directory, upstream, policy=written(), flags=store) as gate:
         yield Running(gate, directory / "policy.yaml")
-
-
-@pytest.fixture
-def model() -> str:
-    return f"model-{next(_numbers)}"
 
 
 def test_a_raised_limit_lets_the_refused_in_and_counts_what_was(running: Running, model: str) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from tidegate.usage.estimate import estimate
 
+from tests.e2e.priced import NOTHING, body_of
 from tests.e2e.stack import Gate, running_gate, until, until_at
 from tests.e2e.upstream import Answer, Hold, Reset, Upstream, chat, chunked, delta, event, finish, json_answer
 
@@ -43,25 +44,13 @@ endpoints:
     model: {from: body.model, allowed: {free: "*"}}
 """
 PATH = "/v1/chat/completions"
-NOTHING = {"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}
 USAGE = {"usage": {"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 130}}
-_numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def priced(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
-    directory = tmp_path_factory.mktemp("money")
-    with running_gate(directory, upstream, policy=POLICY, flags=store, one_call="store" in store) as gate:
+def priced(counting: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+    with running_gate(tmp_path_factory.mktemp("money"), upstream, policy=POLICY, **counting) as gate:
         yield gate
-
-
-@pytest.fixture
-def model() -> str:
-    return f"model-{next(_numbers)}"
-
-
-def body_of(model: str, **more: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": "x" * 40}], **more}
 
 
 def ask(gate: Gate, answer: Answer, model: str, **more: Any) -> httpx.Response:
@@ -153,11 +142,9 @@ def test_a_price_that_changes_in_mid_exchange_is_for_the_next_one(
                 POLICY.replace('{prompt: 2, completion: "10.00"', "{prompt: 4, completion: 20")
             )
             look = body_of("another", max_tokens=1)
-            dearer = 2 * reserved(look)
+            dearer, looks = 2 * reserved(look), itertools.count()
             until(
-                lambda: (
-                    LIMIT - left(ask(gate, json_answer(NOTHING), f"{model}-{next(_numbers)}", max_tokens=1)) == dearer
-                )
+                lambda: LIMIT - left(ask(gate, json_answer(NOTHING), f"{model}-{next(looks)}", max_tokens=1)) == dearer
             )
             hold.open()
             for _ in chunks:

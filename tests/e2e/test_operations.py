@@ -61,22 +61,24 @@ def without(keys: Path, subject: str) -> None:
     keys.write_text(yaml.safe_dump(document))
 
 
+def revokes(gate: Gate, keys: Path) -> None:
+    """A key is refused once it is gone from the file, and another is not."""
+    assert gate.get(json_answer(chat("hello"))).status_code == 200
+    without(keys, "free")
+    until(lambda: gate.get(json_answer(chat("hello"))).status_code == 401)
+    assert gate.get(json_answer(chat("hello")), key="premium").status_code == 200
+
+
 def test_a_revoked_key_is_refused_within_seconds(tmp_path: Path, upstream: Upstream) -> None:
     with running_gate(tmp_path, upstream) as gate:
-        assert gate.get(json_answer(chat("hello"))).status_code == 200
-        without(tmp_path / "keys.yaml", "free")
-        until(lambda: gate.get(json_answer(chat("hello"))).status_code == 401)
-        assert gate.get(json_answer(chat("hello")), key="premium").status_code == 200
+        revokes(gate, tmp_path / "keys.yaml")
 
 
 def test_a_key_is_revoked_also_while_the_policy_is_broken(tmp_path: Path, upstream: Upstream) -> None:
     with running_gate(tmp_path, upstream) as gate:
         (tmp_path / "policy.yaml").write_text(POLICY.replace("classification: restricted", "classification: typo"))
         until(lambda: gate.metric("tidegate_policy_reload_failures_total") == 1)
-        assert gate.get(json_answer(chat("hello"))).status_code == 200
-        without(tmp_path / "keys.yaml", "free")
-        until(lambda: gate.get(json_answer(chat("hello"))).status_code == 401)
-        assert gate.get(json_answer(chat("hello")), key="premium").status_code == 200
+        revokes(gate, tmp_path / "keys.yaml")
 
 
 def test_a_broken_policy_changes_nothing_and_is_counted(tmp_path: Path, upstream: Upstream) -> None:

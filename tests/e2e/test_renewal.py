@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,10 @@ from tests.e2e.upstream import Answer, Hold, Upstream, chat, json_answer
 
 
 @pytest.fixture(scope="module")
-def brief(store: dict[str, object], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
+def brief(counting: dict[str, Any], tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gate]:
     """Places that lapse after a second."""
     policy = POLICY.replace("LEASE", "1s")
-    directory = tmp_path_factory.mktemp("brief")
-    with running_gate(directory, upstream, policy=policy, flags=store, one_call="store" in store) as gate:
+    with running_gate(tmp_path_factory.mktemp("brief"), upstream, policy=policy, **counting) as gate:
         yield gate
 
 

@@ -117,19 +117,15 @@ def void(_: object) -> None:
 
 @contextmanager
 def running_place(directory: Path, upstream: Upstream, where: str, runs: str = "end_streams") -> Iterator[Place]:
-    redis = RedisServer(directory / "redis")
-    redis.start()
     (directory / "app.secret").write_bytes(SHARED)
     (directory / "revoked.yaml").write_text("version: 1\nrevoked: []\n")
-    policy, flags = policy_of(where, runs), {"store": redis.url}
-    stored = where == "store"
-    keys_at = ["--store", redis.url] if stored else ["--file", str(directory / "keys.yaml")]
-    list_at = ["--store", redis.url] if stored else ["--file", str(directory / "revoked.yaml")]
-    try:
+    with RedisServer(directory / "redis") as redis:
+        policy, flags = policy_of(where, runs), {"store": redis.url}
+        stored = where == "store"
+        keys_at = ["--store", redis.url] if stored else ["--file", str(directory / "keys.yaml")]
+        list_at = ["--store", redis.url] if stored else ["--file", str(directory / "revoked.yaml")]
         with running_gate(directory, upstream, policy=policy, workers=2, flags=flags) as gate:
             yield Place(gate, keys_at, list_at, directory / "pepper")
-    finally:
-        redis.stop(kill=True)
 
 
 @pytest.fixture(scope="module", params=["file", "store"])

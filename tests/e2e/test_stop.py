@@ -164,16 +164,14 @@ def test_a_document_is_not_cut(priced: Gate, model: str) -> None:
 @pytest.mark.parametrize("rule", ["share", "deny", "allow"])
 def test_a_store_that_dies_in_mid_stream_cuts_nothing(tmp_path_factory: Any, upstream: Upstream, rule: str) -> None:
     directory = tmp_path_factory.mktemp("outage")
-    store = RedisServer(directory / "redis")
-    store.start()
     policy = POLICY.replace("platform:\n", f"platform:\n  limits_store: {{on_outage: {rule}}}\n")
-    try:
-        with running_gate(directory, upstream, policy=policy, flags={"store": store.url}) as gate:
-            answer = outlived(gate, store)
-            assert streamed_text(answer) == PIECE * 301
-            assert answer.endswith("data: [DONE]\n\n")
-    finally:
-        store.stop()
+    with (
+        RedisServer(directory / "redis") as store,
+        running_gate(directory, upstream, policy=policy, flags={"store": store.url}) as gate,
+    ):
+        answer = outlived(gate, store)
+        assert streamed_text(answer) == PIECE * 301
+        assert answer.endswith("data: [DONE]\n\n")
 
 
 def outlived(gate: Gate, store: RedisServer) -> str:

@@ -13,19 +13,11 @@ from tidegate.filtering.detector import Detector
 from tidegate.filtering.detectors import DETECTORS
 from tidegate.filtering.rewriter import TextRewriter, rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan
-from tidegate.filtering.view import fold
 
 from tests.filtering.corpus import KEY, PLANS, PROSE, SINGLE, meaning, run
 from tests.filtering.disguises import CODES, SHORTEST, encoded, escaped
 
 PLACES = ["{}", '"{}"', "x={}&y=1", "/files/{}/view", "token:{}.", "a {} b", "see{}", "({})\n{}"]
-
-
-def _value(row: Detector, text: str) -> bytes:
-    view = fold(text).view
-    found = [(at, row.exact.match(view, at, at + row.cap)) for at in range(len(view))]
-    hit = next(hit for at, match in found if match and (hit := row.hit(view, at, match)))
-    return view[hit.start : hit.end]
 
 
 @pytest.mark.parametrize("row", DETECTORS, ids=[row.name for row in DETECTORS])

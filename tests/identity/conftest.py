@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tidegate.demo.redis_server import running_redis
-from tidegate.identity import BearerVerifier, Introspector, KeySets, RedisKeys
+from tidegate.identity import BearerVerifier, Introspector, KeySets, RedisKeys, bearer
 from tidegate.identity.revocation_store import RedisRevocations
 from tidegate.policy.compiled_identity import ClaimMap, Introspection
 
@@ -15,6 +15,7 @@ from tests.identity import forge
 from tests.identity.forge import FakeClock
 from tests.identity.key_server import KeyServer
 from tests.identity.opaque_tokens import ACTIVE, SECRET, answer
+from tests.identity.signatures import Signatures
 from tests.identity.stored_keys import Flaky
 
 
@@ -33,6 +34,14 @@ async def key_sets(clock: FakeClock) -> AsyncIterator[KeySets]:
 @pytest.fixture
 def verifier(clock: FakeClock, key_sets: KeySets) -> BearerVerifier:
     return BearerVerifier(clock=clock, key_sets=key_sets)
+
+
+@pytest.fixture
+def signatures(monkeypatch: pytest.MonkeyPatch) -> Signatures:
+    """Those that the verifier checks."""
+    made = Signatures()
+    monkeypatch.setattr(bearer, "check_signature", made.check)
+    return made
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
-"""Keys in a store that can be made to be out, and a sleep that lets a clock pass."""
+"""Keys in a store that can be made to be out."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tidegate.errors import StoreUnavailable
 from tidegate.identity import RedisKeys, mint_key
 from tidegate.identity.key_store import Changes
-
-from tests.identity.forge import FakeClock
 
 PEPPER = b"a pepper of the tests"
 
@@ -42,21 +39,3 @@ class Flaky:
 
     async def close(self) -> None:
         pass
-
-
-class Turns:
-    """A sleep that lets time pass, so often."""
-
-    def __init__(self, clock: FakeClock, often: int) -> None:
-        self.clock = clock
-        self.left = often
-        self.slept: set[float] = set()
-        self.done = asyncio.Event()
-
-    async def __call__(self, seconds: float) -> None:
-        self.slept.add(seconds)
-        if self.left == 0:
-            self.done.set()
-            await asyncio.Event().wait()
-        self.left -= 1
-        self.clock.advance(seconds)

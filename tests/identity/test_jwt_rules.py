@@ -21,6 +21,7 @@ from tidegate.policy.compiled_identity import ClaimMap, Introspection, Issuer
 from tests.identity import forge
 from tests.identity.forge import NOW, FakeClock
 from tests.identity.key_server import KeyServer
+from tests.identity.signatures import Signatures
 
 
 async def verdict(verifier: BearerVerifier, token: str, version: str = "v1", **issuer: object) -> Identity | Deny:
@@ -201,28 +202,19 @@ async def test_rule_08_opaque_tokens_are_refused_where_there_is_no_introspection
 
 
 async def test_rule_09_the_memory_dies_with_exp_key_and_policy(
-    verifier: BearerVerifier, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    verifier: BearerVerifier, clock: FakeClock, signatures: Signatures
 ) -> None:
-    checked = 0
-    genuine = bearer.check_signature
-
-    def counting(token: Token, key: PublicKey) -> None:
-        nonlocal checked
-        checked += 1
-        genuine(token, key)
-
-    monkeypatch.setattr(bearer, "check_signature", counting)
     issuer, token = forge.issuer(), forge.token()
     first = await verifier.verify(token, (issuer,), policy_version="v1")
     assert await verifier.verify(token, (issuer,), policy_version="v1") is first
-    assert checked == 1
+    assert signatures.checked == 1
     await verifier.verify(token, (issuer,), policy_version="v2")
-    assert checked == 2  # another policy
+    assert signatures.checked == 2  # another policy
     await verifier.verify(forge.token(forge.good_claims() | {"jti": "x"}), (issuer,), policy_version="v1")
-    assert checked == 3  # another token
+    assert signatures.checked == 3  # another token
     clock.wall = NOW + 300
     assert isinstance(await verifier.verify(token, (issuer,), policy_version="v1"), Identity)
-    assert checked == 4  # at exp it is forgotten; the leeway is granted by a full verification only
+    assert signatures.checked == 4  # at exp it is forgotten; the leeway is granted by a full verification only
     clock.wall = NOW + 330
     assert isinstance(await verifier.verify(token, (issuer,), policy_version="v1"), Deny)
 

@@ -14,7 +14,8 @@ from tidegate.identity.key_feed import StoredKeys
 from tidegate.model import Identity
 
 from tests.identity.forge import NOW, FakeClock
-from tests.identity.stored_keys import PEPPER, Flaky, Turns, minted
+from tests.identity.stored_keys import PEPPER, Flaky, minted
+from tests.turns import Turns
 
 
 class Replica:
@@ -43,6 +44,19 @@ class Replica:
         return "" if isinstance(verdict, Identity) else f"{verdict.status} {verdict.detail}"
 
 
+@pytest.fixture
+def replica(flaky: Flaky, clock: FakeClock) -> Replica:
+    return Replica(flaky, clock)
+
+
+@pytest.fixture
+async def key(keys: RedisKeys) -> str:
+    """One that is in the store, as stored000001."""
+    made, record = minted(1)
+    await keys.add(record)
+    return made
+
+
 async def test_every_replica_learns_of_every_change(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
     replicas = [Replica(flaky, clock) for _ in range(3)]
     key, record = minted(1)
@@ -60,8 +74,7 @@ async def test_every_replica_learns_of_every_change(flaky: Flaky, keys: RedisKey
         assert replica.states == ["current"]
 
 
-async def test_nothing_changed_makes_no_new_keys(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
-    replica = Replica(flaky, clock)
+async def test_nothing_changed_makes_no_new_keys(replica: Replica, keys: RedisKeys) -> None:
     await replica.feed.refresh()
     empty = replica.feed.known
     await replica.feed.refresh()
@@ -74,11 +87,8 @@ async def test_nothing_changed_makes_no_new_keys(flaky: Flaky, keys: RedisKeys, 
 
 
 async def test_before_the_first_answer_and_an_hour_after_the_last_every_key_is_503(
-    flaky: Flaky, keys: RedisKeys, clock: FakeClock
+    key: str, replica: Replica, flaky: Flaky, clock: FakeClock
 ) -> None:
-    key, record = minted(1)
-    await keys.add(record)
-    replica = Replica(flaky, clock)
     flaky.out = True
     await replica.feed.refresh()
     assert replica.prove(key).startswith("503 ")
@@ -99,11 +109,8 @@ async def test_before_the_first_answer_and_an_hour_after_the_last_every_key_is_5
 
 
 async def test_what_should_not_happen_is_told_of_and_is_no_answer(
-    flaky: Flaky, keys: RedisKeys, clock: FakeClock
+    key: str, replica: Replica, flaky: Flaky, clock: FakeClock
 ) -> None:
-    key, record = minted(1)
-    await keys.add(record)
-    replica = Replica(flaky, clock)
     await replica.feed.refresh()
     flaky.broken = True
     await replica.feed.refresh()
@@ -118,11 +125,8 @@ async def test_what_should_not_happen_is_told_of_and_is_no_answer(
 
 
 async def test_a_key_whose_record_becomes_unreadable_is_no_key(
-    flaky: Flaky, keys: RedisKeys, redis: Any, clock: FakeClock
+    key: str, replica: Replica, keys: RedisKeys, redis: Any
 ) -> None:
-    key, record = minted(1)
-    await keys.add(record)
-    replica = Replica(flaky, clock)
     await replica.feed.refresh()
     assert replica.prove(key) == ""
     await redis.hset(keys._entries, "stored000001", b"{")
@@ -131,11 +135,9 @@ async def test_a_key_whose_record_becomes_unreadable_is_no_key(
     assert replica.prove(key) == "401 key_unknown"
 
 
-async def test_the_loop_asks_every_half_second(flaky: Flaky, keys: RedisKeys, clock: FakeClock) -> None:
-    turns = Turns(clock, 3)
+async def test_the_loop_asks_every_half_second(key: str, flaky: Flaky, clock: FakeClock) -> None:
+    turns = Turns(3, clock.advance)
     replica = Replica(flaky, clock, sleep=turns)
-    key, record = minted(1)
-    await keys.add(record)
     replica.feed.start()
     await turns.done.wait()
     assert turns.slept == {0.5}
@@ -163,13 +165,12 @@ class Rewound:
 
 @pytest.mark.parametrize("more", [0, 1])
 async def test_a_failover_that_lost_a_change_hides_no_revocation(
-    keys: RedisKeys, redis: Any, clock: FakeClock, more: int
+    replica: Replica, keys: RedisKeys, redis: Any, more: int
 ) -> None:
     """What was written after it had the number of what was lost: whoever knew that one asked for nothing."""
     first, second, third = (minted(number) for number in range(3))
     await keys.add(first[1])
     await keys.add(second[1])
-    replica = Replica(Flaky(keys), clock)
     store = Rewound(redis, keys._lists)
     await store.keep()
     await keys.add(third[1])
@@ -186,14 +187,11 @@ async def test_a_failover_that_lost_a_change_hides_no_revocation(
 
 
 async def test_a_revoked_key_stays_so_where_the_store_has_lost_that(
-    keys: RedisKeys, redis: Any, clock: FakeClock
+    key: str, replica: Replica, keys: RedisKeys, redis: Any
 ) -> None:
-    key, record = minted(1)
-    await keys.add(record)
     store = Rewound(redis, keys._lists)
     await store.keep()
     await keys.change("stored000001", lambda entry: revoked(entry, now=NOW))
-    replica = Replica(Flaky(keys), clock)
     await replica.feed.refresh()
     await store.fail_over()
     for _ in range(2):

@@ -14,7 +14,7 @@ from tidegate.identity.key_use_file import FileSums, read_uses
 from tidegate.identity.key_uses import KeyUses, Telling
 
 from tests.identity.forge import NOW, FakeClock
-from tests.identity.stored_keys import Turns
+from tests.turns import Turns
 
 
 def worker(path: Path, number: int) -> None:
@@ -65,7 +65,7 @@ async def test_uses_wait_for_a_folder_that_cannot_be_written_to_and_that_is_said
     tmp_path: Path, clock: FakeClock
 ) -> None:
     said: list[str] = []
-    uses, turns, path = KeyUses(), Turns(clock, 3), tmp_path / "not-there-yet" / "keys.yaml"
+    uses, turns, path = KeyUses(), Turns(3, clock.advance), tmp_path / "not-there-yet" / "keys.yaml"
     telling = Telling(uses, FileSums(lambda: path), clock=clock, on_silence=said.append, sleep=turns)
     uses.note("k")
     telling.start()

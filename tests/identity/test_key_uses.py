@@ -6,7 +6,8 @@ from tidegate.identity import KeyUses
 from tidegate.identity.key_uses import Telling
 
 from tests.identity.forge import NOW, FakeClock
-from tests.identity.stored_keys import Flaky, Turns
+from tests.identity.stored_keys import Flaky
+from tests.turns import Turns
 
 
 async def test_uses_are_written_seldom_in_parts_and_never_lost(flaky: Flaky, clock: FakeClock) -> None:
@@ -29,7 +30,7 @@ async def test_uses_are_written_seldom_in_parts_and_never_lost(flaky: Flaky, clo
 
 
 async def test_uses_are_told_every_five_seconds_and_at_the_end(flaky: Flaky, clock: FakeClock) -> None:
-    turns, uses = Turns(clock, 2), KeyUses()
+    turns, uses = Turns(2, clock.advance), KeyUses()
     telling = Telling(uses, flaky, clock=clock, sleep=turns)
     uses.note("stored000001")
     telling.start()

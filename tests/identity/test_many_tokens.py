@@ -5,14 +5,12 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
-import pytest
-from tidegate.identity import BearerVerifier, KeySets, bearer
-from tidegate.identity.keyset import PublicKey
-from tidegate.identity.token import Token
+from tidegate.identity import BearerVerifier, KeySets
 from tidegate.model import Identity
 
 from tests.identity import forge
 from tests.identity.forge import FakeClock
+from tests.identity.signatures import Signatures
 
 LIVE = 10_000
 BYTES_EACH = 4096  # a token of a kilobyte, what it proves, and its place
@@ -32,25 +30,16 @@ def in_use() -> int:
 
 
 async def test_ten_thousand_live_tokens_are_remembered_in_bounded_memory(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    clock: FakeClock, signatures: Signatures
 ) -> None:
-    checked = 0
-    genuine = bearer.check_signature
-
-    def counting(token: Token, key: PublicKey) -> None:
-        nonlocal checked
-        checked += 1
-        genuine(token, key)
-
-    monkeypatch.setattr(bearer, "check_signature", counting)
     verifier, issuers = BearerVerifier(clock=clock, key_sets=KeySets(clock=clock)), (forge.issuer(),)
 
     async def verify(given: list[str]) -> int:
         """How many signatures had to be checked."""
-        before = checked
+        before = signatures.checked
         for token in given:
             assert isinstance(await verifier.verify(token, issuers, policy_version="v"), Identity)
-        return checked - before
+        return signatures.checked - before
 
     live, once = tokens(0), tokens(LIVE)
     tracemalloc.start()

@@ -63,6 +63,16 @@ async def test_a_detector_that_is_out_refuses_and_costs_nothing_and_is_asked_off
     assert all(name.startswith("inspect-wait") for name in down.asked_on)
 
 
+def blocking(spotter: Words) -> World:
+    """Requests in which it finds something are refused."""
+    policy = parse_policy(POLICY)
+    chat = policy.endpoints[0]
+    assert chat.request is not None
+    checks = dataclasses.replace(chat.request, rules=(Ruleset("r", (Rule(spotter.entities, Action.BLOCK),)),))
+    endpoints = (dataclasses.replace(chat, request=checks),)
+    return World(dataclasses.replace(policy, endpoints=endpoints, spotters=(spotter,)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Lenient(Words):
     """Lets pass what it could not read, and says so."""
@@ -74,12 +84,7 @@ class Lenient(Words):
 
 
 async def test_what_a_detector_let_pass_unread_is_told() -> None:
-    policy = parse_policy(POLICY)
-    chat, lenient = policy.endpoints[0], Lenient("DENIED_TERM", ("falcon",))
-    assert chat.request is not None
-    checks = dataclasses.replace(chat.request, rules=(Ruleset("r", (Rule(lenient.entities, Action.BLOCK),)),))
-    endpoints = (dataclasses.replace(chat, request=checks),)
-    world = World(dataclasses.replace(policy, endpoints=endpoints, spotters=(lenient,)))
+    world = blocking(Lenient("DENIED_TERM", ("falcon",)))
     once = (await world.allowed({"messages": []})).unread["safety_unavailable"]
     assert once
     parts = [{"type": "text", "text": text} for text in ("one", "two")]
@@ -99,12 +104,8 @@ class Watched(Words):
 
 
 async def test_a_long_body_is_read_beside_the_event_loop_and_a_short_one_on_it() -> None:
-    policy = parse_policy(POLICY)
-    chat, watched = policy.endpoints[0], Watched("DENIED_TERM", ("falcon",))
-    assert chat.request is not None
-    checks = dataclasses.replace(chat.request, rules=(Ruleset("r", (Rule(watched.entities, Action.BLOCK),)),))
-    endpoints = (dataclasses.replace(chat, request=checks),)
-    world = World(dataclasses.replace(policy, endpoints=endpoints, spotters=(watched,)))
+    watched = Watched("DENIED_TERM", ("falcon",))
+    world = blocking(watched)
     await world.allowed(says("plain words and more of them, " * 5000))
     assert all(name.startswith("inspect") for name in watched.used_on)
     watched.used_on.clear()

@@ -1,5 +1,5 @@
--- The steps of reference.py on Redis keys. redis.py puts this text, sums.lua and leases.lua in front of charge.lua,
--- settle.lua and extend.lua.
+-- The steps of reference.py on Redis keys. redis.py puts clock.lua, this text, sums.lua and leases.lua in front of
+-- charge.lua, settle.lua and extend.lua.
 --
 -- Lua has only doubles, exact to 2^53. `rate` in reference.py keeps P * R within 2^52, `div` is exact, and products
 -- that can pass 2^53 are only compared or capped, so every number is the one that reference.py finds.
@@ -10,23 +10,11 @@
 -- A plan is the letter of the algorithm ("t", "w"), the letter of the unit, and "s" for a shadow, else "-"; then
 -- " capacity P R", or " capacity window 0", microseconds. No form of key knows the capacity.
 --
--- ARGV[1] is "" for the server's clock. Tests give a time in microseconds; then keys are left without a TTL.
--- ARGV[2] is when the callers give up (microseconds, the server's clock), or "". After that nothing is done: they have
--- been told that the store is out, and have been counted elsewhere. Reply: { now, a reply for each call }.
+-- ARGV[1] and [2] are read by clock.lua. Reply: { now, a reply for each call }, none when it is late.
 
 local MAX_WALK, MAX_WAIT, MAX_COST, CHUNK = 256, 9007199254740991, 1099511627776, 128
 local fmod, min, max = math.fmod, math.min, math.max
 local ceil, pack, unpack_, call = math.ceil, struct.pack, struct.unpack, redis.call
-
-local lasting = ARGV[1] == ''
-local now
-if lasting then
-  local time = call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-else
-  now = tonumber(ARGV[1])
-end
-local late = ARGV[2] ~= '' and now > tonumber(ARGV[2])
 
 -- Floor and remainder of a / b, for b > 0.
 local function div(a, b)

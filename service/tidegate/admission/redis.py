@@ -38,9 +38,9 @@ from tidegate.clock import Clock, SystemClock
 from tidegate.errors import StoreUnavailable
 from tidegate.model import Admission, Charge, Limit, LimitState
 
-_CHARGE = load_script("limit.lua", "sums.lua", "leases.lua", "charge.lua")
-_SETTLE = load_script("limit.lua", "sums.lua", "leases.lua", "settle.lua")
-_EXTEND = load_script("limit.lua", "sums.lua", "leases.lua", "extend.lua")
+_CHARGE = load_script("clock.lua", "limit.lua", "sums.lua", "leases.lua", "charge.lua")
+_SETTLE = load_script("clock.lua", "limit.lua", "sums.lua", "leases.lua", "settle.lua")
+_EXTEND = load_script("clock.lua", "limit.lua", "sums.lua", "leases.lua", "extend.lua")
 _EXTENSIONS: dict[int, Extension] = {1: "extended", 0: "refused", -1: "gone"}
 _HEARTBEAT = load_script("heartbeat.lua")
 _PLANS = 100_000

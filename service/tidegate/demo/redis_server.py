@@ -47,6 +47,15 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"redis://127.0.0.1:{self._port}"
 
+    def __enter__(self) -> RedisServer:
+        """Started."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Killed, for it may be frozen, and keeps nothing."""
+        self.stop(kill=True)
+
     @property
     def pid(self) -> int:
         """The process id. Raises RuntimeError when it is not running."""
@@ -94,10 +103,8 @@ class RedisServer:
 @contextmanager
 def running_redis(port: int | None = None, directory: Path | None = None) -> Iterator[str]:
     """The URL of a Redis that runs while the block does. Its files are in `directory`, None for one that goes away."""
-    with tempfile.TemporaryDirectory(prefix="tidegate-redis-") as temporary:
-        server = RedisServer(directory or Path(temporary), port)
-        server.start()
-        try:
-            yield server.url
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="tidegate-redis-") as temporary,
+        RedisServer(directory or Path(temporary), port) as server,
+    ):
+        yield server.url

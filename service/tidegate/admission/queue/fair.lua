@@ -1,7 +1,7 @@
 -- The steps of fair.py on Redis keys, any number of them. KEYS, a step: the places of critical exchanges and those of
 -- others (sorted sets: ticket by expiry), the line (packed: waiters as { ticket, rank, tenant, step, deadline } in the
 -- order in which they came, debts by rank, gap, left). All of one endpoint, and in one slot.
--- ARGV[1] the time, for tests, or ""; ARGV[2] when the callers give up, or "". ARGV[3..], a step:
+-- ARGV[3..], behind what clock.lua reads, a step:
 --   "j" concurrent reserve queue lease max_wait ticket rank tenant step
 --   "t" concurrent reserve queue lease how many leave, how many are asked after, the tickets
 --   "r" lease ticket rank
@@ -11,16 +11,6 @@
 local CLAIM, MAX_PAUSE, SMOOTH, MAX_DEBTS = 1000000, 60000000, 8, 256
 local GONE, WAITING, GRANTED = 0, 1, 2
 local call, min, max, floor = redis.call, math.min, math.max, math.floor
-
-local lasting = ARGV[1] == ''
-local now
-if lasting then
-  local time = call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-else
-  now = tonumber(ARGV[1])
-end
-local late = ARGV[2] ~= '' and now > tonumber(ARGV[2])
 
 local function text(number)
   return string.format('%.0f', number)

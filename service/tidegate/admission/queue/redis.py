@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from tidegate.admission.queue.fair import Answer, Bounds
 from tidegate.admission.scripts import Runner, load_script
 
-_STEP = load_script("queue/fair.lua")
+_STEP = load_script("clock.lua", "queue/fair.lua")
 
 
 class RedisPlaces:
