@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import __main__ as table
-from tests.bench import check, exhausted, names, overspend, patterns, peer, safety, scale, through_envoy, tokens
+from tests.bench import check, exhausted, goals, names, overspend, patterns, peer, safety, scale, through_envoy, tokens
+from tests.bench.through_envoy_report import figures as figures_of
 
 
 def test_nothing_is_overspent_in_a_race_over_two_replicas(tmp_path: Path) -> None:
     figures = overspend.measure(tmp_path, quick=True)
     assert len(figures) == 8
-    assert [figure for figure, value in figures.items() if table.met(figure, value) is not True] == []
+    assert [figure for figure, value in figures.items() if goals.met(figure, value) is not True] == []
 
 
 def test_keys_and_decisions_cost_the_same_however_many_tenants(tmp_path: Path) -> None:
     figures = scale.measure(tmp_path, quick=True)
-    flat = [figure for figure in table.GOALS if figure.startswith("scale_")]
-    assert [figure for figure in flat if table.met(figure, figures[figure]) is not True] == []
+    flat = [figure for figure in goals.GOALS if figure.startswith("scale_")]
+    assert [figure for figure in flat if goals.met(figure, figures[figure]) is not True] == []
 
 
 def test_a_key_that_is_over_spares_the_store(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_the_other_package_decides_on_the_same_redis(tmp_path: Path) -> None:
 
 
 def test_the_classifier_finds_less_than_one_in_10000_characters_of_technical_text() -> None:
-    assert table.met("safety_found_in_10000_characters", safety.measure(50_000)["safety_found_in_10000_characters"])
+    assert goals.met("safety_found_in_10000_characters", safety.measure(50_000)["safety_found_in_10000_characters"])
 
 
 def test_patterns_find_what_presidio_finds_and_nothing_else() -> None:
@@ -51,7 +51,7 @@ def test_every_server_of_the_check_bench_does_its_full_work(tmp_path: Path) -> N
 def test_every_answer_through_envoy_is_right_and_is_charged_once(tmp_path: Path) -> None:
     with through_envoy.cases(tmp_path, litellm=False) as (model, found):
         through_envoy.run(found, 0.5, connections=8)
-        figures = through_envoy.figures(found)
+        figures = figures_of(found)
         alone, ours = found[0], [case for case in found if case.name.startswith("tidegate")]
         names_of = ["alone", "empty", "tidegate", "empty_one_call", "tidegate_one_call"]
         assert [case.name for case in found] == names_of
@@ -84,6 +84,6 @@ def test_tokens_pass_and_are_cheaper_than_the_library_alone(tmp_path: Path) -> N
     ],
 )
 def test_a_goal_is_met_or_missed(sign: str, value: float, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(table.GOALS, "figure", (sign, 1.0))
-    assert table.met("figure", value) is good
-    assert table.met("another", value) is None
+    monkeypatch.setitem(goals.GOALS, "figure", (sign, 1.0))
+    assert goals.met("figure", value) is good
+    assert goals.met("another", value) is None

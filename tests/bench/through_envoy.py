@@ -20,35 +20,28 @@ told, and how late the generator was with what was due. Every answer is checked:
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import statistics
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from rich.console import Console
-from rich.table import Table
 from tidegate.demo.redis_server import RedisServer
 from tidegate.demo.stack import free_ports, listening, running, running_envoy
 from tidegate.envoy.config import Address, EnvoyConfig
 from tidegate.policy import load_policy
 
-from tests.bench import cpu, litellm_proxy
+from tests.bench import litellm_proxy
 from tests.bench import world as bench
-from tests.bench.http_load import Plan
 from tests.bench.model import CONTENT
+from tests.bench.through_envoy_case import CONNECTIONS, Case
+from tests.bench.through_envoy_report import figures, tables
 
 SECONDS: Final = 30.0
-CONNECTIONS: Final = 32
-LOOPS: Final = ("warm", "closed", "open", "streams")
 _TURN: Final = 5.0
 _WORKERS: Final = 2
 _CAPACITY: Final = 10**9
@@ -58,74 +51,6 @@ POLICY: Final = bench.POLICY.replace(
 )
 """That of the other benches, whose third limit is a quota: it says afterwards how many requests were charged."""
 REDACTED: Final = CONTENT.replace("ada.lovelace@example.com", "[EMAIL]")
-
-
-@dataclass
-class Case:
-    """One way to the model. `groups` are the processes whose time counts; `content` is what an answer must say."""
-
-    name: str
-    port: int
-    content: str
-    groups: dict[str, tuple[int, ...]]
-    key: str
-    lost: int = 0  # connections that the proxy closed on a caller
-    turns: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {loop: [] for loop in LOOPS})
-
-    def take_turn(self, loop: str, seconds: float, rate: float = 0.0, connections: int = CONNECTIONS) -> None:
-        before = cpu.used(self.groups)
-        request = _request(self.key, stream=loop == "streams")
-        result = _generate(Plan(self.port, request, self.content, connections, seconds, rate))
-        after = cpu.used(self.groups)
-        self.lost += result["wrong"].pop("connection lost", 0) if self.name == "litellm" else 0
-        if result["wrong"] or not result["answers"]:
-            raise RuntimeError(f"{self.name}: of {result['answers']} answers these were wrong: {result['wrong']}")
-        result["cpu"] = {name: after[name] - before[name] for name in after} | {"generator": result["cpu"]}
-        self.turns[loop].append(result)
-
-    def median(self, loop: str, what: str) -> float:
-        return statistics.median(turn[what] for turn in self.turns[loop])
-
-    @property
-    def answers(self) -> int:
-        return sum(turn["answers"] for turns in self.turns.values() for turn in turns)
-
-    def rate(self, loop: str = "closed") -> float:
-        """Answers a second."""
-        return statistics.median(turn["answers"] / turn["wall"] for turn in self.turns[loop])
-
-    def cpu_us(self, group: str) -> float:
-        """Processor time a request in the closed loop, microseconds."""
-        turns = self.turns["closed"]
-        return sum(turn["cpu"][group] for turn in turns) / sum(turn["answers"] for turn in turns) * 1e6
-
-
-def _request(key: str, *, stream: bool = False) -> str:
-    question = (
-        "What is a tide gate, and whom do I ask for the drawings of one? Answer in a short paragraph, in English."
-    )
-    messages = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": question}]
-    body = json.dumps({"model": "small", "messages": messages, "temperature": 0.2, "max_tokens": 200, "stream": stream})
-    head = (
-        "POST /v1/chat/completions HTTP/1.1",
-        "host: models.example.com",
-        f"authorization: Bearer {key}",
-        "content-type: application/json",
-        "accept: application/json",
-        "user-agent: bench/1.0",
-        "x-model: small",
-        f"content-length: {len(body)}",
-    )
-    return "\r\n".join(head) + "\r\n\r\n" + body
-
-
-def _generate(plan: Plan) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.bench.http_load"]
-    done = subprocess.run(command, input=json.dumps(asdict(plan)), capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"the load generator failed: {done.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
 
 
 def without_filters(bootstrap: str) -> str:
@@ -206,7 +131,8 @@ def measure(directory: Path, *, seconds: float = SECONDS) -> dict[str, float]:
         run(found, seconds)
         ours = [case for case in found if case.name.startswith("tidegate")]
         charges = (charged(ours[0].port, ours[0].key) - 1) / sum(case.answers for case in ours)
-    Console().print(table(found))
+    for table in tables(found):
+        Console().print(table)
     return figures(found) | {"envoy_charges_a_request": charges}
 
 
@@ -227,51 +153,6 @@ def run(found: Sequence[Case], seconds: float, connections: int = CONNECTIONS) -
     for _ in range(turns):
         for case in through:
             case.take_turn("streams", seconds / turns / 3, connections=connections)
-
-
-def figures(found: Sequence[Case]) -> dict[str, float]:
-    """What `make bench` prints."""
-    by_name = {case.name: case for case in found}
-    alone, ours = by_name["alone"], by_name["tidegate"]
-    result = {f"envoy_{case.name}_per_s": float(round(case.rate())) for case in found}
-    result |= {
-        f"envoy_{case.name}_streams_per_s": float(round(case.rate("streams")))
-        for case in found
-        if case.turns["streams"]
-    }
-    empty, one_call = by_name["empty"].rate(), by_name["tidegate_one_call"].rate()
-    proxy = by_name["litellm"].rate() if "litellm" in by_name else math.inf
-    result["envoy_litellm_lost"] = float(sum(case.lost for case in found))
-    result["envoy_tidegate_over_empty"] = round(ours.rate() / empty, 3)
-    result["envoy_tidegate_times_litellm"] = round(ours.rate() / proxy, 2)
-    result["envoy_one_call_over_empty"] = round(one_call / empty, 3)
-    result["envoy_one_call_over_its_empty"] = round(one_call / by_name["empty_one_call"].rate(), 3)
-    result["envoy_one_call_times_litellm"] = round(one_call / proxy, 2)
-    for case in found[1:]:
-        for loop in ("closed", "open"):
-            for what in ("p50", "p99"):
-                added = case.median(loop, what) - alone.median(loop, what)
-                result[f"envoy_{case.name}_{loop}_{what}_added_ms"] = round(added * 1000, 2)
-    for case in found:
-        result[f"envoy_{case.name}_cpu_us"] = float(round(sum(map(case.cpu_us, case.groups))))
-    return result
-
-
-def table(found: Sequence[Case]) -> Table:
-    """One line a case."""
-    shown = Table(
-        "case", "requests/s", "p50, p99 ms", "open at /s", "p50, p99 ms", "sent late", "streams/s", "CPU us/request"
-    )
-    for case in found:
-        closed, opened = [
-            f"{case.median(loop, 'p50') * 1000:.2f}, {case.median(loop, 'p99') * 1000:.1f}"
-            for loop in ("closed", "open")
-        ]
-        parts = [f"{group} {case.cpu_us(group):.0f}" for group in (*case.groups, "generator")]
-        late = f"{case.median('open', 'late') * 1000:.2f}"
-        rates = [f"{case.rate(loop):.0f}" if case.turns[loop] else "" for loop in LOOPS[1:]]
-        shown.add_row(case.name, rates[0], closed, rates[1], opened, late, rates[2], ", ".join(parts))
-    return shown
 
 
 def charged(port: int, key: str) -> int:
