@@ -66,6 +66,7 @@ def test_the_commands_and_their_flags_exist(line: str) -> None:
 
 
 RUN_BY_OTHERS = {"kubectl", "docker", "helm"}
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 OTHERS = {"make", "pip", "curl", "head", "export", "openssl", "istioctl"} | RUN_BY_OTHERS
 
 
@@ -76,6 +77,8 @@ def test_other_commands_are_known_ones_and_name_files_that_exist(page: Path) -> 
             assert find_spec(words[2]), words
             continue
         assert words[0] in OTHERS | {"tidegate"}, words
+        if words[0] == "make":
+            assert {word for word in words[1:] if "=" not in word} <= TARGETS, words
         if words[0] in RUN_BY_OTHERS:
             named = [
                 after for flag, after in pairwise(words) if flag in {"--filename", "--kustomize", "--file", "--values"}

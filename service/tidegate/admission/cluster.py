@@ -1,7 +1,7 @@
 """Script calls over the masters of a Redis Cluster: each goes to the one that serves the slot of its keys.
 
-Each master has a `ScriptRunner`, so the calls that one turn of the event loop makes to it travel in one write; in that,
-each slot is one EVALSHA, because a script may touch one slot only.
+Each master has a `ScriptRunner`, so the calls that a few turns of the event loop make to it travel in one write; in
+that, each slot is one EVALSHA, because a script may touch one slot only.
 
 A node that does not serve a slot says so, and has done nothing, so following it repeats nothing. MOVED: the slot has
 another master from now on. ASK: it is being moved, and a key that the call needs is not here any more, or is new; the

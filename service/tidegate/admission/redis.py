@@ -81,8 +81,8 @@ class RedisLedger:
     """A `Ledger` in Redis. Everything raises `StoreUnavailable`, within `timeout` seconds, when Redis does not answer.
 
     `where` is `redis://`, `rediss://` or `unix://` with the options of redis-py, or what runs the scripts; a
-    `ClusterRunner` wants all the charges of a call under one `tag`. Decisions that one turn of the event loop asks for
-    travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
+    `ClusterRunner` wants all the charges of a call under one `tag`. Decisions that a few turns of the event loop ask
+    for travel together, `max_batch` at most. `now_us` is for tests: a time in microseconds that replaces the
     server's clock, and leaves keys without a TTL. `clock` is for the calendars of quotas.
     """
 
