@@ -17,9 +17,11 @@ import orjson
 
 from tidegate.model import BodyState, Deny, Reason, Request
 from tidegate.policy.compiled import ModelRule
+from tidegate.strict_json import depth_of
 from tidegate.usage.parts import has_too_many_parts
 
 MAX_NAME = 256
+_MAX_DEPTH = 900
 
 # Escapes that can spell a key: ASCII, and the four letters that some reader's case folding takes to ASCII.
 _TELLING_ESCAPE = re.compile(rb"\\u(?:00[0-7]|013[01]|017[fF]|212[aA])")
@@ -108,7 +110,10 @@ def _needles(keys: tuple[str, ...]) -> tuple[tuple[bytes, bytes, tuple[bytes, ..
 def _is_unambiguous(body: bytes, keys: tuple[str, ...]) -> bool:
     """The thorough look: on the way down the path, each key is there once at most, and no other folds to it."""
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_Pairs, parse_int=len, parse_float=len, parse_constant=len)
+        text = body.decode()
+        if depth_of(text, _MAX_DEPTH) > _MAX_DEPTH:  # how deep Python itself goes hangs on its version
+            return False
+        value = json.loads(text, object_pairs_hook=_Pairs, parse_int=len, parse_float=len, parse_constant=len)
     except (ValueError, RecursionError):
         return False
     for key in keys:

@@ -48,7 +48,7 @@ def parse_value(raw: bytes, *, max_depth: int) -> Any:
         return plain
     try:
         text = raw.decode("utf-8")
-        if _depth(text, max_depth) > max_depth:
+        if depth_of(text, max_depth) > max_depth:
             raise BadJson("json_depth")
         value = _DECODER.decode(text)
         if "\\u" in text:  # only an escape can make a lone surrogate; encoding it fails
@@ -86,8 +86,8 @@ def _settle(value: Any, depth: int) -> None:
             value[place] = MappingProxyType(part)
 
 
-def _depth(text: str, enough: int) -> int:
-    """How deep brackets nest outside strings. Texts with few brackets are not scanned: they cannot be deep."""
+def depth_of(text: str, enough: int) -> int:
+    """How deep brackets nest outside strings. Texts with no more than `enough` of them are not scanned."""
     brackets = text.count("[") + text.count("{")
     if brackets <= enough:
         return brackets

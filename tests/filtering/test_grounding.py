@@ -163,6 +163,14 @@ def test_whoever_asks_with_the_same_words_is_answered_with_all_of_them(text: str
     assert not marks_of(GroundingSpotter(known_of(json.dumps([text]).encode())), [text])
 
 
+@pytest.mark.parametrize("size", [2040, 2041, 5000])
+@pytest.mark.parametrize("around", ["{}", "see ({}) and <{}>,", '"{}'])
+def test_an_address_too_long_to_be_read_as_one_is_known_when_it_comes_back(size: int, around: str) -> None:
+    text = around.replace("{}", "https://" + "x" * size)
+    assert not marks_of(GroundingSpotter(known_of(json.dumps([text]).encode())), [text])
+    assert marks_of(GroundingSpotter(known_of(b"[]")), [text])
+
+
 HOSTILE = [
     "a ",
     "https://",

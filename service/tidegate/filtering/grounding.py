@@ -73,6 +73,15 @@ class GroundingReading:
         self._base = 0
         self._at = 0
 
+    @classmethod
+    def names_in(cls, text: str) -> Iterator[str]:
+        """What an answer of these words refers to, in the forms that are compared."""
+        reading = cls(frozenset())
+        reading._text = text
+        while reading._at < len(text):
+            for _, names in reading._unit(final=True) or ():
+                yield from names
+
     @property
     def decided(self) -> int:
         """The place before which all is told."""
@@ -143,8 +152,14 @@ def known_of(body: bytes) -> frozenset[int]:
         document = parse(text)
     except MalformedBody:
         document = text
-    names = (name for one in _strings(document) for name in canonicals(one))
+    names = (name for one in _strings(document) for name in _names_in(one))
     return frozenset(map(_digest, islice(names, MOST)))
+
+
+def _names_in(text: str) -> Iterator[str]:
+    yield from canonicals(text)
+    if len(text) > LONGEST:  # what is too long to be read as one is known in the pieces in which it will be read
+        yield from GroundingReading.names_in(text)
 
 
 def packed(known: frozenset[int]) -> str:
