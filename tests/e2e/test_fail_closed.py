@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.stack import Gate, Tweak, manager, ping_every, running_gate, until
+from tests.e2e.stack import Gate, Tweak, manager, ping_every, running_gate, until, until_at
 from tests.e2e.upstream import Answer, Hold, Upstream, chat, chunked, delta, finish, json_answer
 
 SECRET = "bob@example.com"
@@ -147,7 +147,7 @@ def test_without_the_decision_the_body_is_withheld(tmp_path: Path, upstream: Ups
         assert SECRET not in answer.text
         assert answer.json()["code"] == "policy_error"
         assert gate.get(chunked([delta(f"mail {SECRET}"), *finish()])).status_code == 500
-        assert gate.metric("tidegate_responses_total", failure="handoff_missing") == 2
+        until_at(lambda: int(gate.metric("tidegate_responses_total", failure="handoff_missing")), 2)
 
 
 def _sends_requests(**modes: str) -> Tweak:
