@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from tidegate.audit.chain import parse, split
-from tidegate.audit.sink import place_of, writer_name
+from tidegate.audit.files import FileSink
+from tidegate.audit.reading import lines_of
+from tidegate.audit.sink import FilePlace, place_of, writer_name
+from tidegate.audit.verify import verify
 from tidegate.model import Reason
+from tidegate.policy.compiled import Policy
+from tidegate.revealing import Asked
 from tidegate.telemetry import Telemetry
 
-from tests.audit.world import Fickle, Time, Told, a_decision, a_log, a_refusal, an_exchange
+from tests.audit.world import ADA, POLICY, Fickle, Time, Told, a_decision, a_log, a_refusal, an_exchange
 
 
 def kinds(sink: Fickle) -> list[str]:
@@ -168,4 +177,63 @@ async def test_a_sink_that_breaks_in_an_unforeseen_way_is_a_log_that_is_not_avai
     sink.failing = False
     await log.close()
     assert kinds(sink) == ["open", "decision", "close"]
+    assert told.lost == 0
+
+
+@dataclass
+class Gate(Time):
+    """What a thread of the log asks, and where it then waits until it is let through."""
+
+    shut: bool = False
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def now(self) -> float:
+        self._pass()
+        return self.at
+
+    def policy(self) -> Policy:
+        self._pass()
+        return POLICY
+
+    def _pass(self) -> None:
+        if self.shut:
+            self.shut = False
+            self.reached.set()
+            assert self.opened.wait(30)
+
+
+@pytest.mark.parametrize("step", ["sealing", "writing"])
+async def test_who_asks_for_a_value_and_leaves_meanwhile_breaks_no_chain(
+    tmp_path: Path, step: Literal["sealing", "writing"]
+) -> None:
+    gate, told = Gate(), Told()
+    place = FilePlace(tmp_path, max_size=1)  # every batch begins a file, and asks what time it is
+    log = a_log(
+        FileSink(place, "w", clock=gate if step == "writing" else Time()),
+        told=told,
+        policy=gate.policy if step == "sealing" else lambda: POLICY,
+        sleep=lambda _: asyncio.sleep(3600),
+    )
+    await log.start()
+    gate.shut = True
+    asking = asyncio.create_task(log.keep(Asked("r1", ADA, "[EMAIL_1]", "EMAIL", "a ticket", None, POLICY.version)))
+    assert await asyncio.to_thread(gate.reached.wait, 30)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    log.decision(a_decision("r2"))
+    later = asyncio.create_task(log.flush())
+    await asyncio.sleep(0)  # it begins before the thread is let through
+    gate.opened.set()
+    assert await later
+    await log.flush()
+    assert log.available
+    report = verify(lines_of(str(tmp_path)))
+    assert report.broken is None
+    kept = [parse(split(line.data)[1]) for line in lines_of(str(tmp_path))]
+    assert [(record["kind"], record.get("request_id")) for record in kept if record["kind"] != "open"] == [
+        ("reveal", "r1"),
+        ("decision", "r2"),
+    ]
     assert told.lost == 0

@@ -94,6 +94,7 @@ class AuditLog:
         self._names: Names | None = None
         self._closing = False
         self._turn = asyncio.Lock()
+        self._flushing: set[asyncio.Task[bool]] = set()
         self._wake = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
@@ -147,7 +148,16 @@ class AuditLog:
         return True
 
     async def flush(self) -> bool:
-        """Write what waits, at most a few hundred records; whether that went well."""
+        """Write what waits, at most a few hundred records; whether that went well.
+
+        Once begun it goes to its end, whoever waits for it: half done, the chain would have two ends.
+        """
+        flushing = asyncio.create_task(self._flush_in_turn())
+        self._flushing.add(flushing)
+        flushing.add_done_callback(self._flushing.discard)
+        return await asyncio.shield(flushing)
+
+    async def _flush_in_turn(self) -> bool:
         async with self._turn:
             try:
                 await self._flush()
