@@ -96,6 +96,26 @@ async def test_what_is_not_mapped_comes_from_the_policy(verifier: BearerVerifier
     assert (identity.tenant, identity.tier, identity.roles) == ("corp", "internal", frozenset())
 
 
+@pytest.mark.parametrize("named", ["globex", "nobody", "Acme", "acme2"])
+async def test_an_issuer_speaks_for_its_own_tenants_alone(named: str, verifier: BearerVerifier) -> None:
+    where = replace(MAP, default_tenant="acme", tenants=frozenset({"acme", "initech"}))
+    assert (await identify(verifier, where)).tenant == "acme"
+    assert (await identify(verifier, where, org={"id": "initech"})).tenant == "initech"
+    assert (await identify(verifier, where, org={})).tenant == "acme"
+    token = forge.token(forge.good_claims() | {"org": {"id": named}})
+    answer = await verifier.verify(token, (forge.issuer(claims=where),), policy_version="v")
+    assert isinstance(answer, Deny)
+    assert (answer.status, answer.detail) == (403, "tenant_not_its")
+
+
+async def test_what_an_issuer_may_no_longer_say_is_forgotten_with_the_policy(verifier: BearerVerifier) -> None:
+    token = forge.token(forge.good_claims() | {"org": {"id": "globex"}})
+    answer = await verifier.verify(token, (forge.issuer(claims=MAP),), policy_version="v")
+    assert isinstance(answer, Identity)
+    narrowed = forge.issuer(claims=replace(MAP, tenants=frozenset({"acme"})))
+    assert isinstance(await verifier.verify(token, (narrowed,), policy_version="w"), Deny)
+
+
 async def test_another_claim_for_the_subject(verifier: BearerVerifier) -> None:
     where = replace(MAP, subject=("https://example.com/user", "mail"))
     identity = await identify(verifier, where, **{"https://example.com/user": {"mail": "a@example.com"}})

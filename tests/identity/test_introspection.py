@@ -265,3 +265,14 @@ async def test_no_answer_raises_or_passes_without_active_true(changes: dict[str,
     assert isinstance(verdict, Identity | Deny)
     assert members["active"] is True or isinstance(verdict, Deny)
     assert not isinstance(verdict, Deny) or verdict.status in (401, 403)
+
+
+async def test_an_endpoint_speaks_for_its_own_tenants_alone(
+    introspector: Introspector, endpoint: Introspection, server: KeyServer
+) -> None:
+    own = replace(endpoint, claims=replace(endpoint.claims, tenants=frozenset({"acme"})))
+    assert isinstance(await ask(introspector, own), Identity)
+    others = replace(endpoint, name="other", claims=replace(endpoint.claims, tenants=frozenset({"globex"})))
+    verdict = await ask(introspector, others)
+    assert isinstance(verdict, Deny)
+    assert (verdict.status, verdict.detail) == (403, "tenant_not_its")

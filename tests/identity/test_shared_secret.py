@@ -175,3 +175,12 @@ async def test_no_answer_holds_the_secret(verifier: BearerVerifier) -> None:
     assert SECRET.decode() not in repr(APP)
     assert SECRET.decode() not in repr(await verify(verifier, signed(good(), secret=SECRET[::-1])))
     assert SECRET.decode() not in repr(await verify(verifier, signed(good())))
+
+
+async def test_whoever_has_the_secret_speaks_for_its_own_tenants_alone(verifier: BearerVerifier) -> None:
+    where = ClaimMap(tenant=("org",), default_tier="free", tenants=frozenset({"acme"}))
+    app = replace(APP, claims=where)
+    assert isinstance(await verify(verifier, signed(good(org="acme")), app), Identity)
+    answer = await verify(verifier, signed(good(org="globex")), app)
+    assert isinstance(answer, Deny)
+    assert (answer.status, answer.detail) == (403, "tenant_not_its")

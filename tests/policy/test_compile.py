@@ -71,6 +71,7 @@ def test_identity(policy: Policy) -> None:
             default_tenant="acme",
             default_tier="free",
             default_roles=frozenset({"guest"}),
+            tenants=frozenset({"acme", "globex"}),
         ),
         dpop="required",
     )

@@ -104,6 +104,7 @@ platform:
       audiences: [models]
       cache: 10s
       claims: {client: client_id, defaults: {tenant: acme, tier: free}}
+      tenants: [acme]
 tiers: {free: {}}
 tenants: {acme: {}}
 """
@@ -123,7 +124,7 @@ def test_the_secret_of_a_client(tmp_path: Path) -> None:
         issuer="https://id.example.com",
         audiences=("models",),
         cache=10.0,
-        claims=ClaimMap(client=("client_id",), default_tenant="acme", default_tier="free"),
+        claims=ClaimMap(client=("client_id",), default_tenant="acme", default_tier="free", tenants=frozenset({"acme"})),
     )
     assert "hunter2" not in repr(policy)
     for bad, message in ((b"", "has 0 bytes"), ("gehe\u00efm".encode(), "visible ASCII"), (b"a\tb", "visible ASCII")):

@@ -104,8 +104,9 @@ def map_identity(
 ) -> Identity:
     """The identity that the claims describe by a claim map. Raises ClaimsUnmapped.
 
-    A claim that is absent gives way to the map's default; one that is there with a wrong type never does. `credential`
-    stands in for a `jti`; `expires` may be infinite. The claims were judged before: a `sub` is a name.
+    A claim that is absent gives way to the map's default; one that is there with a wrong type never does. An issuer
+    speaks for its own tenants alone. `credential` stands in for a `jti`; `expires` may be infinite. The claims were
+    judged before: a `sub` is a name.
     """
     jti = claims.get("jti")
     scopes = _at(claims, where.scopes, _NONE)
@@ -123,6 +124,8 @@ def map_identity(
         tenant, tier, roles, scopes, client = _known_place(*given)
     except TypeError:  # something in it that no cache can hold
         tenant, tier, roles, scopes, client = _place(*given)
+    if where.tenants is not None and tenant not in where.tenants:
+        raise ClaimsUnmapped("tenant_not_its")
     return Identity(
         claims["sub"] if where.subject == _SUB and "sub" in claims else _subject(claims, where),
         tenant,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def issuer_of(issuer: credentials.Issuer, keysets: Mapping[str, KeySet]) -> comp
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
         types=frozenset(issuer.types),
-        claims=_claims(issuer.claims),
+        claims=_claims(issuer.claims, issuer.tenants),
         dpop=issuer.dpop,
     )
 
@@ -40,7 +40,7 @@ def shared_secret_of(issuer: credentials.SharedSecret, secrets: Mapping[str, byt
         algorithm=issuer.algorithm,
         leeway=issuer.leeway,
         max_lifetime=issuer.max_lifetime,
-        claims=_claims(issuer.claims),
+        claims=_claims(issuer.claims, issuer.tenants),
         dpop=issuer.dpop,
     )
 
@@ -59,7 +59,7 @@ def introspection_of(
         audiences=tuple(endpoint.audiences),
         cache=endpoint.cache,
         leeway=endpoint.leeway,
-        claims=_claims(endpoint.claims),
+        claims=_claims(endpoint.claims, endpoint.tenants),
         dpop=endpoint.dpop,
     )
 
@@ -104,7 +104,7 @@ def workload_of(workload: credentials.Workload) -> Workload:
     )
 
 
-def _claims(claims: credentials.Claims) -> compiled_identity.ClaimMap:
+def _claims(claims: credentials.Claims, tenants: Sequence[str] | None) -> compiled_identity.ClaimMap:
     return compiled_identity.ClaimMap(
         subject=claims.subject,
         client=claims.client or (),
@@ -115,4 +115,5 @@ def _claims(claims: credentials.Claims) -> compiled_identity.ClaimMap:
         default_tenant=claims.defaults.tenant or "",
         default_tier=claims.defaults.tier or "",
         default_roles=frozenset(claims.defaults.roles),
+        tenants=None if tenants is None else frozenset(tenants),
     )

@@ -23,7 +23,8 @@ class ApiKeys:
 class ClaimMap:
     """Which claim gives which part of the identity; a path has one element for each nesting level. () = not mapped.
 
-    `client` names who calls where a token has no `sub`: a client that got it with its own credentials.
+    `client` names who calls where a token has no `sub`: a client that got it with its own credentials. `tenants` are
+    those that a token may be of, None for any.
     """
 
     subject: tuple[str, ...] = ("sub",)
@@ -35,6 +36,7 @@ class ClaimMap:
     default_tenant: str = ""
     default_tier: str = ""
     default_roles: frozenset[str] = frozenset()
+    tenants: frozenset[str] | None = None
 
 
 Binding = Literal["optional", "required"]

@@ -13,6 +13,10 @@ _DPOP = (
     "Whether a token may (`optional`) or must (`required`) be bound to a key of the caller's (RFC 9449). One that is "
     "bound is good only with a proof by that key, and only under the scheme DPoP."
 )
+_TENANTS = (
+    "The tenants that its tokens may be of; one that names another is refused. Without it they may name every tenant "
+    "of the policy, so give it for an issuer that is not yours, or is one tenant's alone."
+)
 
 
 class ApiKeys(Strict):
@@ -77,6 +81,7 @@ class Issuer(Strict):
         default=["", "jwt", "at+jwt"], description='The accepted `typ` headers; "" means that it may be absent.'
     )
     claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
+    tenants: words.Some[words.Name] | None = Field(default=None, description=_TENANTS)
     dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @property
@@ -121,6 +126,7 @@ class SharedSecret(Strict):
         default=86_400.0, description="A token whose `exp` lies further ahead than this is refused; 1s to 31d."
     )
     claims: Claims = Field(default_factory=Claims, description="How claims become an identity.")
+    tenants: words.Some[words.Name] | None = Field(default=None, description=_TENANTS)
     dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @model_validator(mode="after")
@@ -160,6 +166,7 @@ class Introspection(Strict):
     )
     leeway: times.Leeway = Field(default=30.0, description="The clock difference that is forgiven, at most 60s.")
     claims: Claims = Field(default_factory=Claims, description="How the members of an answer become an identity.")
+    tenants: words.Some[words.Name] | None = Field(default=None, description=_TENANTS)
     dpop: Literal["optional", "required"] = Field(default="optional", description=_DPOP)
 
     @model_validator(mode="after")

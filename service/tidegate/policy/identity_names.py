@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tidegate.policy.credentials import (
-    Claims,
     IdentityMethods,
     Introspection,
     Issuer,
@@ -40,7 +39,7 @@ def check_identity(identity: IdentityMethods, names: Declared, report: Report) -
                     whose = "without an issuer" if value is None else f"for the issuer {value!r}"
                     report.at(path if value is None else (*path, key), f"a second entry {whose}")
                 seen[key].add(value)
-            _check_claims(issuer.claims, path, names, report)
+            _check_claims(issuer, path, names, report)
     _check_introspection(identity, seen["name"], names, report)
     ids: set[str] = set()
     for index, workload in enumerate(identity.workloads):
@@ -67,7 +66,7 @@ def _check_introspection(identity: IdentityMethods, seen: set[str | None], names
         if one.name in seen:
             report.at((*path, "name"), f"a second entry for the issuer {one.name!r}")
         seen.add(one.name)
-        _check_claims(one.claims, path, names, report)
+        _check_claims(one, path, names, report)
         if isinstance(one, RoutedIntrospection):
             refer("endpoint", one.endpoints, names.endpoints, (*path, "endpoints"), report)
             for kind in ("prefixes", "endpoints"):
@@ -76,8 +75,12 @@ def _check_introspection(identity: IdentityMethods, seen: set[str | None], names
                         report.at((*path, kind, index), f"{value!r} is {other!r}'s already")
 
 
-def _check_claims(claims: Claims, path: Path, names: Declared, report: Report) -> None:
-    defaults = claims.defaults
+def _check_claims(source: Issuer | SharedSecret | Introspection, path: Path, names: Declared, report: Report) -> None:
+    claims, defaults = source.claims, source.claims.defaults
+    refer("tenant", source.tenants or (), names.tenants, (*path, "tenants"), report)
+    if source.tenants is not None and defaults.tenant is not None and defaults.tenant not in source.tenants:
+        message = f"{defaults.tenant!r} is not among the tenants of {source.name!r}"
+        report.at((*path, "claims", "defaults", "tenant"), message)
     if defaults.tenant is not None:
         refer_one("tenant", defaults.tenant, names.tenants, (*path, "claims", "defaults", "tenant"), report)
     if defaults.tier is not None:
