@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tidegate.authorization import Access, Rule, authorize, find_endpoint
+from tidegate.edge import canonical
 from tidegate.model import BodyState, Deny, Identity, Limit, Reason, Request
 from tidegate.policy import parse_policy
 from tidegate.policy.compiled import Grant, Tenant
@@ -310,3 +311,31 @@ def test_refusals_name_their_rule_and_the_rules_stand_in_the_order_in_which_they
     asked = re.findall(r"\bRule\.([A-Z_]+)|_(method_not_allowed|scope_insufficient)\(", inspect.getsource(authorize))
     helpers = {"method_not_allowed": "METHOD", "scope_insufficient": "SCOPES"}
     assert [name or helpers[helper] for name, helper in asked] == [rule.name for rule in Rule]
+
+
+@pytest.mark.parametrize("order", [("large", "small"), ("small", "large")])
+def test_two_headers_that_name_a_model_get_nobody_past_a_deny(order: tuple[str, str]) -> None:
+    policy = parse_policy("""
+version: 1
+tiers: {free: {}}
+tenants:
+  acme:
+    grants: [{role: analyst, endpoints: [chat]}]
+    denies: [{endpoints: [chat], models: [large]}]
+endpoints:
+  chat:
+    owner: acme
+    match: {hosts: "*", path: /chat, methods: [POST]}
+    model: {from: header.x-model, allowed: {free: "*"}}
+""")
+    ada = Identity("ada", "acme", "free", "api_key", roles=frozenset({"analyst"}))
+
+    def verdict(*models: str) -> Access | Deny:
+        headers = [("x-model", model) for model in models]
+        request = canonical(request_id="r", method="POST", target="/chat", authority="a.example", headers=headers)
+        assert isinstance(request, Request)
+        return authorize(policy, ada, request)
+
+    assert isinstance(verdict("small"), Access)
+    for models in (("large",), order):
+        assert isinstance(verdict(*models), Deny)

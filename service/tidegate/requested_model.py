@@ -2,7 +2,7 @@
 
 The name decides what a caller may use, so it must be the name that the model server will read. A body that two parsers
 could read differently is refused: a key given twice, or in another case (some servers compare keys without it), also
-when it is spelt with escapes; a content type other than JSON; a content encoding.
+when it is spelt with escapes; a content type other than JSON; a content encoding. So is a header that was sent twice.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def requested_model(rule: ModelRule, request: Request, variables: Mapping[str, s
             return value
     elif rule.source == "header":
         value = request.headers.get(rule.locator[0], "")
+        if "," in value:  # sent twice and joined: whoever routes by it may read the first or the last
+            return _malformed(f"The header {rule.locator[0]} must name one model.")
     else:
         value = variables.get(rule.locator[0], "")
     if value is None or value == "":

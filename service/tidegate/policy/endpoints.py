@@ -30,7 +30,8 @@ class ModelRule(Strict):
 
     source: words.ModelSource = Field(
         alias="from",
-        description="body.<key> (JSON; more keys go deeper), header.<name>, or path.<variable> of the template.",
+        description="body.<key> (JSON; more keys go deeper), header.<name> (sent once, without a comma), or "
+        "path.<variable> of the template.",
     )
     allowed: dict[words.Name, words.AllOr[words.ModelName]] = Field(
         min_length=1, description='For each tier the models it may use, "*" for all; a tier not named may use none.'
