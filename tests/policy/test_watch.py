@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,3 +186,30 @@ async def test_a_link_that_leads_to_itself_does_not_end_the_watch(file: Path) ->
         assert seen.errors
         replace(file, document(2))
         await seen.weight(2, source)
+
+
+async def test_a_reload_on_a_signal_is_not_undone_by_an_older_one_that_is_under_way(file: Path) -> None:
+    seen, stop = Seen(), asyncio.Event()
+    slow, under_way, go_on = 2, threading.Event(), threading.Event()
+
+    def prepare(policy: Policy) -> Callable[[], None]:
+        if policy.tiers["free"].weight == slow:
+            under_way.set()
+            assert go_on.wait(DEADLINE)
+        return lambda: None
+
+    source = PolicySource(file, prepare=prepare, on_change=seen.on_change, on_error=seen.on_error)
+    watch = asyncio.create_task(source.watch(stop))
+    try:
+        replace(file, document(slow))
+        assert await asyncio.to_thread(under_way.wait, DEADLINE)
+        replace(file, document(3))
+        assert source.reload()
+        go_on.set()
+        replace(file, document(4))
+        await seen.weight(4, source)
+    finally:
+        go_on.set()
+        stop.set()
+        await watch
+    assert [policy.tiers["free"].weight for policy in seen.policies] == [3, 4]

@@ -96,8 +96,11 @@ class PolicySource:
                     return
 
     async def _reload_if_changed(self) -> None:
-        if _look_at(self._seen) != self._seen:
-            self._settle(*await asyncio.to_thread(self._attempt, self.current))
+        before = self._seen
+        if _look_at(before) != before:
+            attempt = await asyncio.to_thread(self._attempt, self.current)
+            if self._seen is before:  # or `reload` has read the files since, and this may be what stood there earlier
+                self._settle(*attempt)
 
     def _attempt(self, current: Policy | None) -> tuple[Outcome, _Prints, Callable[[], None]]:
         """Read the policy, tell what all its files looked like before they were read, and prepare for it.
