@@ -22,6 +22,7 @@ class Replica:
     def __init__(
         self, store: Flaky, clock: FakeClock, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
+        self.wanted = True
         self.states: list[str] = []
         self.errors: list[Exception] = []
         self.keys: KeyStore | None = None
@@ -30,6 +31,7 @@ class Replica:
             name="API keys",
             clock=clock,
             adopt=self._adopt,
+            wanted=lambda: self.wanted,
             on_state=self.states.append,
             on_error=self.errors.append,
             sleep=sleep,
@@ -142,6 +144,27 @@ async def test_the_loop_asks_every_half_second(key: str, flaky: Flaky, clock: Fa
     await turns.done.wait()
     assert turns.slept == {0.5}
     assert (replica.prove(key), replica.states) == ("", ["current"])
+    await replica.feed.close()
+
+
+async def test_what_a_policy_did_not_want_for_a_while_is_not_relied_on_when_it_does_again(
+    flaky: Flaky, keys: RedisKeys, clock: FakeClock
+) -> None:
+    """A policy with a key file, and back: a key that was revoked in between stood until the store had answered."""
+    key, record = minted(1)
+    await keys.add(record)
+    turns = Turns(clock, 2)
+    replica = Replica(flaky, clock, sleep=turns)
+    await replica.feed.refresh()
+    assert replica.prove(key) == ""
+    replica.wanted = False
+    replica.feed.start()
+    await turns.done.wait()
+    await keys.change("stored000001", lambda entry: revoked(entry, now=NOW))
+    replica.wanted = True
+    assert replica.prove(key).startswith("503 ")
+    await replica.feed.refresh()
+    assert replica.prove(key) == "401 key_revoked"
     await replica.feed.close()
 
 

@@ -95,13 +95,18 @@ class Feed(Generic[T]):
     async def _ask(self) -> None:
         if self._wanted():
             await self.refresh()
+        elif not self._lost:  # whoever wants it again must not get what nobody has looked after meanwhile
+            self._forget()
 
     def _age(self) -> None:
         old = self._clock.monotonic() - self._answered <= self._max_age
         if not old and not self._lost:
-            self._lost = True
-            self._take(self._source.unknown())
+            self._forget()
         self._tell("old" if old else "none")
+
+    def _forget(self) -> None:
+        self._lost, self._answered = True, float("-inf")
+        self._take(self._source.unknown())
 
     def _take(self, news: T) -> None:
         self.known = news
