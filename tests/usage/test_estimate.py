@@ -162,6 +162,17 @@ def test_a_partial_body_of_unsound_length_is_413(declared: str | None) -> None:
     assert refusal.status == 413
 
 
+@pytest.mark.parametrize("headers", [{"transfer-encoding": "chunked"}, {"transfer-encoding": "gzip, chunked"}])
+def test_a_body_of_unknown_length_that_nobody_saw_is_413_and_not_free(headers: dict[str, str]) -> None:
+    """An Envoy that does not send bodies to the check: a limit in bytes was charged nothing for what came in chunks."""
+    refusal = costs_of(request(b"", BodyState.ABSENT, **headers))
+    assert isinstance(refusal, Deny)
+    assert refusal.status == 413
+    costs = costs_of(request(b"", BodyState.ABSENT))
+    assert isinstance(costs, Costs)
+    assert costs.request_bytes == 0
+
+
 def test_a_whole_body_is_believed_over_its_header() -> None:
     costs = costs_of(request(b"{}", BodyState.WHOLE, **{"content-length": "999"}))
     assert isinstance(costs, Costs)

@@ -47,10 +47,11 @@ _MEDIA = frozenset({"image_url", "input_audio", "audio_url", "video_url", "file"
 def costs_of(request: Request) -> Costs | Deny:
     """The estimate for a request, or 413 when its body was cut off and no sound content-length says how long it is.
 
-    A body that was not handed over whole is charged by its declared length, as if all of it were text.
+    A body that was not handed over whole is charged by its declared length, as if all of it were text. One that comes
+    in chunks, of which nothing was handed over, has none.
     """
     body = request.body
-    declared = request.headers.get("content-length", "0")
+    declared = request.headers.get("content-length", "" if "transfer-encoding" in request.headers else "0")
     if request.body_state is BodyState.WHOLE or (request.body_state is BodyState.ABSENT and declared == "0"):
         return estimate(body, path=request.path)
     size = int(declared) if declared.isascii() and declared.isdigit() and len(declared) <= 13 else -1
