@@ -40,6 +40,19 @@ async def test_a_limit_may_count_by_every_attribute_of_a_request() -> None:
     assert ledger.seen[0].key == f"acme|ada|app-1|free|{scopes}||chat|192.0.2.1|k1|POST"
 
 
+@pytest.mark.parametrize("method", ["jwt", "introspection", "mtls"])
+async def test_who_gets_a_new_token_gets_no_new_limit_of_api_keys(method: str) -> None:
+    limit = Limit("platform", "keys", "sliding_window", 9, 60.0, per=("api_key",))
+    policy = dataclasses.replace(POLICY, floor_limits=(limit,))
+    ledger = Counts()
+    keys = set()
+    for token in ("jti-1", "jti-2"):
+        caller = ADA._replace(method=method, credential=token)
+        assert isinstance((await pipeline(caller, ledger, policy=policy).decide(REQUEST)).verdict, Allow)
+        keys.add(ledger.seen[0].key)
+    assert keys == {"acme|"}
+
+
 async def test_a_refused_identity_is_never_charged() -> None:
     ledger = Counts()
     refusal = Deny(401, Reason.CREDENTIAL_INVALID, "No.")

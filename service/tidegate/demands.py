@@ -24,7 +24,10 @@ from tidegate.usage.price import counts_money, in_money
 
 
 def attributes_of(request: Request, identity: Identity, access: Access) -> Mapping[str, str]:
-    """What a limit may count by (`tidegate.admission.charges.ATTRIBUTES`)."""
+    """What a limit may count by (`tidegate.admission.charges.ATTRIBUTES`).
+
+    A token is no API key: whoever gets himself a new one would have a limit of his own for each.
+    """
     return {
         "tenant": identity.tenant,
         "subject": identity.subject,
@@ -34,7 +37,7 @@ def attributes_of(request: Request, identity: Identity, access: Access) -> Mappi
         "model": access.model,
         "endpoint": access.endpoint.name,
         "client_ip": request.client_ip,
-        "api_key": identity.credential,
+        "api_key": identity.credential if identity.method == "api_key" else "",
         "method": request.method,
     }
 

@@ -25,7 +25,8 @@ class _Limit(Strict):
         default=[],
         description="The attributes of a request that are counted apart; none means one count for all. "
         "A subject, an API key and a `client_id` (a token's `client_id` or `azp`, an API key's id) count within their "
-        "tenant. `scope` is what the endpoint asks for in `scopes`, all of it, whatever else the caller holds.",
+        "tenant; callers of a tenant who have none, as those with tokens have no API key, count as one. `scope` is "
+        "what the endpoint asks for in `scopes`, all of it, whatever else the caller holds.",
     )
     cost: Unit = Field(
         default="requests",
