@@ -39,6 +39,14 @@ def test_a_pepper_file_ends_where_its_line_ends(tmp_path: Path) -> None:
     assert read_pepper(None, "") == b""
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b" \t\r\n"])
+def test_an_empty_pepper_file_is_not_the_word_that_there_is_no_pepper(tmp_path: Path, content: bytes) -> None:
+    """As of a secret that is mounted late: the audit chain would begin without its key."""
+    (tmp_path / "pepper").write_bytes(content)
+    with pytest.raises(SettingsError, match="at least 16 bytes"):
+        read_pepper(tmp_path / "pepper", "")
+
+
 def test_settings_do_not_show_their_secrets() -> None:
     """A traceback or a debugger's log may show what an object says of itself."""
     secrets = {"pepper": b"made-up-pepper-of-no-use", "pseudonym_keys": (b"made-up-key-of-no-use",)}

@@ -88,7 +88,7 @@ def read_pepper(path: Path | None, value: str) -> bytes:
             raise SettingsError(f"key pepper file: {path}: cannot be read: {error.strerror}") from error
     else:
         pepper = value.encode("utf-8", "surrogateescape")  # as the variable has it
-    if pepper and len(pepper) < MIN_PEPPER:
+    if (pepper or path is not None) and len(pepper) < MIN_PEPPER:
         raise SettingsError(f"the key pepper must have at least {MIN_PEPPER} bytes")
     return pepper
 
