@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import get_args
 
 import pytest
@@ -149,3 +150,122 @@ async def test_quotas_go_by_wall_time_and_the_rest_does_not() -> None:
     clock.us += 61_000_000
     admission = await ledger.reserve([Charge(quota, "k"), Charge(window, "k")])
     assert [bool(state.retry_after) for state in admission.states] == [True, False]
+
+
+async def full_of_what_lasts(ledger: MemoryLedger, keys: int) -> None:
+    """The first keys, which no later one finds idle."""
+    lasting = limit("sliding_window", 1, period=86_400.0, name="day")
+    for i in range(keys):
+        await ledger.reserve([Charge(lasting, str(i))])
+
+
+@ALL
+async def test_a_limit_that_is_full_again_keeps_nobody_out(algorithm: Algorithm) -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=1_000)
+    await full_of_what_lasts(ledger, 900)
+    charged = limit(algorithm, 2, refill=1, period=10.0, name="burst")
+    for i in range(100):
+        await ledger.reserve([Charge(charged, str(i))], hold=5)
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(charged, "one too many")], hold=5)
+    clock.us += 3_601_000_000 if algorithm == "quota" else 21_000_000
+    for i in range(100):
+        assert (await ledger.reserve([Charge(charged, f"new {i}")], hold=5)).refused is None
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(charged, "one too many again")], hold=5)
+
+
+@ALL
+async def test_what_is_given_back_keeps_nobody_out(algorithm: Algorithm) -> None:
+    ledger = MemoryLedger(HandClock(), max_keys=1_000)
+    await full_of_what_lasts(ledger, 900)
+    charged = limit(algorithm, 9, period=3600.0, name="burst", resets="month")
+    held = [(await ledger.reserve([Charge(charged, str(i))], hold=5)).reservation for i in range(100)]
+    for reservation in held:
+        await ledger.settle(reservation, {"requests": 0})
+    for i in range(100):
+        assert (await ledger.reserve([Charge(charged, f"new {i}")], hold=5)).refused is None
+
+
+async def test_what_is_given_back_in_part_keeps_nobody_out_for_longer_than_the_rest_takes() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=1_000)
+    await full_of_what_lasts(ledger, 900)
+    charged = limit("token_bucket", 1_000, refill=1, period=1.0, cost="tokens")
+    held = [(await ledger.reserve([Charge(charged, str(i), 1_000)], hold=5)).reservation for i in range(100)]
+    for reservation in held:
+        await ledger.settle(reservation, {"tokens": 1})
+    clock.us += 2_000_000
+    for i in range(100):
+        assert (await ledger.reserve([Charge(charged, f"new {i}", 1_000)])).refused is None
+
+
+async def test_what_a_refused_request_touched_keeps_nobody_out() -> None:
+    ledger = MemoryLedger(HandClock(), max_keys=1_000)
+    await full_of_what_lasts(ledger, 998)
+    charged, spent = limit("token_bucket", 9, name="each"), limit("token_bucket", 1, name="all")
+    await ledger.reserve([Charge(spent, "")])
+    for i in range(100):
+        assert (await ledger.reserve([Charge(charged, str(i)), Charge(spent, "")])).refused is not None
+    assert (await ledger.reserve([Charge(charged, "new")])).refused is None
+
+
+@pytest.mark.parametrize("algorithm", ["token_bucket", "sliding_window", "sliding_window_counter"])
+async def test_a_limit_that_a_reload_makes_full_sooner_keeps_nobody_out(algorithm: Algorithm) -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=1_000)
+    await full_of_what_lasts(ledger, 900)
+    for i in range(100):
+        await ledger.reserve([Charge(limit(algorithm, 1, period=86_400.0, name="burst"), str(i))])
+    clock.us += 21_000_000
+    shorter = limit(algorithm, 1, period=10.0, name="burst")
+    for i in range(100):
+        assert (await ledger.reserve([Charge(shorter, f"new {i}")])).refused is None
+
+
+async def test_a_limit_that_a_reload_makes_full_later_is_not_forgotten() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=100)
+    shorter, longer = limit("sliding_window", 1, period=10.0), limit("sliding_window", 1, period=100.0)
+    for i in range(100):
+        await ledger.reserve([Charge(shorter, str(i))])
+    await ledger.reserve([Charge(longer, "0", 0)])
+    clock.us += 50_000_000
+    with pytest.raises(StoreUnavailable):
+        await ledger.reserve([Charge(longer, "new")])
+    for i in range(100):
+        assert (await ledger.reserve([Charge(longer, str(i))])).refused is not None
+    clock.us += 51_000_000
+    assert (await ledger.reserve([Charge(longer, "new")])).refused is None
+
+
+async def test_a_ledger_that_nobody_asked_for_days_has_room_again() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock, max_keys=100)
+    charged = limit("sliding_window", 1, period=7_200.0)
+    for i in range(100):
+        await ledger.reserve([Charge(charged, str(i))])
+    clock.us += 3 * 86_400_000_000
+    for i in range(100):
+        assert (await ledger.reserve([Charge(charged, f"new {i}")])).refused is None
+
+
+async def test_callers_who_come_again_and_again_leave_nothing_behind_but_their_keys() -> None:
+    clock = HandClock()
+    ledger = MemoryLedger(clock)
+    limits = [limit("token_bucket", 9, name="b"), limit("sliding_window", 9, name="w"), limit("concurrency", 9)]
+    tracemalloc.start()
+    try:
+        held = 0
+        for hour in range(3):
+            for _ in range(3_600):
+                taken = await ledger.reserve([Charge(one, "k") for one in limits], hold=60)
+                await ledger.settle(taken.reservation, {"requests": 1})
+                clock.us += 1_000_000
+            if hour == 0:
+                held = tracemalloc.get_traced_memory()[0]
+        assert tracemalloc.get_traced_memory()[0] < held + 100_000
+    finally:
+        tracemalloc.stop()
+    assert len(ledger) == 3

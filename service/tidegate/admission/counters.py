@@ -7,12 +7,12 @@ from itertools import islice
 
 from tidegate.admission.arithmetic import MAX_WAIT, MAX_WALK, drain, wait
 from tidegate.admission.leases import LeasesCounter
-from tidegate.admission.plans import NEVER, Growth, Plan
+from tidegate.admission.plans import NEVER, Filed, Growth, Plan
 from tidegate.admission.sums import QuotaCounter, WindowsCounter
 from tidegate.model import Limit
 
 
-class BucketCounter:
+class BucketCounter(Filed):
     """A token bucket under one key."""
 
     __slots__ = ("back", "last", "used")
@@ -81,7 +81,7 @@ class BucketCounter:
         return None if retry else (new, False)
 
 
-class WindowCounter:
+class WindowCounter(Filed):
     """A sliding window under one key: a deque of [time, cost], and their sum."""
 
     __slots__ = ("entries", "total")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 
 from tidegate.admission.arithmetic import ASK_AGAIN
-from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.plans import NEVER, Filed, Plan
 
 Lease = list[int]
 """[expiry, number, cost]; as it is renewed its expiry changes."""
 
 
-class LeasesCounter:
+class LeasesCounter(Filed):
     """What runs at once under one key. A mark is the lease itself."""
 
     __slots__ = ("held", "next", "total")

@@ -19,7 +19,7 @@ from tidegate.admission.arithmetic import MAX_COST, MAX_WAIT, microseconds
 from tidegate.admission.counters import BucketCounter, Counter, Summing
 from tidegate.admission.leases import LeasesCounter
 from tidegate.admission.ledger import Extension
-from tidegate.admission.plans import NEVER, Plan
+from tidegate.admission.plans import IDLE, NEVER, SLOT, Plan
 from tidegate.admission.tables import Tables
 from tidegate.clock import Clock
 from tidegate.errors import StoreUnavailable
@@ -89,9 +89,12 @@ class MemoryLedger:
         states: list[LimitState] = []
         shadowed: list[LimitState] = []
         for charge, plan, counter, at, retry in steps:
+            remaining, reset = counter.look(plan, at)
+            counter.due = (now + reset) // SLOT if reset > 0 else IDLE
+            if counter.due < counter.filed:
+                tables.file(counter)
             if charge.limit.shadow and not retry:
                 continue
-            remaining, reset = counter.look(plan, at)
             state = LimitState(charge.limit, remaining, reset / 1e6, retry / 1e6 if retry >= 0 else inf)
             (shadowed if charge.limit.shadow else states).append(state)
         if len(tables) > known:
@@ -109,6 +112,8 @@ class MemoryLedger:
         for plan, key, charged, counter, mark, before in held[1]:
             if isinstance(counter, LeasesCounter):
                 counter.end(mark)
+                if not counter.held:
+                    self._given_back(counter, IDLE)
                 continue
             unit = plan.limit.cost
             if unit not in costs:
@@ -122,6 +127,9 @@ class MemoryLedger:
                     continue
                 current = self._tables.add(plan, key, now)
             _summing(current).settle(plan, now, charged, mark, cost)
+            if cost < charged:
+                reset = current.look(plan, self._tables.at(plan, now))[1]
+                self._given_back(current, (now + reset) // SLOT if reset > 0 else IDLE)
         return True
 
     async def extend(self, reservation: str, costs: Mapping[str, int], *, hold: float) -> Extension:
@@ -181,6 +189,12 @@ class MemoryLedger:
     def _time(self) -> int:
         self._now = max(self._now, int(self._clock.monotonic() * 1e6 + 0.5))
         return self._now
+
+    def _given_back(self, counter: Counter, due: int) -> None:
+        """A limit is full again in that slot, which may be sooner than it was to be."""
+        counter.due = due
+        if due < counter.filed:
+            self._tables.file(counter)
 
     @staticmethod
     def _undo(taken: list[_Taken]) -> None:

@@ -20,11 +20,37 @@ The same mark says that the place itself was changed: to undo that, settle. For 
 """
 
 
-class Table(dict[str, "Counter"]):
-    """The counters of one limit by key; `plan` is the limit as it stood last."""
+SLOT = 1_000_000
+"""Microseconds, in whose multiples `tables` files counters."""
+IDLE = -1
+"""Before every slot."""
 
-    __slots__ = ("plan",)
+
+class Filed:
+    """A counter as `tables` finds it: by `table` and `key`.
+
+    Its limit is full again in slot `due` if nothing more is charged, and it is `filed` in no later one.
+    """
+
+    __slots__ = ("due", "filed", "key", "table")
+    table: Table
+    key: str
+    due: int
+    filed: int
+
+
+class Table(dict[str, "Counter"]):
+    """The counters of one limit by key; `plan` is the limit as it stood last.
+
+    `changed`: some are filed as an earlier plan had it.
+    """
+
+    __slots__ = ("changed", "plan")
     plan: Plan
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = False
 
 
 class Plan:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.admission.arithmetic import LONG_AGO, MAX_SUM, room_after, weighted
-from tidegate.admission.plans import NEVER, Growth, Plan
+from tidegate.admission.plans import NEVER, Filed, Growth, Plan
 
 
-class WindowsCounter:
+class WindowsCounter(Filed):
     """A sliding-window counter under one key."""
 
     __slots__ = ("current", "previous", "start")
@@ -89,7 +89,7 @@ class WindowsCounter:
         return start, 0, self.current if self.start >= start - window else 0, into
 
 
-class QuotaCounter:
+class QuotaCounter(Filed):
     """A quota under one key. Its `now` is wall time."""
 
     __slots__ = ("start", "used")
