@@ -56,7 +56,7 @@ _NO_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]+")
 _DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+-]*/?[A-Za-z0-9.+-]*)[^,]{0,200};base64,", re.IGNORECASE)
 _LEAST: Final = 10**11
 _MOST: Final = 10**19
-"""Numbers between them have 12 to 19 digits, as cards have."""
+"""Numbers between them have 12 to 19 digits, as cards have. In longer ones letters may stand in base16."""
 _TEXT_TYPES: Final = re.compile(r"text/|application/(?:json|xml|.*\+json)|$", re.IGNORECASE)
 
 
@@ -71,7 +71,7 @@ class Prompt(NamedTuple):
     """One text, who speaks in it, and where it stands.
 
     Parts of one message come twice, "joined" and then "apart": what is found in both is one. A "number" is the digits
-    of one that is as long as a card's.
+    of a whole one that is as long as a card's, or longer.
     """
 
     place: Place | str
@@ -106,7 +106,9 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
                 yield Prompt(place or "body", role, "\n".join(joined), "apart")
                 node = [_without_text(part, bare=bare) for part in node]
             stack += [(value, (place, number), role) for number, value in reversed(list(enumerate(node)))]
-        elif isinstance(node, int | float) and _LEAST <= abs(node) < _MOST and node == int(node):
+        elif isinstance(node, int) and abs(node) >= _LEAST:
+            yield Prompt(place or "body", role, str(node), "number")
+        elif isinstance(node, float) and _LEAST <= abs(node) < _MOST and node == int(node):
             yield Prompt(place or "body", role, str(int(node)), "number")
 
 

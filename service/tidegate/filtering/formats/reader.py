@@ -28,7 +28,7 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
-_BASE16 = re.compile(r"(?:[2-7]\d){8,}")  # what may be printed letters in it: no number of that size is one by chance
+_BASE16 = re.compile(r"(?:[2-7][\deE]|09){8}")  # what may be text in it, an `e` and all; fractions are no such text
 
 
 class Run(Protocol):
@@ -97,12 +97,16 @@ class Reader:
 
     def number(self, literal: str) -> tuple[str, bool]:
         """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16."""
-        if _BASE16.fullmatch(literal):
-            new = self.whole(literal)
-            return (literal if new == literal else quote(new)), True
+        was_read = "." not in literal and _BASE16.search(literal) is not None
+        if was_read:
+            letters = literal.removeprefix("-")
+            if (new := self.whole(letters)) != letters:
+                return quote(new), True
+            if letters.isdecimal():  # so that its digits were read, too
+                return literal, True
         digits = _digits(literal) if self._has_numeric and len(literal) >= _CARD_DIGITS.start else ""
         if not digits:
-            return literal, False
+            return literal, was_read
         rewriter = rewriting(self._numeric, key=self._key)
         out = rewriter.whole(digits)
         self._count(rewriter)
