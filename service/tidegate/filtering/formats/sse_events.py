@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.channels import Channels, Join
@@ -11,6 +11,7 @@ from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
 from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, dump, parse, quote, unquote, walk
 from tidegate.filtering.formats.listening import Observer
+from tidegate.filtering.formats.open_channels import ALL
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_error import DONE, Speech
@@ -80,8 +81,8 @@ class Events:
         """The stream is over: what is held, as events made for it."""
         return self._names.through(self._flush())
 
-    def _flush(self, ends: Callable[[Channel], bool] = lambda channel: True) -> str:
-        """What is held for the channels that end."""
+    def _flush(self, ends: Iterable[Channel] = ALL) -> str:
+        """What is held for the channels that begin like any of `ends`."""
         frames: list[str] = []
         self._names.close(ends)
         if self._reader.stopped():
@@ -171,13 +172,13 @@ class Events:
     def _go_on(self, leaves: list[Leaf], reading: Reading) -> None:
         """A name is over with the next text, or the next name, of its choice."""
         pieces = reading.pieces
-        spoken = {
+        spoken = [
             pieces[leaf.path]
             for leaf in leaves
             if leaf.kind == "string" and leaf.path in pieces and leaf.end - leaf.start > len('""')
-        }
-        names = {name.channel for name in reading.names.values()}
-        self._names.go_on({channel[:2] for channel in spoken | names}, names)
+        ]
+        names = [name.channel for name in reading.names.values()]
+        self._names.go_on([channel[:2] for channel in (*spoken, *names)], names)
 
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
@@ -256,7 +257,7 @@ class Events:
         if reader.stopped():
             clean = self._channels.made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
             return "".join([*ahead, clean])
-        frames = "".join([*ahead, self._flush(reading.ends_channel) if reading.ends else ""])
+        frames = "".join([*ahead, self._flush(reading.ends) if reading.ends else ""])
         if reader.stopped():
             return frames
         if self._names.begun:
