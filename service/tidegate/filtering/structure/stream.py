@@ -144,12 +144,13 @@ class StructuredStream:
 
     def _release(self, out: list[str]) -> None:
         for unit, pieces in self._held:
-            texts = {path: self._left[channel] for path, channel in pieces if channel in self._left}
+            texts: list[tuple[Path, str]] = []
+            for path, channel in pieces:
+                if channel in self._left:  # all of what is left stands in the first piece
+                    texts.append((path, quote(self._left[channel])))
+                    self._left[channel] = ""
             if texts and unit.payload is not None:
-                new = replaced(unit.payload, [(path, quote(text)) for path, text in texts.items()])
-                unit = unit._replace(payload=new)
-                # All of what is left stands in the first piece.
-                self._left |= dict.fromkeys([channel for _, channel in pieces if channel in self._left], "")
+                unit = unit._replace(payload=replaced(unit.payload, texts))
             out.append(self._units.write(unit))
             self._kept -= _size((unit, pieces))
         self._held = []
