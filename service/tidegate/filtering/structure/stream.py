@@ -182,8 +182,7 @@ class StructuredStream:
         if isinstance(document, dict):
             whole = list(whole_parts(document, self._names))
             for key, part in objects(document):
-                self._speaks(key)
-                whole.append(part._replace(name=self._names.get(key, "")))
+                whole.append(part._replace(name=self._speaks(key)))
             self._answered = self._answered or bool(whole) or bool(document.get("error"))
             payload = self._judge.parts(whole, payload)
         self._finish(reading.ends)
@@ -241,14 +240,16 @@ class StructuredStream:
         if self._judge.shape_of(part)[0] is not None:
             self._open.add(channel)
         elif kind == "call" and not name:
-            self._unnamed.add(call_of(channel))
             self._judge.parts([part], "")  # no text of it is kept, and whether it may be is known now
 
     def _speaks(self, call: Channel) -> str:
         """A call has arguments; the name of its tool, "" where that was not told."""
         if self._silent.pop(call, None) is not None:
             self._open.discard(call)
-        return self._names.get(call, "")
+        name = self._names.get(call, "")
+        if not name:
+            self._unnamed.add(call)
+        return name
 
     def _keep(self, size: int) -> None:
         self._kept += size
