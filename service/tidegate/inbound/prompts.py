@@ -80,6 +80,11 @@ class Prompt(NamedTuple):
     how: How = "text"
 
     @property
+    def name(self) -> str:
+        """The key that it stands under, "" for none."""
+        return self.place[1] if isinstance(self.place, tuple) and isinstance(self.place[1], str) else ""
+
+    @property
     def where(self) -> str:
         """The known fields that lead to it; `*` stands for any other, which a caller may have made up."""
         return self.place if isinstance(self.place, str) else _label(self.place)

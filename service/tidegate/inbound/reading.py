@@ -87,7 +87,7 @@ def _read(plan: FilterPlan, texts: Iterable[Prompt], unread: Counter[str]) -> tu
             if prompt.how == "number":
                 reader.number(prompt.text)
             else:
-                reader.whole(prompt.text)
+                reader.whole(prompt.text, name=prompt.name)
             if reader.tally.findings.total() > known:
                 for entity, _ in reader.tally.findings:
                     places.setdefault(entity, prompt.where)

@@ -24,6 +24,7 @@ from tidegate.filtering.formats.json_text import (
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
+from tidegate.filtering.formats.titles import name_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.selection import Selection
 from tidegate.model import Finding
@@ -117,15 +118,24 @@ class JsonBody:
         unread = sum([run.count(",") + 1 for run in runs])
         looks = any(map(_QUICK.search, runs))
         changed: dict[int, str] = {}
+        last, titles = "", set[str]()
         for first in range(0, len(olds), _BATCH):
             batch = olds[first : first + _BATCH]
+            behind = parts[2 * first + 2 : 2 * (first + len(batch)) + 1 : 2]
             reader.sift(batch)
             suspects = {*batch} - reader.clean
-            for number in [number for number, old in enumerate(batch, first) if looks or old in suspects]:
+            keys = {old for old, after in zip(batch, behind, strict=True) if after[:1] == ":" or ":" in after[1:9]}
+            titles = {last} & titles | {key for key in keys if reader.title(key)}
+            asked = [old in suspects for old in batch]
+            if titles:
+                asked = [sure or name in titles for sure, name in zip(asked, (last, *batch), strict=False)]
+            last = batch[-1]
+            for number in [number for number, suspect in enumerate(asked, first) if looks or suspect]:
                 if looks:
                     unread -= self._numbers(text, parts, 2 * number, changed)
-                if (old := olds[number]) in suspects and not reader.stopped():
-                    if (new := reader.whole(old)) != old:
+                if asked[number - first] and not reader.stopped():
+                    old, name = olds[number], olds[number - 1] if parts[2 * number].strip(BLANK) == ":" else ""
+                    if (new := reader.whole(old, name=name)) != old:
                         changed[2 * number + 1] = quote(new)[1:-1]
                     if reader.unplaced():
                         self._place(text, parts, 2 * number + 1)
@@ -172,7 +182,7 @@ class JsonBody:
             else:
                 tally.scanned_bytes += size(token)
                 tally.scanned_fields += not key
-                if (new := reader.whole(old)) != old:
+                if (new := reader.whole(old, name="" if key else name_of(leaf.path))) != old:
                     splices.put(leaf.start, leaf.end, quote(new))
             if key and old in LOGPROBS and not selection.names(leaf.path):
                 skip_to = splices.drop(leaf.next)

@@ -17,6 +17,7 @@ from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
+from tidegate.filtering.formats.titles import name_of
 from tidegate.filtering.formats.tool_names import ToolNames
 
 _MAX_PATTERNS = 4
@@ -140,7 +141,7 @@ class Events:
                     text = self._run(pattern.channel, hole.path).feed(old)
                     clean = text if running and reader.stopped() else ""
                 else:
-                    text = reader.whole(old)
+                    text = reader.whole(old, name=name_of(hole.path))
                 if text != old:
                     new = quote(text)
             if reader.unplaced():
@@ -155,8 +156,11 @@ class Events:
         return self._join(lines, payload)
 
     def _run(self, channel: Channel, path: Path) -> Run:
-        make = self._reader.fragment if is_json(channel) else self._reader.run
-        return self._channels.open(channel, lambda: make(label(path))).run
+        def make() -> Run:
+            reader, where = self._reader, label(path)
+            return reader.fragment(where) if is_json(channel) else reader.run(where, name=name_of(path))
+
+        return self._channels.open(channel, make).run
 
     def _piece(self, channel: Channel, path: Path, text: str, reading: Reading, ahead: list[str]) -> str:
         run = self._run(channel, path)
@@ -234,7 +238,7 @@ class Events:
                 pieces.append((channel, leaf))
                 varying.string(leaf.kind, token)
             else:
-                new = reader.whole(old)
+                new = reader.whole(old, name=name_of(leaf.path) if leaf.kind == "string" else "")
                 counts.string(leaf.kind, token, complete=reading.is_complete(leaf.path))
             if new != old:
                 splices.put(leaf.start, leaf.end, quote(new))
