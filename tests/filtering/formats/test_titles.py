@@ -102,6 +102,28 @@ def test_a_name_tells_of_nothing_but_its_own_string() -> None:
         assert json.loads(filtered("json", json.dumps([raw]), 0)) == [raw]
 
 
+@pytest.mark.parametrize("size", [0, 1, 5])
+def test_a_number_is_read_with_its_name_too(size: int) -> None:
+    raw = '{"ssn":219099999,"a":219099999,"more":{"phone" : 5550134 , "b":[219099999,{"SSN":-219099999}]},"x":1.5,'
+    raw += '"ssn":219099999}'
+    want = raw.replace('"ssn":219099999', '"ssn":"[US_SSN]"').replace("5550134", '"[PHONE]"')
+    want = want.replace("-219099999", '"[US_SSN]"')
+    assert filtered("json", raw, size) == want
+    raw, want = raw.replace('"ssn":219099999}', '"ssn3":2}'), want.replace('"ssn":"[US_SSN]"}', '"ssn3":2}')
+    for kind, frame_of in (
+        ("ndjson", "%s\n"),
+        ("sse", "data: %s\n\n"),
+        ("sse", 'data: {"choices":[{"delta":{"content":%s}}]}\n\n'),
+    ):
+        given, wanted = (json.dumps(text) if "choices" in frame_of else text for text in (raw, want))
+        assert filtered(kind, frame_of % given, size) == frame_of % wanted
+    chosen = FilterPlan(ALL.actions, selection_of((), ("/nothing",), keys=True))
+    assert filtered("json", raw, size, chosen) == want
+    rewriter = body("json", ALL)
+    drive(rewriter, pieces(raw, size))
+    assert rewriter.coverage().skipped == {"number": 4}
+
+
 def test_many_strings_are_asked_for_their_names() -> None:
     """They are looked at some at a time."""
     for before in range(1015, 1030):

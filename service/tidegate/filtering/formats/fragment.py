@@ -140,7 +140,7 @@ class JsonFragment:
         word = held.rstrip()
         if not word or word in _LITERALS:
             return held
-        new, was_read = self._reader.number(word)
+        new, was_read = self._reader.number(word, name=self._name)
         if not was_read:
             self._reader.tally.skip("number")
             self._reader.tally.scanned_bytes -= len(word)  # the text that it stands in counts as a whole

@@ -35,6 +35,7 @@ _LONG = re.compile(
     r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{11,}(?:\.[0-9]+)?[eE]-[0-9]+)(?![0-9.eE+-])",
 )
 _QUICK = re.compile(r"(?:^|[^0-9.])(?:[0-9]{12}|(?<=[eE])\+?[0-9])")
+_OWN = re.compile(r"[ \t\r\n]*+:[ \t\r\n]*+(-?[0-9]{6,}+)(?![0-9.eE+-])")  # the number of a key
 _BATCH = 1024  # strings that are sifted together
 
 
@@ -124,25 +125,26 @@ class JsonBody:
             behind = parts[2 * first + 2 : 2 * (first + len(batch)) + 1 : 2]
             reader.sift(batch)
             suspects = {*batch} - reader.clean
-            keys = {old for old, after in zip(batch, behind, strict=True) if after[:1] == ":" or ":" in after[1:9]}
+            keys = {old for old, after in zip(batch, behind, strict=True) if ":" in after}
             titles = {last} & titles | {key for key in keys if reader.title(key)}
             asked = [old in suspects for old in batch]
             if titles:
                 asked = [sure or name in titles for sure, name in zip(asked, (last, *batch), strict=False)]
             last = batch[-1]
             for number in [number for number, suspect in enumerate(asked, first) if looks or suspect]:
-                if looks:
-                    unread -= self._numbers(text, parts, 2 * number, changed)
+                name = olds[number - 1] if number and olds[number - 1] in titles else ""
+                if looks or name:
+                    unread -= self._numbers(text, parts, 2 * number, changed, name)
                 if asked[number - first] and not reader.stopped():
-                    old, name = olds[number], olds[number - 1] if parts[2 * number].strip(BLANK) == ":" else ""
-                    if (new := reader.whole(old, name=name)) != old:
+                    old, own = olds[number], parts[2 * number].strip(BLANK) == ":"
+                    if (new := reader.whole(old, name=name if own else "")) != old:
                         changed[2 * number + 1] = quote(new)[1:-1]
                     if reader.unplaced():
                         self._place(text, parts, 2 * number + 1)
                 if reader.stopped():
                     return ""
-        if looks:
-            unread -= self._numbers(text, parts, len(parts) - 1, changed)
+        if looks or last in titles:
+            unread -= self._numbers(text, parts, len(parts) - 1, changed, last if last in titles else "")
         tally.skip("number", unread)
         tally.scanned_bytes += sum(map(len if text.isascii() else size, parts[1::2])) + 2 * len(olds)
         tally.scanned_fields += len(olds) - between.count(":")
@@ -173,7 +175,7 @@ class JsonBody:
             if why:
                 tally.unchosen(why, key=key)
             elif leaf.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(leaf.path))
                 tally.skip("number", not was_read)
                 tally.scanned_bytes += len(token) * was_read
                 tally.scanned_fields += was_read
@@ -193,21 +195,27 @@ class JsonBody:
                 return ""
         return splices.result()
 
-    def _numbers(self, text: str, parts: Sequence[str], at: int, changed: dict[int, str]) -> int:
-        """Read the numbers between two strings that can be as long as a card's; how many were read."""
+    def _numbers(self, text: str, parts: Sequence[str], at: int, changed: dict[int, str], name: str) -> int:
+        """Read the numbers between two strings that can be as long as a card's; how many were read.
+
+        Of the first string, `name` is what it tells of the number behind it.
+        """
         reader, tally = self._reader, self._reader.tally
         piece, splices, read = parts[at], Splices(parts[at]), 0
-        for mark in _LONG.finditer(piece):
-            new, was_read = reader.number(mark[0])
+        own = _OWN.match(piece) if name else None
+        spans = dict.fromkeys([*([own.span(1)] if own else []), *[mark.span() for mark in _LONG.finditer(piece)]])
+        for start, end in spans:
+            old = piece[start:end]
+            new, was_read = reader.number(old, name=name if own is not None and start == own.start(1) else "")
             if not was_read:
                 continue
             read += 1
             tally.scanned_fields += 1
-            tally.scanned_bytes += len(mark[0])
-            if new != mark[0]:
-                splices.put(mark.start(), mark.end(), new)
+            tally.scanned_bytes += len(old)
+            if new != old:
+                splices.put(start, end, new)
             if reader.unplaced():
-                self._place(text, parts, at, mark.start())
+                self._place(text, parts, at, start)
             if reader.stopped():
                 break
         if splices.places:

@@ -29,6 +29,7 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
+_NAMED = re.compile(r"-?[0-9]{6,64}")  # what may be a value by its name: none has less digits
 _BASE16 = re.compile(r"(?:[2-7][\deE]|09){8}")  # what may be text in it, an `e` and all; fractions are no such text
 
 
@@ -103,12 +104,16 @@ class Reader:
         # Nothing was found: the text leaves as it was written, not with its escapes normalised.
         return text if self.tally.findings.total() == before and not self.stopped() else out
 
-    def number(self, literal: str) -> tuple[str, bool]:
-        """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16."""
-        was_read = "." not in literal and _BASE16.search(literal) is not None
+    def number(self, literal: str, *, name: str = "") -> tuple[str, bool]:
+        """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16.
+
+        `name` is what it stands under.
+        """
+        told = bool(name) and _NAMED.fullmatch(literal) is not None and bool(self.title(name))
+        was_read = told or ("." not in literal and _BASE16.search(literal) is not None)
         if was_read:
             letters = literal.removeprefix("-")
-            if (new := self.whole(letters)) != letters:
+            if (new := self.whole(letters, name=name if told else "")) != letters:
                 return quote(new), True
             if letters.isdecimal():  # so that its digits were read, too
                 return literal, True

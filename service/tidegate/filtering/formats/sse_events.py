@@ -129,7 +129,7 @@ class Events:
         for hole, token, literal in zip(pattern.holes, tokens, pattern.literals[1:], strict=True):
             new = token
             if hole.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(hole.path))
                 counts.number(token, was_read)
             else:
                 old = unquote(token)
@@ -217,7 +217,7 @@ class Events:
                 continue
             counts = varying if leaf in holes else fixed
             if leaf.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(leaf.path))
                 counts.number(token, was_read)
                 if new != token:
                     splices.put(leaf.start, leaf.end, new)
