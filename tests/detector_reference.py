@@ -39,6 +39,10 @@ found up to the characters outside ASCII; what is encoded twice, broken by line 
 together with bytes that are no text, such as a compressed file, is not. Nor is quoted-printable, of which `=40` is an
 assignment in any program.
 
+Text is read as it is written, and not as a browser shows it: tags and comments inside of a value
+(`bob<b>@</b>example.com`), Markdown in it (`bob**@**example.com`) and lines folded by a format (iCalendar, vCard) take
+it apart, and it is not found. What must not reach a browser so is markup itself: see [links.md](links.md).
+
 `EMAIL_SPELT_OUT` holds every word that a space ends until the next character, which `EMAIL` does not.
 
 Hold-back is the most characters of a text that a detector keeps while it cannot tell yet, and how many milliseconds
@@ -48,7 +52,8 @@ What may become an escape is held too, and of what may be base64 or hexadecimal 
 is up to twice as long; where 128 characters or more are kept, so are up to an eighth of them more, and no more than 64,
 before they are looked at again. A value without an end of its own that passes it is replaced by the constant form and
 swallowed to its end. A plan holds back no more than the longest of its detectors. A value that is recognised by a
-word needs it within the characters before it that are named.
+word needs it within the characters before it that are named, or as what it stands under: the key of a string in JSON
+(`{"birthDate": "1980-02-29"}`), or what the first row of a CSV file says of its column.
 
 A megabyte of the worst text that is known costs all of this together no more than a second of a core, and no text costs
 more than in proportion to its length: a test holds every row to that.

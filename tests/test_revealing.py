@@ -232,6 +232,18 @@ async def test_the_record_is_in_the_chain_before_the_answer_and_has_no_value(tmp
     assert json.dumps(again).count("~") == 2
 
 
+async def test_a_call_whose_record_cannot_be_made_is_told_nothing() -> None:
+    """The log goes on, and says that something is missing."""
+    sink, told = Fickle(), Told()
+    log = a_log(sink, told=told)
+    await log.start()
+    unheard = Desk(MAY._replace(client_id=object()), keep=log.keep)  # type: ignore[arg-type]
+    assert refused(await unheard.ask()) == (503, Reason.AUDIT_UNAVAILABLE)
+    assert await Desk(keep=log.keep).ask() == Opened("EMAIL", VALUE)
+    await log.close()
+    assert [json.loads(one.line)["record"]["kind"] for one in sink.kept] == ["open", "gap", "reveal", "close"]
+
+
 async def test_a_log_that_cannot_be_written_tells_nothing() -> None:
     sink, told = Fickle(), Told()
     log = a_log(sink, told=told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from tidegate.filtering import scanner
 from tidegate.filtering.ruleset import merge
 from tidegate.filtering.scanner import Scanner, compile_ahead
 from tidegate.filtering.staged import rewriting
-from tidegate.policy import Policy, parse_policy
+from tidegate.policy import Policy, load_policy, parse_policy
 from tidegate.server import Worker
 from tidegate.settings import Settings
 
@@ -117,3 +119,48 @@ def test_a_worker_has_compiled_it_before_it_serves(tmp_path: Path, compiled: lis
     ahead = len(compiled)
     _exchanges(worker.source.current, shadow=False)
     assert len(compiled) == ahead > 0
+
+
+MODERATED = """
+version: 1
+content_safety: {azure: {key_file: key, endpoint: "https://made-up.example.com"}}
+deny_lists: {projects: {file: projects.txt}}
+rulesets: {safe: [{detect: [CONTENT_SAFETY, LIST_PROJECTS], act: redact}]}
+platform: {floor: {rulesets: [safe]}}
+tenants: {acme: {}}
+endpoints: {chat: {owner: acme, match: {hosts: "*", path: /chat, methods: [POST]}}}
+"""
+HANDED = HANDOFF._replace(endpoint="chat", rulesets=("safe",))
+
+
+@pytest.fixture
+def moderated(tmp_path: Path) -> Path:
+    for name, text in {"policy.yaml": MODERATED, "key": "a-made-up-key", "projects.txt": "Blue Bird"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path / "policy.yaml"
+
+
+def test_a_key_of_a_moderation_service_that_was_changed_is_used_from_then_on(moderated: Path) -> None:
+    """It is no part of the version, which is published."""
+    known = load_policy(moderated)
+    plans = Plans(lambda: known)
+    before = plans(HANDED)
+    assert plans(HANDED) is before
+    moderated.with_name("key").write_text("another-made-up-key", encoding="utf-8")
+    before_it, known = known, load_policy(moderated)
+    assert known.version == before_it.version
+    assert set(plans(HANDED).spotters) == set(known.spotters)
+    assert set(before.spotters) == set(before_it.spotters)  # what runs goes on under what it began with
+
+
+def test_nothing_is_kept_of_a_policy_that_was_replaced(moderated: Path) -> None:
+    """A list of 100,000 terms is 20 MB, and lists change by the hour."""
+    known = load_policy(moderated)
+    plans = Plans(lambda: known)
+    plans(HANDED)
+    old = [weakref.ref(spotter) for spotter in known.spotters]
+    moderated.with_name("projects.txt").write_text("Red Kite", encoding="utf-8")
+    known = load_policy(moderated)
+    plans(HANDED)
+    gc.collect()
+    assert [spotter() for spotter in old] == [None, None]

@@ -61,9 +61,20 @@ async def test_a_value_that_stands_alone_in_a_part_is_found_and_counted_once(aro
     assert (await World().refused(says(parts))).detail == "US_SSN (messages[0].content)"
 
 
-async def test_a_card_as_a_number_is_found() -> None:
+async def test_a_value_that_its_key_tells_of_is_found() -> None:
+    called = {"role": "assistant", "tool_calls": [{"function": {"arguments": {"ssn": "219099999", "n": "219099998"}}}]}
+    deny = await World().refused({"messages": [called]})
+    assert deny.detail == "US_SSN (messages[0].tool_calls[0].function.arguments.*)"
+    called["tool_calls"][0]["function"]["arguments"] = json.dumps({"ssn": "219099999"})  # type: ignore[index]
+    assert (
+        await World().refused({"messages": [called]})
+    ).detail == "US_SSN (messages[0].tool_calls[0].function.arguments)"
+
+
+@pytest.mark.parametrize("card", [4111111111111111, int(b"4111111111111111".hex())])
+async def test_a_card_as_a_number_is_found(card: int) -> None:
     world = World(POLICY.replace("US_SSN", "CREDIT_CARD"))
-    deny = await world.refused({"messages": [{"role": "user", "tool_calls": [{"arguments": {"n": 4111111111111111}}]}]})
+    deny = await world.refused({"messages": [{"role": "user", "tool_calls": [{"arguments": {"n": card}}]}]})
     assert deny.detail == "CREDIT_CARD (messages[0].tool_calls[0].arguments.*)"
 
 

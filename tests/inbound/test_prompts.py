@@ -114,10 +114,16 @@ def test_parts_that_are_strings_are_parts() -> None:
     assert found({"prompt": ["bob@exam", "ple.com"]}, "bob@example.com") == []  # two prompts
 
 
-def test_a_number_as_long_as_a_cards_is_read() -> None:
-    given = {"card": 4111111111111111, "same": 4111111111111111.0, "short": 41111111111, "long": 10**19, "yes": True}
+def test_a_number_as_long_as_a_cards_or_longer_is_read() -> None:
+    given: dict[str, Any] = {"card": 4111111111111111, "same": 4111111111111111.0, "long": 1e19, "yes": True}
+    given |= {
+        "base16": (letters := int(b"4111111111111111".hex())),
+        "named": 219099999,
+        "items": [219099999],
+        "n": 99999,
+    }
     made = [(prompt.text, prompt.how) for prompt in prompts(given, Counter()) if prompt.how == "number"]
-    assert made == [("4111111111111111", "number")] * 2
+    assert made == [(text, "number") for text in ("4111111111111111", "4111111111111111", str(letters), "219099999")]
 
 
 def test_names_count_in_any_case() -> None:

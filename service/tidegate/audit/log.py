@@ -86,6 +86,7 @@ class AuditLog:
         self._waiting: list[Entry] = []
         self._sealed: list[Sealed] = []
         self._of_sealed: tuple[list[Entry], int] = ([], 0)
+        self._unmade: list[Entry] = []  # calls for a value, of which no record could be made
         self._chain: Chain | None = None
         self._torn = 0
         self._begins = True
@@ -144,6 +145,10 @@ class AuditLog:
         self._note(entry)
         while self._sealed or any(waiting is entry for waiting in self._waiting):
             if not await self.flush():
+                return False
+        for at, unmade in enumerate(self._unmade):
+            if unmade is entry:
+                del self._unmade[at]
                 return False
         return True
 
@@ -255,6 +260,8 @@ class AuditLog:
             except Exception as failure:  # noqa: BLE001 - one record that cannot be written must not stop all others
                 self._on_error(failure)
                 broken += 1
+                if isinstance(entry, Revealed):
+                    self._unmade.append(entry)
         if broken:
             sealed.append(chain.seal(now, "gap", {"lost": broken}))
         return sealed

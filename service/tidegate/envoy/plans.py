@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import Handoff
@@ -18,7 +18,10 @@ from tidegate.seal_keys import NO_SEALS, SealKeys
 
 
 class Plans:
-    """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came."""
+    """Handoff → filter plan under the policy in force; the floor applies even to what was admitted before it came.
+
+    What runs goes on under the plan that it began with.
+    """
 
     def __init__(
         self, policy: Callable[[], Policy], *, key: bytes = b"", seals: SealKeys = NO_SEALS, shadow: bool = False
@@ -27,14 +30,13 @@ class Plans:
         self._key = key
         self._seals = seals
         self._shadow = shadow
-        self._plan = lru_cache(maxsize=1024)(self._merge)
-        self._in_shadow = lru_cache(maxsize=1024)(Structure.in_shadow)
+        self._made: _Made | None = None
 
     def __call__(self, handoff: Handoff) -> FilterPlan:
         """Raises `UnsupportedBody` when a ruleset named at Check no longer exists here: unread is withheld."""
-        policy = self._policy()
-        names = tuple(dict.fromkeys(policy.floor_rulesets + handoff.rulesets))
-        plan = self._plan(policy.version, names, handoff.endpoint)
+        made = self._in_force()
+        names = tuple(dict.fromkeys(made.policy.floor_rulesets + handoff.rulesets))
+        plan = made.plan(names, handoff.endpoint)
         if not plan.pseudonymous:
             return plan
         caller = {"tenant": handoff.tenant, "subject": handoff.subject, "conversation": handoff.conversation}
@@ -42,25 +44,44 @@ class Plans:
 
     def structure(self, handoff: Handoff) -> Structure | None:
         """What is demanded of the answer. Raises `UnsupportedBody` when it was at Check, and nobody here knows it."""
-        structures = self._policy().structures
-        if handoff.structured and handoff.endpoint not in structures:
+        made = self._in_force()
+        if handoff.structured and handoff.endpoint not in made.policy.structures:
             raise UnsupportedBody(f"endpoint {handoff.endpoint!r} is not in the policy in force")
-        demand = structures.get(handoff.endpoint)
-        return demand if demand is None or not self._shadow else self._in_shadow(demand)
+        return made.structure(handoff.endpoint)
 
     def blank_lines(self, handoff: Handoff) -> bool:
         """Whether the clients of its endpoint pass over empty lines."""
         return handoff.endpoint in self._policy().blank_lines
 
-    def _merge(self, _version: str, names: tuple[str, ...], endpoint: str) -> FilterPlan:
-        policy = self._policy()
-        unknown = [name for name in names if name not in policy.rulesets]
-        if unknown:
-            raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
-        plan = _merged(policy, names, endpoint)
-        if lacking := unfindable(plan):
-            raise UnsupportedBody(f"nothing finds {', '.join(sorted(lacking))} on endpoint {endpoint!r}")
-        return plan.in_shadow() if self._shadow else plan
+    def _in_force(self) -> _Made:
+        policy, made = self._policy(), self._made
+        if made is None or made.policy is not policy:
+            made = self._made = _Made(policy, shadow=self._shadow)
+        return made
+
+
+class _Made:
+    """What was made of one policy, and goes with it: two of one version may differ in secrets."""
+
+    def __init__(self, policy: Policy, *, shadow: bool) -> None:
+        self.policy = policy
+        self.plan = lru_cache(maxsize=1024)(partial(_plan, policy, shadow))
+        self.structure = lru_cache(maxsize=1024)(partial(_structure, policy, shadow))
+
+
+def _plan(policy: Policy, shadow: bool, names: tuple[str, ...], endpoint: str) -> FilterPlan:
+    unknown = [name for name in names if name not in policy.rulesets]
+    if unknown:
+        raise UnsupportedBody(f"rulesets {unknown} are not in the policy in force")
+    plan = _merged(policy, names, endpoint)
+    if lacking := unfindable(plan):
+        raise UnsupportedBody(f"nothing finds {', '.join(sorted(lacking))} on endpoint {endpoint!r}")
+    return plan.in_shadow() if shadow else plan
+
+
+def _structure(policy: Policy, shadow: bool, endpoint: str) -> Structure | None:
+    demand = policy.structures.get(endpoint)
+    return demand.in_shadow() if demand is not None and shadow else demand
 
 
 def _merged(policy: Policy, names: Iterable[str], endpoint: str) -> FilterPlan:

@@ -19,11 +19,18 @@ class Replacing:
     """The actions of a plan, applied to the values of one text, `held` as far as it is not released.
 
     `counts` are of the entities. `finds(plan, value)` says whether a value holds another. `where` is the field path
-    that a finding carries.
+    that a finding carries, and `aside` how many characters of the held text stand before the text itself.
     """
 
     def __init__(
-        self, plan: FilterPlan, held: Held, finds: Callable[[FilterPlan, str], bool], *, key: bytes, where: str
+        self,
+        plan: FilterPlan,
+        held: Held,
+        finds: Callable[[FilterPlan, str], bool],
+        *,
+        key: bytes,
+        where: str,
+        aside: int = 0,
     ) -> None:
         self._plan = plan
         self._actions = plan.actions
@@ -34,6 +41,7 @@ class Replacing:
         self._others: dict[str, FilterPlan] = {}  # the plan without an entity, where that was asked for
         self._key = key
         self._where = where
+        self._aside = aside
         self.counts: dict[str, int] = {}
 
     @property
@@ -88,5 +96,5 @@ class Replacing:
             return instead
         action = self._actions[found.entity]
         new = None if action is Action.ANNOTATE else instead
-        place = self._held.gone + start
+        place = self._held.gone + start - self._aside
         return self._witness.found(Found(found.entity, found.name, action.label, self._where, place, value, new))

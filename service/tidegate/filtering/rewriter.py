@@ -33,19 +33,25 @@ class TextRewriter:
     `key` is the HMAC key of the `hash` action, `where` the field path that a blocking finding carries. `blocked` is set
     when a value whose action is BLOCK was found; what stands before it has been released and nothing after it will be.
     `scanned` counts the characters taken in, up to the end of the chunk that was blocked. `watching` is for values that
-    are let stand: they are counted, and what comes back means nothing.
+    are let stand: they are counted, and what comes back means nothing. `before` is what a reader knows of the text
+    before it begins, such as the name of its field: in ASCII, without escapes, and no part of what comes back.
     Raises ValueError when the plan names an entity that no detector has.
     """
 
-    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "", watching: bool = False) -> None:
+    def __init__(
+        self, plan: FilterPlan, *, key: bytes = b"", where: str = "", watching: bool = False, before: str = ""
+    ) -> None:
         enforced, watched = (plan, None) if watching else plan.parts
-        self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True)
+        self._watcher = None if watched is None else TextRewriter(watched, where=where, watching=True, before=before)
         self._enforced = enforced
         self._strictest = enforced.strictest
         self._instead = enforced.instead
         self._scanner = scanner_for(enforced)
         self._held = Held()
-        self._replacing = Replacing(enforced, self._held, _finds, key=key, where=where)
+        self._aside = len(before) if self._scanner is not None else 0  # characters of `before` that are held
+        if self._aside:
+            self._held.take(before, final=False)
+        self._replacing = Replacing(enforced, self._held, _finds, key=key, where=where, aside=self._aside)
         self._enough = 0  # of what is held, to look again
         self._swallowing: tuple[Detector, ...] = ()
         self._finished = False
@@ -55,7 +61,7 @@ class TextRewriter:
     @property
     def held(self) -> int:
         """Characters of the text held back right now."""
-        return len(self._held)
+        return len(self._held) - self._aside
 
     @property
     def findings(self) -> Mapping[tuple[str, str], int]:
@@ -119,7 +125,8 @@ class TextRewriter:
             return ""
         view, text, size = held.view, held.text, len(held.view)
         out: list[str] = []
-        at, done = held.base, 0  # how far the view, and with it the text, is decided
+        aside = self._aside
+        at, done = held.base, aside  # how far the view, and with it the text, is decided
         overlaps: Overlaps | None = None
         look = scanner.look(view, clean=held.clean)
         held.clean = look.encoded
@@ -131,12 +138,14 @@ class TextRewriter:
             after = self._swallow(at, overlaps, out)
             if after is None:
                 return "".join(out)
-            at, done = after, held.end(after) if after > at else 0
+            at, done = after, max(aside, held.end(after)) if after > at else aside
         hold = at if self._swallowing else size if final else look.hold(at)
         find = look.plain if look.literal is None and look.encoded >= size else look.find
         instead, actions, counts = self._instead, self._enforced.actions, self._replacing.counts
         while at < hold and (hit := find(at, hold)) is not None:
             row, place, start, at, over, _ = hit
+            if aside and held.end(at) <= aside:
+                continue
             new, endless = None if over else instead.get(row.entity), None
             if new is None and (over or actions[row.entity] is not self._strictest):
                 overlaps = overlaps or Overlaps(self._enforced, view, written, final=final)
@@ -145,7 +154,7 @@ class TextRewriter:
                     hold = place
                     break
                 hit, start, at, endless = value
-            begin = held.start(start)
+            begin = max(aside, held.start(start))
             out.append(text[done:begin])
             done = held.end(at)
             if new is not None:
@@ -166,9 +175,10 @@ class TextRewriter:
         cut = done if self._swallowing else held.start(hold)
         out.append(text[done:cut])
         if self._watcher is not None:
-            self._watcher.feed(text[:cut])
+            self._watcher.feed(text[aside:cut])
         behind = scanner.behind if look.encoded >= hold else context(scanner.behind)
         held.release(hold, cut, behind, written)
+        self._aside = max(0, aside - cut)
         if final and held.text:  # invisible characters behind a value that was swallowed to the end
             out.append(held.text)
             self._watch(held.text)
@@ -180,8 +190,9 @@ class TextRewriter:
         new = self._replacing.instead(hit, start, end, over=over)
         if isinstance(new, Finding):
             self.blocked = new
-            self._watch(self._held.text[:start])
+            self._watch(self._held.text[self._aside : start])
             self._held.drop()
+            self._aside = 0
             self._swallowing = ()
             return False
         out.append(new)

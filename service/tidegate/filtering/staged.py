@@ -53,10 +53,10 @@ class Rewriting(Protocol):
 class StagedRewriter:
     """The second stage after the first. Each is the same for every way of cutting its text, and so is the whole."""
 
-    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "") -> None:
+    def __init__(self, plan: FilterPlan, *, key: bytes = b"", where: str = "", before: str = "") -> None:
         first, second = plan.stages
         self._edits = Edits(plan.witness)
-        self._first = TextRewriter(replace(first, witness=self._edits), key=key, where=where)
+        self._first = TextRewriter(replace(first, witness=self._edits), key=key, where=where, before=before)
         self._second = SpotRewriter(second, self._edits, key=key, where=where)
         self._unread = first.shadow  # then the first stage does not cut what nobody sees
         self._invisible = 0
@@ -113,8 +113,8 @@ def unfindable(plan: FilterPlan) -> frozenset[str]:
     return frozenset(plan.actions.keys() - found)
 
 
-def rewriting(plan: FilterPlan, *, key: bytes = b"", where: str = "") -> Rewriting:
-    """A rewriter for one text: of one stage where no spotter is in the plan."""
+def rewriting(plan: FilterPlan, *, key: bytes = b"", where: str = "", before: str = "") -> Rewriting:
+    """A rewriter for one text: of one stage where no spotter is in the plan. `before` is for the patterns alone."""
     if plan.spotters:
-        return StagedRewriter(plan, key=key, where=where)
-    return TextRewriter(plan, key=key, where=where)
+        return StagedRewriter(plan, key=key, where=where, before=before)
+    return TextRewriter(plan, key=key, where=where, before=before)

@@ -54,9 +54,11 @@ _LEAST_MEDIA: Final = 64
 _PLAIN_ALPHABET: Final = str.maketrans("-_", "+/")  # RFC 4648 section 5
 _NO_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]+")
 _DATA_URL: Final = re.compile(r"data:([A-Za-z0-9.+-]*/?[A-Za-z0-9.+-]*)[^,]{0,200};base64,", re.IGNORECASE)
+_LEAST_NAMED: Final = 10**5
+"""A number of six digits may be a value where its key says so."""
 _LEAST: Final = 10**11
 _MOST: Final = 10**19
-"""Numbers between them have 12 to 19 digits, as cards have."""
+"""Numbers between them have 12 to 19 digits, as cards have. In longer ones letters may stand in base16."""
 _TEXT_TYPES: Final = re.compile(r"text/|application/(?:json|xml|.*\+json)|$", re.IGNORECASE)
 
 
@@ -71,13 +73,18 @@ class Prompt(NamedTuple):
     """One text, who speaks in it, and where it stands.
 
     Parts of one message come twice, "joined" and then "apart": what is found in both is one. A "number" is the digits
-    of one that is as long as a card's.
+    of a whole one that is as long as a card's, or longer, or may be what its key says.
     """
 
     place: Place | str
     role: Role
     text: str
     how: How = "text"
+
+    @property
+    def name(self) -> str:
+        """The key that it stands under, "" for none."""
+        return self.place[1] if isinstance(self.place, tuple) and isinstance(self.place[1], str) else ""
 
     @property
     def where(self) -> str:
@@ -106,7 +113,9 @@ def prompts(document: Any, unread: Counter[str]) -> Iterator[Prompt]:
                 yield Prompt(place or "body", role, "\n".join(joined), "apart")
                 node = [_without_text(part, bare=bare) for part in node]
             stack += [(value, (place, number), role) for number, value in reversed(list(enumerate(node)))]
-        elif isinstance(node, int | float) and _LEAST <= abs(node) < _MOST and node == int(node):
+        elif isinstance(node, int) and abs(node) >= (_LEAST_NAMED if place and isinstance(place[1], str) else _LEAST):
+            yield Prompt(place or "body", role, str(node), "number")
+        elif isinstance(node, float) and _LEAST <= abs(node) < _MOST and node == int(node):
             yield Prompt(place or "body", role, str(int(node)), "number")
 
 

@@ -85,9 +85,9 @@ def _read(plan: FilterPlan, texts: Iterable[Prompt], unread: Counter[str]) -> tu
             reader = readers.get(prompt.how) or readers.setdefault(prompt.how, Reader("request", plan))
             known = reader.tally.findings.total()
             if prompt.how == "number":
-                reader.number(prompt.text)
+                reader.number(prompt.text, name=prompt.name)
             else:
-                reader.whole(prompt.text)
+                reader.whole(prompt.text, name=prompt.name)
             if reader.tally.findings.total() > known:
                 for entity, _ in reader.tally.findings:
                     places.setdefault(entity, prompt.where)

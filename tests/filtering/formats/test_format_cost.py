@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from time import process_time
 
 import pytest
@@ -59,3 +60,21 @@ def test_a_compressed_body_byte_by_byte_is_linear() -> None:
     out, failure = drive(rewriter, [packed[at : at + 1] for at in range(len(packed))])
     assert process_time() - start < 8
     assert (len(out), failure) == (133_000, "")
+
+
+def test_what_ends_costs_no_look_at_all_that_runs() -> None:
+    """Texts and names that are never over, and after each an event that ends others."""
+    deltas = ({"content": "a"}, {"tool_calls": [{"index": 0, "function": {"name": "look"}}]})
+    rest = {"index": -1, "delta": {"content": "b"}, "finish_reason": "stop"}
+
+    def seconds(count: int) -> float:
+        choices = [one for n in range(count) for one in ({"index": n, "delta": deltas[n % 2]}, rest)]
+        events = [f"data: {json.dumps({'choices': [one]})}\n\n".encode() for one in choices]
+        rewriter = body("sse", max_bytes=1 << 24)
+        start = process_time()
+        for event in events:
+            rewriter.feed(event)
+        return process_time() - start
+
+    small = min(seconds(200) for _ in range(3))
+    assert min(seconds(3200) for _ in range(2)) < 16 * 3 * max(small, 0.01)

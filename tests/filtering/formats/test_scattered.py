@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.filtering.ruleset import Action, FilterPlan
 
+from tests.filtering.formats.bodies import body, drive
 from tests.filtering.formats.scattered import VALUES, Scattered, scattered
 
 
@@ -33,6 +35,25 @@ def test_what_was_left_once_is_left_no_more(kind: str, raw: bytes) -> None:
         left = Scattered(kind, [raw], plan, set(VALUES[entity])).left()
 
         assert left == []
+
+
+ADDRESS = b"bad@test.de".hex()  # which JSON takes for a number with an exponent
+FRAMES = {"json": '{"a": %s}', "sse": 'data: {"a": {"b": [%s]}}\n\n', "ndjson": '{"a": 1, "b": %s}\n'}
+
+
+@pytest.mark.parametrize("size", [0, 1])
+@pytest.mark.parametrize("frame", [*FRAMES, "text"])
+@pytest.mark.parametrize(
+    "number", [ADDRESS, ADDRESS.upper(), f"-{ADDRESS}", f"1{ADDRESS}", f"-19{ADDRESS}7", "4242424242424242e0"]
+)
+def test_letters_in_base16_are_found_in_every_number_that_json_has(number: str, frame: str, size: int) -> None:
+    raw = FRAMES[frame] % number if frame in FRAMES else json.dumps({"content": f'{{"a": [{number}, 0]}}'})
+    data = raw.encode()
+    pieces = [data[at : at + size] for at in range(0, len(data), size)] if size else [data]
+    out, failure = drive(body(frame if frame in FRAMES else "json"), pieces)
+
+    assert not failure
+    assert number[-12:] not in out.decode()
 
 
 def test_the_readings_find_what_nobody_looks_for() -> None:

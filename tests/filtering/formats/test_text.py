@@ -67,3 +67,12 @@ def test_nothing_follows_a_block() -> None:
     assert rewriter.feed(b"more") == rewriter.finish() == b""
     assert rewriter.abort("content_blocked", "x") == b""
     assert rewriter.coverage().failure == "content_blocked"
+
+
+def test_the_receipt_does_not_claim_what_stands_behind_a_block() -> None:
+    rewriter = body("text", BLOCK)
+    rewriter.feed(b"Write to ")
+    rewriter.feed(b"bob@example.com, " + b"or not, " * 1000)
+    receipt = rewriter.coverage()
+    assert rewriter.blocked is not None
+    assert (receipt.scanned_bytes, receipt.skipped_bytes) == (9, 17 + 8000)

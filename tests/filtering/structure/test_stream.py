@@ -126,6 +126,13 @@ def test_what_is_of_no_known_api_does_not_pass(event: bytes) -> None:
     assert verdict.startswith("answer/")
 
 
+def test_an_unknown_api_is_not_known_by_an_error_that_it_does_not_have() -> None:
+    out, verdict, blocked = run(held(answer()), [frame({"token": BAD, "error": None}), DONE])
+    assert (out, verdict, blocked) == (b"", "answer/unknown_api", True)
+    said = frame({"error": {"message": "busy"}}) + DONE
+    assert run(held(answer()), [said]) == (said, "unchecked", False)
+
+
 @pytest.mark.parametrize(
     "whole",
     [

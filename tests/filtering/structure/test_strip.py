@@ -136,6 +136,13 @@ def test_other_events_keep_their_place_while_one_is_held() -> None:
     assert payloads(out)[1]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == LEFT
 
 
+def test_two_pieces_in_one_event_are_one_text() -> None:
+    both = {"choices": [{"index": 0, "delta": {"content": text}} for text in (EXTRA[:9], EXTRA[9:])]}
+    out, verdict, _ = run(held(answer("strip")), [frame(both), finish(), DONE])
+    assert verdict == "valid"
+    assert [choice["delta"]["content"] for choice in payloads(out)[0]["choices"]] == [LEFT, ""]
+
+
 def test_what_cannot_be_stripped_ends_the_stream_and_none_of_it_leaves() -> None:
     make = delta("content")
     pieces = [frame(make(text)) for text in ('{"city": 7, ', '"x": 1}')]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.filtering.formats.dialect import Channel, read
 from tidegate.filtering.formats.json_text import Path, dump, parse
+from tidegate.filtering.formats.open_channels import OpenChannels
 from tidegate.filtering.formats.reader import Run
 
 Join = Callable[[list[str], str | None], str]
@@ -38,6 +39,7 @@ class Channels:
     def __init__(self, join: Join) -> None:
         self._join = join
         self._texts: dict[Channel, Text] = {}
+        self._open = OpenChannels()
         self.held = 0
 
     def made(self, others: list[str], payload: str, path: Path | None, text: str) -> str:
@@ -55,6 +57,7 @@ class Channels:
         text = self._texts.get(channel)
         if text is None:
             text = self._texts[channel] = Text(make(), [], "", None)
+            self._open.add(channel)
         return text
 
     def note(self, channel: Channel, others: list[str], payload: str, path: Path | None) -> None:
@@ -70,12 +73,13 @@ class Channels:
     def close(self, channel: Channel) -> str:
         """The rest of a channel's text; the channel is gone."""
         text = self._texts.pop(channel)
+        self._open.discard(channel)
         self.held -= text.cost
         return text.run.finish()
 
-    def ending(self, ends: Callable[[Channel], bool]) -> list[Channel]:
-        """The open channels that end."""
-        return [channel for channel in self._texts if ends(channel)]
+    def ending(self, ends: Iterable[Channel]) -> list[Channel]:
+        """The open channels that begin like any of `ends`."""
+        return self._open.under(ends)
 
     def flush(self, channel: Channel) -> str:
         """Close a channel; an event for its rest, or "" when nothing was held."""

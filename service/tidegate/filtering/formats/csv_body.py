@@ -38,6 +38,7 @@ class CsvBody(LiveBody[bytes]):
         self._rows = _Rows(min(max_row, max_bytes))
         self._observer = observer
         self._first = True
+        self._heads: list[str] = []  # what stands in the first row
 
     def _units(self, data: bytes | None) -> Iterable[bytes]:
         return self._rows.finish() if data is None else self._rows.feed(data)
@@ -46,15 +47,17 @@ class CsvBody(LiveBody[bytes]):
         row = decode(unit, "a row")
         reader, tally = self._reader, self._reader.tally
         start = len(_BOM) if self._first and row.startswith(_BOM) else 0
-        self._first = False
         cells = list(_cells(row, start))  # the whole row is well-formed before any of it is taken
+        heads = self._heads
+        if self._first:
+            self._first, self._heads = False, [text for _, _, text in cells]
         if self._observer is not None:
             self._observer.text(row)
         reader.sift(text for _, _, text in cells)
         parts: list[str] = [row[:start]]
         end = start
         for column, (at, stop, text) in enumerate(cells):
-            new = reader.whole(text)
+            new = reader.whole(text, name=heads[column] if column < len(heads) else "")
             tally.scanned_bytes += size(row[at:stop])
             tally.scanned_fields += 1
             if reader.unplaced():

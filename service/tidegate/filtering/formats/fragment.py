@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tidegate.filtering.formats.json_text import BLANK, NUMBER, VALID, quote, unquote
+from tidegate.filtering.formats.titles import LONGEST
 
 if TYPE_CHECKING:
     from tidegate.filtering.formats.reader import Reader, Run
@@ -41,6 +42,8 @@ class JsonFragment:
         self._escape = ""  # an escape that is not complete
         self._string: Run | None = None  # the string that is open
         self._plain: Run | None = None  # the rest, once it proved to be no JSON
+        self._last = ""  # the string that was read last, as far as it may be a name
+        self._name = ""  # what the next string stands under
 
     @property
     def held(self) -> int:
@@ -98,6 +101,7 @@ class JsonFragment:
             out.append(self._settle())
             if char == '"':
                 return self._open(text, at, out)
+            self._name, self._last = self._last if char == ":" else "", ""
             out.append(char)
             end = at + 1
         if len(self._scalar) > _MAX_SCALAR:
@@ -109,12 +113,14 @@ class JsonFragment:
         """A string begins. One that is here to its end, and is no JSON itself, needs no run."""
         out.append('"')
         token = VALID.match(text, at)
+        name, self._name, self._last = self._name, "", ""
         if token is not None and (old := unquote(token[0])).lstrip(BLANK)[:1] not in ("{", "["):
-            out.append(self._body(self._reader.whole(old)))
+            out.append(self._body(self._reader.whole(old, name=name)))
             if not self._reader.stopped():
                 out.append('"')
+            self._last = old[: LONGEST + 1]
             return token.end()
-        self._string = self._reader.run(self._where, nesting=self._nesting)
+        self._string = self._reader.run(self._where, nesting=self._nesting, name=name)
         return at + 1
 
     def _extend(self, piece: str) -> bool:
@@ -134,7 +140,7 @@ class JsonFragment:
         word = held.rstrip()
         if not word or word in _LITERALS:
             return held
-        new, was_read = self._reader.number(word)
+        new, was_read = self._reader.number(word, name=self._name)
         if not was_read:
             self._reader.tally.skip("number")
             self._reader.tally.scanned_bytes -= len(word)  # the text that it stands in counts as a whole
@@ -167,6 +173,8 @@ class JsonFragment:
             else:
                 pieces.append("\\")
                 at += 1
+        if len(self._last) <= LONGEST:
+            self._last += "".join(pieces)
         new = string.feed("".join(pieces))
         if closed:
             new += string.finish()

@@ -24,6 +24,7 @@ from tidegate.filtering.formats.json_text import (
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.reader import Reader
 from tidegate.filtering.formats.splices import Splices
+from tidegate.filtering.formats.titles import name_of
 from tidegate.filtering.ruleset import FilterPlan
 from tidegate.filtering.selection import Selection
 from tidegate.model import Finding
@@ -34,6 +35,7 @@ _LONG = re.compile(
     r"(?<![0-9.eE+-])-?[0-9]+(?:[0-9]{11}(?:\.0*+)?|(?:\.[0-9]+)?[eE]\+?[0-9]+|[0-9]{11,}(?:\.[0-9]+)?[eE]-[0-9]+)(?![0-9.eE+-])",
 )
 _QUICK = re.compile(r"(?:^|[^0-9.])(?:[0-9]{12}|(?<=[eE])\+?[0-9])")
+_OWN = re.compile(r"[ \t\r\n]*+:[ \t\r\n]*+(-?[0-9]{6,}+)(?![0-9.eE+-])")  # the number of a key
 _BATCH = 1024  # strings that are sifted together
 
 
@@ -117,22 +119,32 @@ class JsonBody:
         unread = sum([run.count(",") + 1 for run in runs])
         looks = any(map(_QUICK.search, runs))
         changed: dict[int, str] = {}
+        last, titles = "", set[str]()
         for first in range(0, len(olds), _BATCH):
             batch = olds[first : first + _BATCH]
+            behind = parts[2 * first + 2 : 2 * (first + len(batch)) + 1 : 2]
             reader.sift(batch)
             suspects = {*batch} - reader.clean
-            for number in [number for number, old in enumerate(batch, first) if looks or old in suspects]:
-                if looks:
-                    unread -= self._numbers(text, parts, 2 * number, changed)
-                if (old := olds[number]) in suspects and not reader.stopped():
-                    if (new := reader.whole(old)) != old:
+            keys = {old for old, after in zip(batch, behind, strict=True) if ":" in after}
+            titles = {last} & titles | {key for key in keys if reader.title(key)}
+            asked = [old in suspects for old in batch]
+            if titles:
+                asked = [sure or name in titles for sure, name in zip(asked, (last, *batch), strict=False)]
+            last = batch[-1]
+            for number in [number for number, suspect in enumerate(asked, first) if looks or suspect]:
+                name = olds[number - 1] if number and olds[number - 1] in titles else ""
+                if looks or name:
+                    unread -= self._numbers(text, parts, 2 * number, changed, name)
+                if asked[number - first] and not reader.stopped():
+                    old, own = olds[number], parts[2 * number].strip(BLANK) == ":"
+                    if (new := reader.whole(old, name=name if own else "")) != old:
                         changed[2 * number + 1] = quote(new)[1:-1]
                     if reader.unplaced():
                         self._place(text, parts, 2 * number + 1)
                 if reader.stopped():
                     return ""
-        if looks:
-            unread -= self._numbers(text, parts, len(parts) - 1, changed)
+        if looks or last in titles:
+            unread -= self._numbers(text, parts, len(parts) - 1, changed, last if last in titles else "")
         tally.skip("number", unread)
         tally.scanned_bytes += sum(map(len if text.isascii() else size, parts[1::2])) + 2 * len(olds)
         tally.scanned_fields += len(olds) - between.count(":")
@@ -163,7 +175,7 @@ class JsonBody:
             if why:
                 tally.unchosen(why, key=key)
             elif leaf.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(leaf.path))
                 tally.skip("number", not was_read)
                 tally.scanned_bytes += len(token) * was_read
                 tally.scanned_fields += was_read
@@ -172,7 +184,7 @@ class JsonBody:
             else:
                 tally.scanned_bytes += size(token)
                 tally.scanned_fields += not key
-                if (new := reader.whole(old)) != old:
+                if (new := reader.whole(old, name="" if key else name_of(leaf.path))) != old:
                     splices.put(leaf.start, leaf.end, quote(new))
             if key and old in LOGPROBS and not selection.names(leaf.path):
                 skip_to = splices.drop(leaf.next)
@@ -183,21 +195,27 @@ class JsonBody:
                 return ""
         return splices.result()
 
-    def _numbers(self, text: str, parts: Sequence[str], at: int, changed: dict[int, str]) -> int:
-        """Read the numbers between two strings that can be as long as a card's; how many were read."""
+    def _numbers(self, text: str, parts: Sequence[str], at: int, changed: dict[int, str], name: str) -> int:
+        """Read the numbers between two strings that can be as long as a card's; how many were read.
+
+        Of the first string, `name` is what it tells of the number behind it.
+        """
         reader, tally = self._reader, self._reader.tally
         piece, splices, read = parts[at], Splices(parts[at]), 0
-        for mark in _LONG.finditer(piece):
-            new, was_read = reader.number(mark[0])
+        own = _OWN.match(piece) if name else None
+        spans = dict.fromkeys([*([own.span(1)] if own else []), *[mark.span() for mark in _LONG.finditer(piece)]])
+        for start, end in spans:
+            old = piece[start:end]
+            new, was_read = reader.number(old, name=name if own is not None and start == own.start(1) else "")
             if not was_read:
                 continue
             read += 1
             tally.scanned_fields += 1
-            tally.scanned_bytes += len(mark[0])
-            if new != mark[0]:
-                splices.put(mark.start(), mark.end(), new)
+            tally.scanned_bytes += len(old)
+            if new != old:
+                splices.put(start, end, new)
             if reader.unplaced():
-                self._place(text, parts, at, mark.start())
+                self._place(text, parts, at, start)
             if reader.stopped():
                 break
         if splices.places:

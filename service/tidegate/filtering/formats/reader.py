@@ -15,6 +15,7 @@ from tidegate.filtering.formats.dialect import WORDS
 from tidegate.filtering.formats.fragment import JsonFragment
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
 from tidegate.filtering.formats.sieve import sieve
+from tidegate.filtering.formats.titles import title
 from tidegate.filtering.rewriter import rewrite
 from tidegate.filtering.ruleset import Action, FilterPlan
 from tidegate.filtering.staged import Rewriting, rewriting
@@ -28,7 +29,8 @@ _SHORT = 256  # longer texts are worth a rewriter of their own
 _MEMO = 4096
 _NO_SIFT = frozenset("{[" + BLANK)  # it may be JSON, whose escapes hide what it holds
 _CARD_DIGITS = range(12, 20)
-_BASE16 = re.compile(r"(?:[2-7]\d){8,}")  # what may be printed letters in it: no number of that size is one by chance
+_NAMED = re.compile(r"-?[0-9]{6,64}")  # what may be a value by its name: none has less digits
+_BASE16 = re.compile(r"(?:[2-7][\deE]|09){8}")  # what may be text in it, an `e` and all; fractions are no such text
 
 
 class Run(Protocol):
@@ -55,6 +57,7 @@ class Reader:
         self._key = key
         self._witness = plan.witness
         self.selection = plan.selection
+        self._patterns = plan.stages[0].entities if plan.spotters else plan.entities
         # What the spotters find has no pattern that a search could look for.
         self._sieve = None if plan.spotters else sieve(plan.entities, plan.regions)
         self._has_numeric = not NUMERIC.isdisjoint(plan.entities)
@@ -76,16 +79,22 @@ class Reader:
             clean.update(fresh)
             clean -= self._sieve.suspects(fresh)
 
-    def whole(self, text: str, *, nesting: int = 0) -> str:
-        """`text` rewritten at once."""
-        if text in self.clean:
+    def title(self, name: str) -> str:
+        """What stands before a text of that name, "" where the name says nothing of it (`titles`)."""
+        return title(self._patterns, self._plan.regions, name)
+
+    def whole(self, text: str, *, nesting: int = 0, name: str = "") -> str:
+        """`text` rewritten at once; `name` is what it stands under."""
+        before = self.title(name) if name and text else ""
+        known = before + text
+        if known in self.clean:
             return text
         if text.lstrip(BLANK)[:1] in ("{", "["):
             return self._nested(text, nesting)
-        rewriter = rewriting(self._plan, key=self._key)
+        rewriter = rewriting(self._plan, key=self._key, before=before)
         out = rewriter.whole(text)
-        if not self._count(rewriter) and len(text) <= _SHORT and len(self.clean) < _MEMO and out == text:
-            self.clean.add(text)
+        if not self._count(rewriter) and len(known) <= _SHORT and len(self.clean) < _MEMO and out == text:
+            self.clean.add(known)
         return out
 
     def _nested(self, text: str, nesting: int) -> str:
@@ -95,14 +104,22 @@ class Reader:
         # Nothing was found: the text leaves as it was written, not with its escapes normalised.
         return text if self.tally.findings.total() == before and not self.stopped() else out
 
-    def number(self, literal: str) -> tuple[str, bool]:
-        """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16."""
-        if _BASE16.fullmatch(literal):
-            new = self.whole(literal)
-            return (literal if new == literal else quote(new)), True
+    def number(self, literal: str, *, name: str = "") -> tuple[str, bool]:
+        """What must stand for a number, and whether it was read: what can be a value's digits, or letters in base16.
+
+        `name` is what it stands under.
+        """
+        told = bool(name) and _NAMED.fullmatch(literal) is not None and bool(self.title(name))
+        was_read = told or ("." not in literal and _BASE16.search(literal) is not None)
+        if was_read:
+            letters = literal.removeprefix("-")
+            if (new := self.whole(letters, name=name if told else "")) != letters:
+                return quote(new), True
+            if letters.isdecimal():  # so that its digits were read, too
+                return literal, True
         digits = _digits(literal) if self._has_numeric and len(literal) >= _CARD_DIGITS.start else ""
         if not digits:
-            return literal, False
+            return literal, was_read
         rewriter = rewriting(self._numeric, key=self._key)
         out = rewriter.whole(digits)
         self._count(rewriter)
@@ -114,17 +131,18 @@ class Reader:
         actions = {entity: action for entity, action in self._plan.actions.items() if entity in NUMERIC}
         return replace(self._plan, actions=actions, spotters=())
 
-    def run(self, where: str = "", *, nesting: int = 0) -> Run:
-        """A text in pieces, read as JSON when it begins like it."""
-        return _Sniffed(self, where, nesting)
+    def run(self, where: str = "", *, nesting: int = 0, name: str = "") -> Run:
+        """A text in pieces, read as JSON when it begins like it; `name` is what it stands under."""
+        return _Sniffed(self, where, nesting, name)
 
     def fragment(self, where: str = "") -> Run:
         """A text in pieces that is JSON by contract."""
         return JsonFragment(self, where, 1)
 
-    def plain(self, where: str = "") -> _Plain:
+    def plain(self, where: str = "", name: str = "") -> _Plain:
         """A text in pieces, taken as it is."""
-        rewriter = rewriting(self._plan, key=self._key, where=where)
+        before = self.title(name) if name else ""
+        rewriter = rewriting(self._plan, key=self._key, where=where, before=before)
         self._running[id(rewriter)] = rewriter
         return _Plain(self, rewriter)
 
@@ -211,10 +229,11 @@ class _Plain:
 class _Sniffed:
     """Decides on the first visible character how the text is read, and holds blanks until then."""
 
-    def __init__(self, reader: Reader, where: str, nesting: int) -> None:
+    def __init__(self, reader: Reader, where: str, nesting: int, name: str) -> None:
         self._reader = reader
         self._where = where
         self._nesting = nesting
+        self._name = name
         self._blank = ""
         self._run: Run | None = None
 
@@ -241,7 +260,7 @@ class _Sniffed:
         else:
             if first and first in "{[":
                 self._reader.tally.notes["nesting"] += 1
-            self._run = self._reader.plain(self._where)
+            self._run = self._reader.plain(self._where, self._name)
         text, self._blank = self._blank, ""
         return self._run.feed(text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from tidegate.errors import MalformedBody
 from tidegate.filtering.formats.channels import Channels, Join
@@ -11,11 +11,13 @@ from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.dialect import LOGPROBS, Channel, Reading, is_json, label, read
 from tidegate.filtering.formats.json_text import BLANK, Leaf, Path, dump, parse, quote, unquote, walk
 from tidegate.filtering.formats.listening import Observer
+from tidegate.filtering.formats.open_channels import ALL
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
 from tidegate.filtering.formats.sse_error import DONE, Speech
 from tidegate.filtering.formats.sse_frames import join
 from tidegate.filtering.formats.sse_pattern import Counts, Pattern, Varying, pattern_of
+from tidegate.filtering.formats.titles import name_of
 from tidegate.filtering.formats.tool_names import ToolNames
 
 _MAX_PATTERNS = 4
@@ -80,8 +82,8 @@ class Events:
         """The stream is over: what is held, as events made for it."""
         return self._names.through(self._flush())
 
-    def _flush(self, ends: Callable[[Channel], bool] = lambda channel: True) -> str:
-        """What is held for the channels that end."""
+    def _flush(self, ends: Iterable[Channel] = ALL) -> str:
+        """What is held for the channels that begin like any of `ends`."""
         frames: list[str] = []
         self._names.close(ends)
         if self._reader.stopped():
@@ -127,7 +129,7 @@ class Events:
         for hole, token, literal in zip(pattern.holes, tokens, pattern.literals[1:], strict=True):
             new = token
             if hole.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(hole.path))
                 counts.number(token, was_read)
             else:
                 old = unquote(token)
@@ -139,7 +141,7 @@ class Events:
                     text = self._run(pattern.channel, hole.path).feed(old)
                     clean = text if running and reader.stopped() else ""
                 else:
-                    text = reader.whole(old)
+                    text = reader.whole(old, name=name_of(hole.path))
                 if text != old:
                     new = quote(text)
             if reader.unplaced():
@@ -154,8 +156,11 @@ class Events:
         return self._join(lines, payload)
 
     def _run(self, channel: Channel, path: Path) -> Run:
-        make = self._reader.fragment if is_json(channel) else self._reader.run
-        return self._channels.open(channel, lambda: make(label(path))).run
+        def make() -> Run:
+            reader, where = self._reader, label(path)
+            return reader.fragment(where) if is_json(channel) else reader.run(where, name=name_of(path))
+
+        return self._channels.open(channel, make).run
 
     def _piece(self, channel: Channel, path: Path, text: str, reading: Reading, ahead: list[str]) -> str:
         run = self._run(channel, path)
@@ -171,13 +176,13 @@ class Events:
     def _go_on(self, leaves: list[Leaf], reading: Reading) -> None:
         """A name is over with the next text, or the next name, of its choice."""
         pieces = reading.pieces
-        spoken = {
+        spoken = [
             pieces[leaf.path]
             for leaf in leaves
             if leaf.kind == "string" and leaf.path in pieces and leaf.end - leaf.start > len('""')
-        }
-        names = {name.channel for name in reading.names.values()}
-        self._names.go_on({channel[:2] for channel in spoken | names}, names)
+        ]
+        names = [name.channel for name in reading.names.values()]
+        self._names.go_on([channel[:2] for channel in (*spoken, *names)], names)
 
     def _json(self, payload: str, lines: list[str]) -> str:
         reader = self._reader
@@ -212,7 +217,7 @@ class Events:
                 continue
             counts = varying if leaf in holes else fixed
             if leaf.kind == "number":
-                new, was_read = reader.number(token)
+                new, was_read = reader.number(token, name=name_of(leaf.path))
                 counts.number(token, was_read)
                 if new != token:
                     splices.put(leaf.start, leaf.end, new)
@@ -233,7 +238,7 @@ class Events:
                 pieces.append((channel, leaf))
                 varying.string(leaf.kind, token)
             else:
-                new = reader.whole(old)
+                new = reader.whole(old, name=name_of(leaf.path) if leaf.kind == "string" else "")
                 counts.string(leaf.kind, token, complete=reading.is_complete(leaf.path))
             if new != old:
                 splices.put(leaf.start, leaf.end, quote(new))
@@ -256,7 +261,7 @@ class Events:
         if reader.stopped():
             clean = self._channels.made(heading, out, *stopped) if stopped is not None and stopped[1] else ""
             return "".join([*ahead, clean])
-        frames = "".join([*ahead, self._flush(reading.ends_channel) if reading.ends else ""])
+        frames = "".join([*ahead, self._flush(reading.ends) if reading.ends else ""])
         if reader.stopped():
             return frames
         if self._names.begun:

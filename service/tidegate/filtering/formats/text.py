@@ -6,6 +6,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterator
 
 from tidegate.errors import BodyTooLarge, MalformedBody
+from tidegate.filtering.formats.coverage import size
 from tidegate.filtering.formats.listening import Observer
 from tidegate.filtering.formats.live import LiveBody
 from tidegate.filtering.formats.reader import Reader
@@ -25,15 +26,11 @@ class TextBody(LiveBody[str]):
         self._decoder = _Decoder()
 
     def _units(self, data: bytes | None) -> Iterator[str]:
-        tally = self._reader.tally
-        pending = len(self._decoder.getstate()[0])
         try:
             text = self._decoder.decode(data or b"", data is None)
         except UnicodeDecodeError as fault:
-            tally.scanned_bytes += fault.start - pending
             yield fault.object[: fault.start].decode()
             raise MalformedBody("text that is not UTF-8") from None
-        tally.scanned_bytes += len(data or b"")
         yield text
         if self._run.held > self._max_bytes:
             raise BodyTooLarge("more text is held back than allowed")
@@ -41,7 +38,10 @@ class TextBody(LiveBody[str]):
     def _unit(self, unit: str) -> str:
         if self._observer is not None:
             self._observer.text(unit)
-        return self._run.feed(unit)
+        out = self._run.feed(unit)
+        if not self._reader.stopped():
+            self._reader.tally.scanned_bytes += size(unit)
+        return out
 
     def _end(self) -> bytes:
         self._reader.tally.scanned_fields = 1

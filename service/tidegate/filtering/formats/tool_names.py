@@ -7,7 +7,7 @@ next event.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from tidegate.filtering.formats.channels import Join
 from tidegate.filtering.formats.dialect import Channel, label
 from tidegate.filtering.formats.dialect_names import NamePiece
 from tidegate.filtering.formats.json_text import Path, quote, walk
+from tidegate.filtering.formats.open_channels import OpenChannels
 from tidegate.filtering.formats.reader import Reader, Run
 from tidegate.filtering.formats.splices import Splices
 
@@ -45,6 +46,7 @@ class ToolNames:
         self._reader = reader
         self._join = join
         self._open: dict[Channel, _Name] = {}
+        self._channels = OpenChannels()
         self._over: set[Channel] = set()
         self._begun: dict[Path, _Name] = {}  # in the event that is read
         self._queue: list[str | _Opening] = []
@@ -79,24 +81,31 @@ class ToolNames:
         if name is None:
             run = reader.run(label(piece.path))
             self._open[channel] = self._begun[piece.path] = _Name(run, first=text, text=run.feed(text))
+            self._channels.add(channel)
             return text
         name.text += name.run.feed(text)
         self._size += len(text)
         if ends:
-            self.close(lambda other: other == channel)
+            self._close(channel)
         return ""
 
-    def go_on(self, choices: Container[Channel], names: Container[Channel]) -> None:
+    def go_on(self, choices: Iterable[Channel], names: Container[Channel]) -> None:
         """`choices` go on, with more of these `names`: their others are over."""
-        self.close(lambda channel: channel[:2] in choices and channel not in names)
+        for channel in self._channels.under(choices):
+            if channel not in names:
+                self._close(channel)
 
-    def close(self, ends: Callable[[Channel], bool]) -> None:
-        """The names that end are over."""
-        for channel in [channel for channel in self._open if ends(channel)]:
-            name = self._open.pop(channel)
-            name.text += name.run.finish()
-            name.over = not self._reader.stopped()
-            self._over.add(channel)
+    def close(self, ends: Iterable[Channel]) -> None:
+        """The names that begin like any of `ends` are over."""
+        for channel in self._channels.under(ends):
+            self._close(channel)
+
+    def _close(self, channel: Channel) -> None:
+        name = self._open.pop(channel)
+        self._channels.discard(channel)
+        name.text += name.run.finish()
+        name.over = not self._reader.stopped()
+        self._over.add(channel)
 
     def wait(self, before: str, others: list[str], payload: str) -> None:
         """Keep the event that was read, since it opens names, and what leaves before it."""

@@ -7,9 +7,14 @@ generateContent; the one text of Triton and Text Generation Inference. Shapes ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from tidegate.filtering.formats.json_text import Path
+
+CALLS: Final = frozenset(
+    {"function_call", "mcp_call", "custom_tool_call", "tool_use", "server_tool_use", "mcp_tool_use"}
+)
+"""The types of items and blocks that call a tool."""
 
 
 class Part(NamedTuple):
@@ -80,9 +85,10 @@ def _function(call: Any, path: Path, field: str = "arguments") -> Iterator[Part]
 def _read_choices(document: dict[str, Any]) -> Iterator[Part]:
     for place, choice in enumerate(document["choices"]):
         path: Path = ("choices", place)
-        if isinstance(choice, dict) and isinstance(choice.get("text"), str):
-            yield Part("answer", (*path, "text"), choice["text"])
-        else:
+        text = choice.get("text") if isinstance(choice, dict) else None
+        if isinstance(text, str):
+            yield Part("answer", (*path, "text"), text)
+        if not isinstance(text, str) or choice.get("message") is not None:  # a client reads the one that it knows
             yield from _message(choice.get("message") if isinstance(choice, dict) else None, (*path, "message"))
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from tidegate.filtering.formats.dialect import Channel
-from tidegate.filtering.structure.answers import Part, item_parts, items, parts
+from tidegate.filtering.formats.json_text import Path
+from tidegate.filtering.structure.answers import CALLS, Part, item_parts, items, parts
 
 Kind = Literal["answer", "call", "refusal", "other"]
 
 _THOUGHTS: Final = frozenset({"thinking", "reasoningContent", "reasoning-delta", "reasoning"})
 _RESPONSE: Final = "response."
+_ARGUMENTS_DONE: Final = {
+    "response.function_call_arguments.done": "arguments",
+    "response.mcp_call_arguments.done": "arguments",
+    "response.custom_tool_call_input.done": "input",
+}
 
 
 def kind_of(channel: Channel) -> Kind:
@@ -27,6 +33,8 @@ def kind_of(channel: Channel) -> Kind:
             return {"response.output_text": "answer", "response.refusal": "refusal"}.get(base, "other")  # type: ignore[return-value]
         case ("block", _, str(field)):
             return {"text": "answer", "partial_json": "call"}.get(field, "other")  # type: ignore[return-value]
+        case ("other", "tool-input-delta", *_):
+            return "call"
         case ("other", str(kind), _, *path):
             return "other" if kind in _THOUGHTS or not _THOUGHTS.isdisjoint(map(str, path)) else "answer"
         case ("string",):
@@ -53,46 +61,51 @@ def call_of(channel: Channel) -> Channel:
     return channel[:2]
 
 
-def named(event: dict[str, Any]) -> Iterator[tuple[Channel, str]]:
-    """The names of tools that an event tells, by what they are kept under."""
+def named(event: dict[str, Any]) -> Iterator[tuple[tuple[Channel, ...], str]]:
+    """The names of tools whose calls an event begins, each with what it is kept under."""
     kind = event.get("type")
     if isinstance(event.get("choices"), list):
-        for place, choice in enumerate(event["choices"]):
-            if isinstance(choice, dict):
-                yield from _named_in(choice, _ident(choice, "index", place))
+        yield from (((key,), call["name"]) for key, _, call in _calls(event) if _is_text(call, "name"))
     elif kind == "response.output_item.added" and isinstance(event.get("item"), dict):
         item = event["item"]
-        if isinstance(item.get("name"), str):
-            yield ("item", _ident(event, "output_index", _ident(item, "id", 0))), item["name"]
-            yield ("item", _ident(item, "id", 0)), item["name"]
+        if item.get("type") in CALLS and _is_text(item, "name"):
+            own = _ident(item, "id", 0)
+            yield (("item", _ident(event, "output_index", own)), ("item", own)), item["name"]
     elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
         block = event["content_block"]
-        if isinstance(block.get("name"), str):
-            yield ("block", _ident(event, "index", 0)), block["name"]
+        if block.get("type") in CALLS and _is_text(block, "name"):
+            yield (("block", _ident(event, "index", 0)),), block["name"]
 
 
-def _named_in(choice: dict[str, Any], index: str | int) -> Iterator[tuple[Channel, str]]:
-    for holder in ("delta", "message"):
-        message = choice.get(holder)
-        if not isinstance(message, dict):
-            continue
-        calls = message.get("tool_calls")
-        for place, call in enumerate(calls if isinstance(calls, list) else ()):
-            for kind in ("function", "custom"):
-                function = call.get(kind) if isinstance(call, dict) else None
-                if isinstance(function, dict) and isinstance(function.get("name"), str) and function["name"]:
-                    yield ("choice", index, "tool_calls", _ident(call, "index", place)), function["name"]
-        legacy = message.get("function_call")
-        if isinstance(legacy, dict) and isinstance(legacy.get("name"), str) and legacy["name"]:
-            yield ("choice", index, "function_call"), legacy["name"]
+def _calls(event: dict[str, Any]) -> Iterator[tuple[Channel, Path, dict[str, Any]]]:
+    """The calls in an event of a chat: what the tool's name is kept under, the place of the call, and the call."""
+    for place, choice in enumerate(event["choices"]):
+        for holder in ("delta", "message"):
+            message = choice.get(holder) if isinstance(choice, dict) else None
+            if not isinstance(message, dict):
+                continue
+            key: Channel = ("choice", _ident(choice, "index", place))
+            path: Path = ("choices", place, holder)
+            listed = message.get("tool_calls")
+            for number, call in enumerate(listed if isinstance(listed, list) else ()):
+                for kind in ("function", "custom") if isinstance(call, dict) else ():
+                    if isinstance(call.get(kind), dict):
+                        own = (*key, "tool_calls", _ident(call, "index", number))
+                        yield own, (*path, "tool_calls", number, kind), call[kind]
+            if isinstance(message.get("function_call"), dict):
+                yield (*key, "function_call"), (*path, "function_call"), message["function_call"]
 
 
-def whole_parts(event: dict[str, Any]) -> Iterator[Part]:
-    """The answers and calls that an event brings whole, beside or instead of pieces."""
+def whole_parts(event: dict[str, Any], names: Mapping[Channel, str]) -> Iterator[Part]:
+    """The answers and calls that an event brings whole, beside or instead of pieces. `names` are those told so far."""
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith(_RESPONSE):
         if kind == "response.output_text.done" and isinstance(event.get("text"), str):
             yield Part("answer", ("text",), event["text"])
+        elif kind in _ARGUMENTS_DONE and isinstance(event.get(field := _ARGUMENTS_DONE[kind]), str):
+            own = _ident(event, "item_id", 0)
+            name = names.get(("item", _ident(event, "output_index", own))) or names.get(("item", own), "")
+            yield Part("call", (field,), event[field], name)
         elif kind == "response.content_part.done" and isinstance(event.get("part"), dict):
             yield from item_parts(event["part"], ("part",))
         elif kind == "response.output_item.done" and isinstance(event.get("item"), dict):
@@ -100,12 +113,22 @@ def whole_parts(event: dict[str, Any]) -> Iterator[Part]:
         elif kind in ("response.completed", "response.incomplete") and isinstance(event.get("response"), dict):
             output = event["response"].get("output")
             yield from items(output, ("response", "output")) if isinstance(output, list) else ()
-    elif kind == "content_block_start" and isinstance(event.get("content_block"), dict):
-        block = event["content_block"]
-        if block.get("input"):  # a server that does not stream it
-            yield from (part for part in item_parts(block, ("content_block",)) if part.kind == "call")
-    elif "choices" not in event:
+    elif kind != "content_block_start" and not isinstance(event.get("choices"), list):
         yield from (part for part in parts(event) or () if part.kind == "call")
+
+
+def objects(event: dict[str, Any]) -> Iterator[tuple[Channel, Part]]:
+    """Arguments that come at once, as what they are and not as text, each with what the tool's name is kept under."""
+    if isinstance(event.get("choices"), list):
+        for key, path, call in _calls(event):
+            for field in ("arguments", "input"):
+                if call.get(field) is not None and not isinstance(call[field], str):
+                    yield key, Part("call", (*path, field), call[field])
+    elif event.get("type") == "content_block_start" and isinstance(event.get("content_block"), dict):
+        block = event["content_block"]
+        if block.get("input"):
+            calls = (part for part in item_parts(block, ("content_block",)) if part.kind == "call")
+            yield from ((("block", _ident(event, "index", 0)), part) for part in calls)
 
 
 def is_known(event: Any) -> bool:
@@ -113,9 +136,13 @@ def is_known(event: Any) -> bool:
     if not isinstance(event, dict):
         return False
     kind = event.get("type")
-    if isinstance(event.get("choices"), list) or "error" in event or kind in ("error", "ping"):
+    if isinstance(event.get("choices"), list) or event.get("error") or kind in ("error", "ping"):
         return True
     return isinstance(kind, str) and kind.startswith((_RESPONSE, "message_", "content_block_"))
+
+
+def _is_text(node: dict[str, Any], name: str) -> bool:
+    return isinstance(node.get(name), str) and node[name] != ""
 
 
 def _ident(node: dict[str, Any], name: str, default: str | int) -> str | int:

@@ -7,7 +7,7 @@ literal by itself, which may always go on, and what fields may be stripped of, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from tidegate.errors import BodyTooLarge, MalformedBody
@@ -15,9 +15,10 @@ from tidegate.filtering.formats.body import BodyRewriter
 from tidegate.filtering.formats.coverage import Coverage, Progress
 from tidegate.filtering.formats.dialect import Channel, Reading, read
 from tidegate.filtering.formats.json_text import BLANK, Path, quote
+from tidegate.filtering.formats.open_channels import ALL, OpenChannels
 from tidegate.filtering.formats.sse_error import DONE
 from tidegate.filtering.structure.answers import Part
-from tidegate.filtering.structure.channels import call_of, is_known, kind_of, named, whole_parts
+from tidegate.filtering.structure.channels import call_of, is_known, kind_of, named, objects, whole_parts
 from tidegate.filtering.structure.demand import Structure
 from tidegate.filtering.structure.judge import Judge
 from tidegate.filtering.structure.partial_json import PartialJson
@@ -30,7 +31,8 @@ from tidegate.strict_json import BadJson
 
 _Held = tuple[Unit, list[tuple[Path, Channel]]]
 """A unit that waits, and the pieces in it."""
-_OVERHEAD: Final = 256  # what a text costs besides itself, roughly
+_OVERHEAD: Final = 256  # what an event that is held costs besides itself, roughly
+_OPEN: Final = 1024  # and a text, or a name
 
 
 class StructuredStream:
@@ -55,6 +57,10 @@ class StructuredStream:
         self._kept = 0
         self._texts: dict[Channel, tuple[Part, PartialJson]] = {}
         self._names: dict[Channel, str] = {}
+        self._unnamed: set[Channel] = set()  # calls whose arguments came before a name
+        self._silent: dict[Channel, Part] = {}  # calls whose arguments have not come
+        self._open = OpenChannels()  # of texts that are not over, and silent calls
+        self._waiting: set[Channel] = set()  # of texts that are held until they are over
         self._held: list[_Held] = []
         self._left: dict[Channel, str] = {}  # what is left of texts whose fields are stripped
         self._answered = False  # an answer, a call or a refusal was seen
@@ -124,32 +130,27 @@ class StructuredStream:
                 self._kept += _size(held)
                 if self._kept > self._max_bytes:
                     raise BodyTooLarge(f"more than {self._max_bytes} characters of answers that are not over")
-            if not any(self._waits(part, progress) for part, progress in self._texts.values()):
+            if not self._waiting:
                 self._release(out)
 
     def _end(self, out: list[str]) -> None:
         """Nothing follows."""
-        self._finish(lambda _: True)
+        self._finish(ALL)
         if self._judge.structure.answer is not None and not self._answered and self._judge.blocked is None:
             self._judge.broken("answer", "json")
         self._over = True
         if self._judge.blocked is None:
             self._release(out)
 
-    def _waits(self, part: Part, progress: PartialJson) -> bool:
-        """Whether a text is held until it is over: it may go on, or something may be taken out of it."""
-        shape, _ = self._judge.shape_of(part)
-        strips = shape is not None and shape.act == "strip"
-        return progress.state == "scalar" or (strips and progress.state == "open" and progress.first != "")
-
     def _release(self, out: list[str]) -> None:
         for unit, pieces in self._held:
-            texts = {path: self._left[channel] for path, channel in pieces if channel in self._left}
+            texts: list[tuple[Path, str]] = []
+            for path, channel in pieces:
+                if channel in self._left:  # all of what is left stands in the first piece
+                    texts.append((path, quote(self._left[channel])))
+                    self._left[channel] = ""
             if texts and unit.payload is not None:
-                new = replaced(unit.payload, [(path, quote(text)) for path, text in texts.items()])
-                unit = unit._replace(payload=new)
-                # All of what is left stands in the first piece.
-                self._left |= dict.fromkeys([channel for _, channel in pieces if channel in self._left], "")
+                unit = unit._replace(payload=replaced(unit.payload, texts))
             out.append(self._units.write(unit))
             self._kept -= _size((unit, pieces))
         self._held = []
@@ -158,7 +159,7 @@ class StructuredStream:
         if unit.payload is None or not self._judge.structure.inside:
             return unit, []
         if unit.payload.strip(BLANK) == DONE:
-            self._finish(lambda _: True)
+            self._finish(ALL)
             return unit, []
         try:
             document = parse(unit.payload)
@@ -174,17 +175,38 @@ class StructuredStream:
 
     def _event(self, document: Any, reading: Reading, payload: str) -> str:
         if isinstance(document, dict):
-            for key, name in named(document):
-                if self._names.setdefault(key, name) != name:
-                    self._judge.broken("tools", "two_names")
+            for keys, name in named(document):
+                self._name(keys, name)
         for path, channel in reading.pieces.items():
             self._piece(channel, at(document, path))
         if isinstance(document, dict):
-            whole = list(whole_parts(document))
-            self._answered = self._answered or bool(whole) or "error" in document
+            whole = list(whole_parts(document, self._names))
+            for key, part in objects(document):
+                whole.append(part._replace(name=self._speaks(key)))
+            self._answered = self._answered or bool(whole) or bool(document.get("error"))
             payload = self._judge.parts(whole, payload)
-        self._finish(reading.ends_channel)
+        self._finish(reading.ends)
         return payload
+
+    def _name(self, keys: tuple[Channel, ...], name: str) -> None:
+        """A call begins. Its tool must be known by now, for its arguments may never come."""
+        fresh = [key for key in keys if key not in self._names]
+        if any(self._names.setdefault(key, name) != name for key in keys):
+            self._judge.broken("tools", "two_names")
+        if not fresh:
+            return
+        self._answered = True
+        self._keep(_OPEN * len(fresh))
+        part = Part("call", (), "", name)
+        shape, _ = self._judge.shape_of(part)
+        if not self._unnamed.isdisjoint(keys):
+            if shape is not None:  # which nobody has held them to
+                self._judge.broken("tools", "late_name")
+        elif shape is None:
+            self._judge.parts([part], "")
+        elif keys[0][0] != "item":  # which comes once more, whole
+            self._silent[keys[0]] = part
+            self._open.add(keys[0])
 
     def _piece(self, channel: Channel, text: Any) -> None:
         kind = kind_of(channel)
@@ -194,14 +216,12 @@ class StructuredStream:
         if kind == "refusal":
             return
         if channel not in self._texts:
-            self._open(channel, kind)
+            self._begin(channel, kind)
         part, progress = self._texts[channel]
         shape, _ = self._judge.shape_of(part)
         if shape is None or progress.state == "broken":
             return
-        self._kept += len(text)
-        if self._kept > self._max_bytes:
-            raise BodyTooLarge(f"answers of more than {self._max_bytes} characters")
+        self._keep(len(text))
         was = progress.state
         state = progress.feed(text)
         wrong = progress.first != "" and not shape.schema.may_begin(progress.first)
@@ -209,24 +229,48 @@ class StructuredStream:
             self._over_with(channel, part, progress)
             if wrong:
                 progress.state = "broken"
+        elif state == "scalar" or (shape.act == "strip" and state == "open" and progress.first):
+            self._waiting.add(channel)  # it may go on, or something may be taken out of it
 
-    def _open(self, channel: Channel, kind: Literal["answer", "call"]) -> None:
-        name = self._names.get(call_of(channel), "") if kind == "call" else ""
+    def _begin(self, channel: Channel, kind: Literal["answer", "call"]) -> None:
+        self._keep(_OPEN)
+        name = self._speaks(call_of(channel)) if kind == "call" else ""
         part = Part(kind, (), "", name)
         self._texts[channel] = (part, PartialJson())
-        self._kept += _OVERHEAD
-        shape, _ = self._judge.shape_of(part)
-        if kind == "call" and shape is None:
+        if self._judge.shape_of(part)[0] is not None:
+            self._open.add(channel)
+        elif kind == "call" and not name:
             self._judge.parts([part], "")  # no text of it is kept, and whether it may be is known now
 
-    def _finish(self, ends: Callable[[Channel], bool]) -> None:
+    def _speaks(self, call: Channel) -> str:
+        """A call has arguments; the name of its tool, "" where that was not told."""
+        if self._silent.pop(call, None) is not None:
+            self._open.discard(call)
+        name = self._names.get(call, "")
+        if not name:
+            self._unnamed.add(call)
+        return name
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > self._max_bytes:
+            raise BodyTooLarge(f"answers of more than {self._max_bytes} characters")
+
+    def _finish(self, ends: Iterable[Channel]) -> None:
         """Texts are over: what is not done by now never will be."""
-        for channel, (part, progress) in self._texts.items():
-            if progress.state in ("open", "scalar") and ends(channel):
-                progress.finish()
-                self._over_with(channel, part, progress)
+        for channel in self._open.under(ends):
+            if (call := self._silent.pop(channel, None)) is not None:
+                self._open.discard(channel)
+                # What a block opened with is its input; of a chat's call the text is empty.
+                self._judge.parts([call._replace(value="{}" if channel[0] == "block" else "")], "")
+                continue
+            part, progress = self._texts[channel]
+            progress.finish()
+            self._over_with(channel, part, progress)
 
     def _over_with(self, channel: Channel, part: Part, progress: PartialJson) -> None:
+        self._open.discard(channel)
+        self._waiting.discard(channel)
         left = self._judge.text(part, progress)
         if left != progress.text:
             self._left[channel] = left
