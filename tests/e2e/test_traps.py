@@ -83,9 +83,10 @@ def alone(document: Document) -> None:
     document.update(yaml.safe_load(EnvoyConfig(**BASE | {"endpoints": (CHAT,), "one_call": True}).render()))
 
 
-def skipped(document: Document) -> None:
-    own = route(document)["typed_per_filter_config"][PROCESS]["overrides"]["processing_mode"]
-    own["request_header_mode"] = "SKIP"
+def route_modes(document: Document) -> Document:
+    kind = "type.googleapis.com/" + PER_PROC
+    own = route(document).setdefault("typed_per_filter_config", {PROCESS: {"@type": kind, "overrides": {}}})[PROCESS]
+    return own["overrides"].setdefault("processing_mode", dict(modes(document)))
 
 
 def body(mode: str) -> Damage:
@@ -189,7 +190,12 @@ DAMAGE: dict[str, list[Damage]] = {
     "missing-filter": [without(CHECK), without(PROCESS)],
     "undecided": [
         lambda d: (alone(d), modes(d).update(request_header_mode="SKIP")),
-        lambda d: (alone(d), skipped(d)),
+        lambda d: (alone(d), route_modes(d).update(request_header_mode="SKIP")),
+    ],
+    "trailers-for-a-body": [
+        lambda d: (alone(d), modes(d).update(request_trailer_mode="SKIP")),
+        lambda d: (alone(d), modes(d).pop("request_trailer_mode")),
+        lambda d: (alone(d), route_modes(d).update(request_trailer_mode="SKIP")),
     ],
     "mutation-rules": [lambda d: (alone(d), proc(d).update(mutation_rules={"disallow_all": True}))],
     "filter-order": [backwards],

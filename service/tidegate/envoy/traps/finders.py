@@ -53,6 +53,15 @@ def unseen(parts: Parts) -> Iterator[Part | None]:
                 yield one.at("request_header_mode")
 
 
+def trailing(parts: Parts) -> Iterator[Part]:
+    """Modes by which the decision waits for a body, and trailers that come in its place are not told."""
+    if parts.deciding:
+        for one in parts.modes:
+            waits = _named(one.text("request_body_mode"), _BODY_MODES) not in ("", "NONE")
+            if waits and _named(one.text("request_trailer_mode"), _HEADER_MODES) != "SEND":
+                yield one.at("request_trailer_mode") or one
+
+
 def trailers(parts: Parts) -> Iterator[Part]:
     """Modes that lack the trailers they need."""
     fully = (one for one in parts.modes if _body_mode(one) == "FULL_DUPLEX_STREAMED")
