@@ -157,6 +157,25 @@ def test_trailers_in_the_place_of_a_body_are_no_way_around_a_decision(
     assert gate.seen(name) == []
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_ends_while_a_body_is_on_its_way_lets_no_request_go(
+    asking: dict[str, bool], tmp_path: Path, upstream: Upstream, how: signal.Signals
+) -> None:
+    with running_gate(tmp_path, upstream, flags={"drain": 0.2, "health-grace": 0.1}, **asking) as gate:
+        name = gate.script(json_answer(chat("hello")))
+        pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/chat/completions")]
+
+        def ended() -> None:
+            if asking["one_call"]:
+                until(lambda: gate.stat(ANSWERS) == 1)
+            gate.workers[0].send(how)
+            gate.workers[0].wait()
+
+        fields = [*pseudo, *gate.fields(name)]
+        assert http2(gate.port, fields, b'{"model":"small"}', [("x-mine", "1")], before_last=ended) == 503
+        assert gate.seen(name) == []
+
+
 def _no_metadata(document: dict[str, Any]) -> None:
     del manager(document)["http_filters"][1]["typed_config"]["metadata_options"]
 
