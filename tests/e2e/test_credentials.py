@@ -95,6 +95,11 @@ def _b64(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+def test_a_name_beyond_ascii_reaches_the_model_in_utf8(tokens: Gate) -> None:
+    _, (seen,) = call(tokens, shared(sub="zoë"))
+    assert [one.encode("latin-1").decode() for one in seen.values("x-tidegate-subject")] == ["zoë"]
+
+
 @pytest.mark.parametrize(("kind", "subject"), [("user", "ada"), ("client", "models"), ("shared", "bob")])
 def test_a_good_token_becomes_a_caller_and_stays_outside(
     kind: str, subject: str, tokens: Gate, provider: IdentityProvider

@@ -14,8 +14,10 @@ import pytest
 
 from tests.e2e.stack import Gate, Tweak, manager, ping_every, running_gate, until, until_at
 from tests.e2e.upstream import Answer, Hold, Upstream, chat, chunked, delta, finish, json_answer
+from tests.e2e.wire import http2
 
 SECRET = "bob@example.com"
+ANSWERS = "http.edge.ext_proc.stream_msgs_received"
 
 
 @pytest.fixture
@@ -134,6 +136,44 @@ def test_a_process_killed_while_it_holds_a_body_leaves_an_error(own_gate: Gate) 
     assert answer.status_code == 503
     assert answer.json()["code"] == "policy_unavailable"
     assert "bob" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/nowhere"])
+def test_trailers_in_the_place_of_a_body_are_no_way_around_a_decision(
+    gate: Gate, asking: dict[str, bool], path: str
+) -> None:
+    """Envoy would let such a request go on when its headers were answered, whose decision waits for a body."""
+    name = gate.script(json_answer(chat("hello")))
+    pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", path)]
+    fields = [*pseudo, ("x-script", name), ("authorization", "Bearer forged")]
+    assert 400 <= http2(gate.port, fields, trailers=[("x-mine", "1")]) < 500
+    answers = gate.stat(ANSWERS)
+
+    def headers_answered() -> None:
+        if asking["one_call"]:
+            until(lambda: gate.stat(ANSWERS) > answers)
+
+    assert 400 <= http2(gate.port, fields, trailers=[("x-mine", "1")], before_last=headers_answered) < 500
+    assert gate.seen(name) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_ends_while_a_body_is_on_its_way_lets_no_request_go(
+    asking: dict[str, bool], tmp_path: Path, upstream: Upstream, how: signal.Signals
+) -> None:
+    with running_gate(tmp_path, upstream, flags={"drain": 0.2, "health-grace": 0.1}, **asking) as gate:
+        name = gate.script(json_answer(chat("hello")))
+        pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/chat/completions")]
+
+        def ended() -> None:
+            if asking["one_call"]:
+                until(lambda: gate.stat(ANSWERS) == 1)
+            gate.workers[0].send(how)
+            gate.workers[0].wait()
+
+        fields = [*pseudo, *gate.fields(name)]
+        assert http2(gate.port, fields, b'{"model":"small"}', [("x-mine", "1")], before_last=ended) == 503
+        assert gate.seen(name) == []
 
 
 def _no_metadata(document: dict[str, Any]) -> None:

@@ -83,9 +83,10 @@ def alone(document: Document) -> None:
     document.update(yaml.safe_load(EnvoyConfig(**BASE | {"endpoints": (CHAT,), "one_call": True}).render()))
 
 
-def skipped(document: Document) -> None:
-    own = route(document)["typed_per_filter_config"][PROCESS]["overrides"]["processing_mode"]
-    own["request_header_mode"] = "SKIP"
+def route_modes(document: Document) -> Document:
+    kind = "type.googleapis.com/" + PER_PROC
+    own = route(document).setdefault("typed_per_filter_config", {PROCESS: {"@type": kind, "overrides": {}}})[PROCESS]
+    return own["overrides"].setdefault("processing_mode", dict(modes(document)))
 
 
 def body(mode: str) -> Damage:
@@ -189,7 +190,12 @@ DAMAGE: dict[str, list[Damage]] = {
     "missing-filter": [without(CHECK), without(PROCESS)],
     "undecided": [
         lambda d: (alone(d), modes(d).update(request_header_mode="SKIP")),
-        lambda d: (alone(d), skipped(d)),
+        lambda d: (alone(d), route_modes(d).update(request_header_mode="SKIP")),
+    ],
+    "trailers-for-a-body": [
+        lambda d: (alone(d), modes(d).update(request_trailer_mode="SKIP")),
+        lambda d: (alone(d), modes(d).pop("request_trailer_mode")),
+        lambda d: (alone(d), route_modes(d).update(request_trailer_mode="SKIP")),
     ],
     "mutation-rules": [lambda d: (alone(d), proc(d).update(mutation_rules={"disallow_all": True}))],
     "filter-order": [backwards],
@@ -218,6 +224,11 @@ DAMAGE: dict[str, list[Damage]] = {
     "buffered-partial": [body("BUFFERED_PARTIAL")],
     "streamed": [body("STREAMED")],
     "one-header": [lambda d: authz(d).pop("encode_raw_headers")],
+    "unshown-headers": [
+        lambda d: authz(d).update(allowed_headers={"patterns": [{"exact": "authorization"}]}),
+        lambda d: authz(d).update(disallowed_headers={"patterns": [{"exact": "x-original-url"}]}),
+        lambda d: (alone(d), proc(d).update(forward_rules={"disallowed_headers": {"patterns": [{"exact": "range"}]}})),
+    ],
     "partial-body": [
         lambda d: authz(d)["with_request_body"].update(allow_partial_message=True),
         override(
@@ -239,6 +250,11 @@ DAMAGE: dict[str, list[Damage]] = {
     "request-id": [lambda d: manager(d).update(preserve_external_request_id=True)],
     "no-refusals": [lambda d: proc(d).update(disable_immediate_response=True)],
     "buffered": [body("BUFFERED"), overridden, lambda d: modes(d).update(response_body_mode=2)],
+    "request-in-pieces": [
+        lambda d: modes(d).update(request_header_mode="SEND", request_body_mode="STREAMED"),
+        lambda d: (alone(d), modes(d).update(request_body_mode="BUFFERED_PARTIAL")),
+        lambda d: (alone(d), modes(d).update(request_body_mode=4)),
+    ],
     "no-decision": [lambda d: proc(d).pop("metadata_options")],
     "no-code-details": [lambda d: proc(d).update(response_attributes=["request.id"])],
     "compressed-answers": [

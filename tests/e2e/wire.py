@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -30,9 +30,17 @@ def statuses(answer: bytes) -> list[int]:
 
 
 def http2(
-    port: int, fields: Sequence[tuple[str, str]], body: bytes = b"", trailers: Iterable[tuple[str, str]] = ()
+    port: int,
+    fields: Sequence[tuple[str, str]],
+    body: bytes = b"",
+    trailers: Iterable[tuple[str, str]] = (),
+    *,
+    before_last: Callable[[], object] | None = None,
 ) -> int:
-    """The status of one request on a connection of its own; 0 when its stream, or all of it, was ended instead."""
+    """The status of one request on a connection of its own; 0 when its stream, or all of it, was ended instead.
+
+    `before_last` is called when all but the last frame is sent; without it all of them arrive together.
+    """
     encoder = Encoder()
     sections = [encoder.encode(_octets(fields), huffman=False)]
     if trailers:
@@ -44,7 +52,13 @@ def http2(
         frames.append(HeadersFrame(1, sections[1], flags=["END_HEADERS"]))
     frames[-1].flags.add("END_STREAM")
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, suppress(ConnectionError):
-        connection.sendall(_PREFACE + b"".join(frame.serialize() for frame in frames))
+        first, last = b"".join(frame.serialize() for frame in frames[:-1]), frames[-1].serialize()
+        if before_last is not None:
+            connection.sendall(_PREFACE + first)
+            before_last()
+            connection.sendall(last)
+        else:
+            connection.sendall(_PREFACE + first + last)
         return _status(connection)
     return 0
 

@@ -16,7 +16,7 @@ from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.handoff import FIELD, NAMESPACE
 from tidegate.envoy.verdicts import Admitted, Refused
-from tidegate.model import BodyState, Hold, Request
+from tidegate.model import BodyState, Deny, Hold, Request
 
 from tests.envoy.served import Desk, Record, message, servicer
 from tests.envoy.verdicts import ADMITTED, HANDOFF, REFUSED
@@ -65,6 +65,12 @@ def request_body(data: bytes) -> ext_proc.ProcessingRequest:
     made = ext_proc.ProcessingRequest()
     made.request_body.body = data
     made.request_body.end_of_stream = True
+    return made
+
+
+def request_trailers() -> ext_proc.ProcessingRequest:
+    made = ext_proc.ProcessingRequest()
+    made.request_trailers.SetInParent()
     return made
 
 
@@ -145,6 +151,30 @@ async def test_a_body_that_is_refused_never_goes_on() -> None:
     (first, second), _ = await carried(Decides(REFUSED), request(body=True), request_body(b"{}"))
     assert first.WhichOneof("response") == "request_headers"
     assert second.WhichOneof("response") == "immediate_response"
+
+
+async def test_trailers_in_the_place_of_the_body_are_refused_and_put_on_record() -> None:
+    class Refuses(Decides):
+        async def decide(
+            self, read: Callable[[int], Asked], metadata: Callable[[], Mapping[str, str]]
+        ) -> Admitted | Refused:
+            verdict = await super().decide(read, metadata)
+            assert isinstance(self.asked[-1].request, Deny)
+            return verdict
+
+    decides = Refuses(REFUSED)
+    (_, second), ended = await carried(decides, request(body=True), request_trailers())
+    assert second.immediate_response.status.code == 429
+    assert [one.id for one in decides.asked] == ["r1"]
+    assert ended == [("passed", "r1")]
+
+
+async def test_trailers_behind_a_body_that_was_decided_on_go_on() -> None:
+    decides = Decides(ADMITTED)
+    (_, second, third), _ = await carried(decides, request(body=True), request_body(b"{}"), request_trailers())
+    assert second.WhichOneof("response") == "request_body"
+    assert third == ext_proc.ProcessingResponse(request_trailers=ext_proc.TrailersResponse())
+    assert len(decides.asked) == 1
 
 
 async def test_nobody_waits_for_the_end_of_a_tunnel() -> None:

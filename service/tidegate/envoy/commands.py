@@ -116,6 +116,11 @@ class RequestBody:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestTrailers:
+    """Answer the request trailers: let them go as they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Continue:
     """Answer the response headers: let them go with these changes."""
 
@@ -164,4 +169,4 @@ class Extend:
     hold: float
 
 
-Command = Forward | RequestBody | Continue | Body | Trailers | Reply | Abort | Extend
+Command = Forward | RequestBody | RequestTrailers | Continue | Body | Trailers | Reply | Abort | Extend

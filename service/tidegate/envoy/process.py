@@ -13,7 +13,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 
 from tidegate.envoy import translate_process as translate
 from tidegate.envoy.aside import Aside, effort_of
-from tidegate.envoy.commands import Command, Extend, Forward, RequestBody, RequestHead
+from tidegate.envoy.commands import Command, Extend, Forward, RequestBody, RequestHead, RequestTrailers
 from tidegate.envoy.decisions import Decisions
 from tidegate.envoy.exchange import Exchange
 from tidegate.envoy.heartbeats import Heartbeats
@@ -22,8 +22,10 @@ from tidegate.envoy.stream import Stream
 from tidegate.envoy.verdicts import Refused
 from tidegate.errors import ProtocolViolation
 from tidegate.filtering.spotting import Effort
+from tidegate.model import Deny, Reason
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+_BODILESS = Deny(400, Reason.REQUEST_MALFORMED, "The request has trailers and no body.", detail="trailers")
 
 
 class ProcessServicer:
@@ -128,12 +130,29 @@ class ProcessServicer:
             return [Forward()]  # Envoy keeps all of it until the body is answered
         if message.HasField("request_body") and stream.undecided is not None:
             return await self._decide(exchange, stream, stream.undecided, message.request_body.body)
+        if message.HasField("request_trailers"):
+            return [RequestTrailers()] if stream.undecided is None else await self._refuse(exchange, stream)
         step = partial(_step, exchange, message)
         stream.unanswered += len(message.response_body.body) + len(message.request_body.body)
         effort = effort_of(exchange.effort, stream.unanswered)
         if effort is Effort.QUICK:
             return step()
         return await (self._requests if message.HasField("request_body") else self._responses).run(step, effort)
+
+    async def _refuse(self, exchange: Exchange, stream: Stream) -> list[Command]:
+        """Trailers came in the place of the body: headers can no more be changed, so the credential would go on."""
+        assert stream.undecided is not None  # noqa: S101 - asked only of those
+        read = partial(translate.request_of, stream.undecided, b"")
+        stream.undecided = None
+        refused = await self._decisions.decide(
+            lambda hops: read(trusted_hops=hops)._replace(request=_BODILESS), stream.metadata
+        )
+        assert isinstance(refused, Refused)  # noqa: S101 - what is no request is not admitted
+        return self._refused(exchange, stream, refused)
+
+    def _refused(self, exchange: Exchange, stream: Stream, refused: Refused) -> list[Command]:
+        stream.request_id, stream.dialect = refused.request_id, refused.dialect
+        return exchange.refused(refused)
 
     async def _decide(
         self, exchange: Exchange, stream: Stream, message: ext_proc.ProcessingRequest, body: bytes | None = None
@@ -143,8 +162,7 @@ class ProcessServicer:
         read = partial(translate.request_of, message, body or b"")
         decided = await self._decisions.decide(lambda hops: read(trusted_hops=hops), stream.metadata)
         if isinstance(decided, Refused):
-            stream.request_id, stream.dialect = decided.request_id, decided.dialect
-            return exchange.refused(decided)
+            return self._refused(exchange, stream, decided)
         stream.shown = decided.shown
         if body is None:
             exchange.request(RequestHead(handoff=decided.handoff))

@@ -19,6 +19,7 @@ from tidegate.envoy.commands import (
     Reply,
     RequestBody,
     RequestHead,
+    RequestTrailers,
     ResponseHead,
     Trailers,
 )
@@ -129,7 +130,7 @@ def _handoff_of(message: ext_proc.ProcessingRequest) -> Handoff | None:
 
 
 def processing_response(
-    command: Forward | RequestBody | Continue | Body | Trailers | Reply,
+    command: Forward | RequestBody | RequestTrailers | Continue | Body | Trailers | Reply,
     request_id: str,
     dialect: Dialect,
     shown: Headers = (),
@@ -151,6 +152,8 @@ def processing_response(
                 _set(mutation, "content-length", str(len(data)))
                 mutation.remove_headers.extend(DIGESTS)
                 response.request_body.response.body_mutation.body = data
+        case RequestTrailers():
+            response.request_trailers.SetInParent()
         case Continue(set_headers, remove_headers):
             mutation = response.response_headers.response.header_mutation
             for name, value in set_headers + shown:

@@ -38,7 +38,7 @@ def ext_proc(*, message_timeout: float, decides: bool, body: bool = False) -> Js
     """Process: the mode stands here and is never overridden by a message, because an override leaks or hangs.
 
     It `decides` where no ext_authz stands before it: who is connected is then told with the request's headers, and with
-    `body` all of the request comes before anything goes on.
+    `body` all of the request comes before anything goes on, trailers that have no body before them, too.
     """
     metadata = {"receiving_namespaces": {"untyped": ["tidegate"]}}
     config: Json = {
@@ -46,7 +46,7 @@ def ext_proc(*, message_timeout: float, decides: bool, body: bool = False) -> Js
         "failure_mode_allow": False,
         "status_on_error": {"code": "ServiceUnavailable"},
         "message_timeout": seconds(message_timeout),
-        "processing_mode": _mode(request=decides, body=body),
+        "processing_mode": _mode(request=decides, body=body, trailers=body),
         "response_attributes": ["response.code_details", "request.id"],
         "metadata_options": metadata,
         "grpc_service": _grpc_service(),
@@ -83,11 +83,11 @@ def with_request(*, body: bool) -> Json:
     return {_PROC: config}
 
 
-def _mode(*, request: bool, body: bool) -> Json:
+def _mode(*, request: bool, body: bool, trailers: bool = False) -> Json:
     return {
         "request_header_mode": "SEND" if request else "SKIP",
         "request_body_mode": "BUFFERED" if body else "NONE",
-        "request_trailer_mode": "SKIP",
+        "request_trailer_mode": "SEND" if trailers else "SKIP",
         "response_header_mode": "SEND",
         "response_body_mode": "FULL_DUPLEX_STREAMED",
         "response_trailer_mode": "SEND",  # full duplex needs it; held text goes out before the trailers

@@ -12,6 +12,7 @@ from tidegate.envoy.traps.finders import (
     endless,
     final_status,
     flag,
+    in_pieces,
     runtime,
     shorter,
     silent,
@@ -36,6 +37,13 @@ BREAKS: Final = (
         "a stream reaches its client only when it is over, and one over the buffer fails",
         "set response_body_mode: FULL_DUPLEX_STREAMED",
         body_mode("BUFFERED"),
+    ),
+    Trap(
+        "request-in-pieces",
+        "breaks",
+        "Process takes a request's body whole or not at all: every request with one gets 503",
+        "set request_body_mode: BUFFERED, or NONE where no decision reads the body",
+        in_pieces,
     ),
     Trap(
         "trailer-mode",

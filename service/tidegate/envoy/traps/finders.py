@@ -53,6 +53,30 @@ def unseen(parts: Parts) -> Iterator[Part | None]:
                 yield one.at("request_header_mode")
 
 
+def unshown(parts: Parts) -> Iterator[Part | None]:
+    """What keeps headers from those who decide or read."""
+    for one in parts.authz:
+        yield from (one.at("allowed_headers"), one.at("disallowed_headers"))
+    for one in parts.procs:
+        yield one.at("forward_rules")
+
+
+def trailing(parts: Parts) -> Iterator[Part]:
+    """Modes by which the decision waits for a body, and trailers that come in its place are not told."""
+    if parts.deciding:
+        for one in parts.modes:
+            waits = _named(one.text("request_body_mode"), _BODY_MODES) == "BUFFERED"
+            if waits and _named(one.text("request_trailer_mode"), _HEADER_MODES) != "SEND":
+                yield one.at("request_trailer_mode") or one
+
+
+def in_pieces(parts: Parts) -> Iterator[Part | None]:
+    """Modes by which Process would be given the body of a request as it comes, or a part of it."""
+    for one in parts.modes:
+        if _named(one.text("request_body_mode"), _BODY_MODES) not in ("", "NONE", "BUFFERED"):
+            yield one.at("request_body_mode")
+
+
 def trailers(parts: Parts) -> Iterator[Part]:
     """Modes that lack the trailers they need."""
     fully = (one for one in parts.modes if _body_mode(one) == "FULL_DUPLEX_STREAMED")

@@ -12,6 +12,7 @@ from tidegate.envoy.traps.finders import (
     no_response_mode,
     out_of_order,
     sampled,
+    trailing,
     unseen,
     upgraded,
 )
@@ -31,6 +32,13 @@ LEAKS: Final = (
         "Process decides here, and does not see requests: models run for anybody, and every answer is withheld",
         "set request_header_mode: SEND",
         unseen,
+    ),
+    Trap(
+        "trailers-for-a-body",
+        "leaks",
+        "trailers without a body go on undecided, with their request: models run for anybody",
+        "set request_trailer_mode: SEND where request_body_mode is BUFFERED",
+        trailing,
     ),
     Trap(
         "mutation-rules",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tidegate.envoy.traps.finders import bodies, flag, unless
+from tidegate.envoy.traps.finders import bodies, flag, unless, unshown
 from tidegate.envoy.traps.trap import Trap
 
 TRUSTS: Final = (
@@ -14,6 +14,13 @@ TRUSTS: Final = (
         "a credential that comes twice is seen joined, as one",
         "set encode_raw_headers: true",
         lambda parts: unless(parts.authz, "encode_raw_headers"),
+    ),
+    Trap(
+        "unshown-headers",
+        "trusts",
+        "the policy neither judges nor removes a header that it is not shown, and models read it",
+        "leave allowed_headers, disallowed_headers and forward_rules out",
+        unshown,
     ),
     Trap(
         "partial-body",
