@@ -6,6 +6,10 @@ PIP    := $(BIN)/pip --disable-pip-version-check --quiet
 STORE  ?= memory
 MINUTES ?= 10
 STREAMS ?= 500
+CALLS   ?= 2
+
+# How Envoy asks in `soak` and `chaos`: Check and Process, or with CALLS=1 Process alone.
+ONE_CALL = $(if $(filter 1,$(CALLS)),--one-call,$(if $(filter 2,$(CALLS)),,$(error CALLS is 1 or 2)))
 
 .PHONY: demo up test lint bench soak chaos fuzz docs proto lock clean
 .DELETE_ON_ERROR:
@@ -34,10 +38,10 @@ bench: $(VENV)/.dev  ## a table of ratios, measured in one run, in twenty minute
 
 soak: MINUTES = 30
 soak: $(VENV)/.dev  ## MINUTES of mixed traffic with STREAMS event streams held open, and what must hold after it
-	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) --streams $(STREAMS)
+	$(BIN)/python -m tests.load.soak --minutes $(MINUTES) --streams $(STREAMS) $(ONE_CALL)
 
 chaos: $(VENV)/.dev  ## faults under traffic, each by itself: some five minutes; FAULTS="redis-frozen …" for some of them
-	$(BIN)/python -m tests.load.chaos $(FAULTS)
+	$(BIN)/python -m tests.load.chaos $(ONE_CALL) $(FAULTS)
 
 fuzz: $(VENV)/.dev  ## what strangers send, for MINUTES each (a release takes 10); what is found lies in .fuzz
 	$(BIN)/python -m tests.fuzz --seconds $$(($(MINUTES) * 60))

@@ -1,7 +1,8 @@
 """Time to the first token of a stream through the real Envoy: tidegate against a pass-through ext_proc.
 
 Tokens are GAP apart. A word is held until the next token shows that it does not grow into a value, so the first text is
-later than the first event by one gap; both are reported, each against the pass-through in the same run.
+later than the first event by one gap; both are reported, each against the pass-through in the same run, and once more
+where Envoy asks Process alone (`--one-call`), against a pass-through that is asked so.
 """
 
 from __future__ import annotations
@@ -63,11 +64,12 @@ def _model() -> Iterator[int]:
         server.server_close()
 
 
-def _config(listen: int, model: int, policy: str) -> str:
+def _config(listen: int, model: int, policy: str, *, one_call: bool) -> str:
     config = EnvoyConfig(
         listen=Address("127.0.0.1", listen),
         workers=(Address.parse(policy),),
         default_upstream=Address("127.0.0.1", model),
+        one_call=one_call,
     )
     return config.render()
 
@@ -107,10 +109,12 @@ def measure(directory: Path) -> dict[str, float]:
             "tidegate": stack.enter_context(bench.tidegate(world))[0],
         }
         ports = {}
-        for name, address in policies.items():
-            (listen,) = free_ports(1)
-            stack.enter_context(running_envoy(_config(listen, model, address), directory / name, port=listen))
-            ports[name] = listen
+        for calls in ("", "_one_call"):
+            for name, address in policies.items():
+                (listen,) = free_ports(1)
+                config = _config(listen, model, address, one_call=bool(calls))
+                stack.enter_context(running_envoy(config, directory / (name + calls), port=listen))
+                ports[name + calls] = listen
         samples: dict[str, list[tuple[float, float]]] = {name: [] for name in ports}
         for _ in range(10):
             for port in ports.values():
@@ -120,8 +124,10 @@ def measure(directory: Path) -> dict[str, float]:
                 samples[name].append(_once(port, world.key))
     event = {name: statistics.median(s[0] for s in each) for name, each in samples.items()}
     text = {name: statistics.median(s[1] for s in each) for name, each in samples.items()}
-    return {
-        "sse_first_event_added_ms": round((event["tidegate"] - event["noop"]) * 1000, 2),
-        "sse_first_text_added_ms": round((text["tidegate"] - text["noop"]) * 1000, 2),
-        "sse_first_text_noop_ms": round(text["noop"] * 1000, 2),
-    }
+    figures = {}
+    for calls in ("", "_one_call"):
+        ours, nothing = f"tidegate{calls}", f"noop{calls}"
+        figures[f"sse{calls}_first_event_added_ms"] = round((event[ours] - event[nothing]) * 1000, 2)
+        figures[f"sse{calls}_first_text_added_ms"] = round((text[ours] - text[nothing]) * 1000, 2)
+        figures[f"sse{calls}_first_text_noop_ms"] = round(text[nothing] * 1000, 2)
+    return figures

@@ -2,7 +2,8 @@
 
 `python -m tests.load.chaos [FAULT ...]` takes all of them, or those that are named, each with a stack of its own:
 Envoy, two workers, Redis, a model, JSON and streams. It strikes three seconds after the first request. A line for each,
-and under it what is not as it must be, which is exit status 1; the last line is JSON.
+and under it what is not as it must be, which is exit status 1; the last line is JSON. With `--one-call` Envoy asks as
+`tidegate envoy-config --one-call` has it.
 """
 
 from __future__ import annotations
@@ -52,10 +53,14 @@ class _Seen(NamedTuple):
     looked_at: Sequence[Check]
 
 
-def run(fault: Fault, directory: Path, pace: float = 1.0) -> Evidence:
-    """One fault, in a directory of its own. `pace` is how long it takes, 1 for the times that are written down."""
+def run(fault: Fault, directory: Path, pace: float = 1.0, *, one_call: bool = False) -> Evidence:
+    """One fault, in a directory of its own. `pace` is how long it takes, 1 for the times that are written down.
+
+    With `one_call` Envoy asks Process alone.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    with running_stack(directory, **_patiently(fault.settings(directory))) as stack, ExitStack() as exits:
+    settings = _patiently(fault.settings(directory))
+    with running_stack(directory, **settings, one_call=one_call) as stack, ExitStack() as exits:
         keys = {**stack.keys, **{name: token(*times) for name, times in fault.tokens.items()}}
         seen = asyncio.run(_watch(fault, Scene(stack, exits, pace), keys))
         charged, counts = _settled(stack), stack.counts()
@@ -179,6 +184,7 @@ def main() -> int:
     """0 when all is as it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
+    parser.add_argument("--one-call", action="store_true", help="Envoy asks Process alone")
     parser.add_argument("--keep", type=Path, help="a new directory for logs and the audit logs; else they are deleted")
     given = parser.parse_args()
     if unknown := sorted(set(given.faults) - set(FAULTS)):
@@ -188,7 +194,7 @@ def main() -> int:
         print(HEAD, flush=True)
         for name in given.faults or FAULTS:
             fault = FAULTS[name]
-            seen = run(fault, Path(place) / name)
+            seen = run(fault, Path(place) / name, one_call=given.one_call)
             checks = judge(fault, seen)
             print(row(name, fault, seen, checks), flush=True)
             figures[name] = figures_of(fault, seen)

@@ -74,7 +74,7 @@ def _in_tls(directory: Path) -> Mapping[str, Any]:
     def tweak(bootstrap: dict[str, Any]) -> None:
         (policy,) = (one for one in bootstrap["static_resources"]["clusters"] if one["name"] == "tidegate")
         for options in policy["typed_extension_protocol_options"].values():
-            options["common_http_protocol_options"] = {"max_requests_per_connection": 20}
+            options["common_http_protocol_options"] = {"max_requests_per_connection": 10}
 
     client = tls / "client"
     return {

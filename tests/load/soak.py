@@ -1,7 +1,8 @@
 """`make soak`: mixed traffic with streams held open all the time, and what must hold after it. Exit 1 on a broken one.
 
 `python -m tests.load.soak --minutes 30 --streams 500` runs Envoy, two workers of tidegate, Redis and a model on
-loopback, prints a line each minute and two tables at the end; the last line is JSON. Everything stays in `--keep`.
+loopback, prints a line each minute and two tables at the end; the last line is JSON. Everything stays in `--keep`. With
+`--one-call` Envoy asks as `tidegate envoy-config --one-call` has it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Plan:
     """How long and how much. Times are seconds; a worker may grow by `most_growth` bytes after `warm_up`.
 
     `gap` lies between two events of a stream, `every` between two looks at the workers. `held` is the part of `streams`
-    that must be open at every look: the others have just ended, and the next ones are being decided on.
+    that must be open at every look: the others have just ended, and the next ones are being decided on. With `one_call`
+    Envoy asks Process alone.
     """
 
     seconds: float
@@ -50,13 +52,15 @@ class Plan:
     every: float = 5.0
     most_growth: int = 8 * MEBI
     held: float = 0.98
-    audit: str = "max_size=4MiB"
+    audit: str = "max_size=1MiB"
+    one_call: bool = False
 
     @classmethod
-    def of(cls, minutes: float, streams: int, gap: float, others: float) -> Plan:
+    def of(cls, minutes: float, streams: int, gap: float, others: float, *, one_call: bool) -> Plan:
         """A run that is as long as it is told; a third of it, and at most five minutes, warm up."""
         seconds = minutes * 60
-        return cls(seconds, streams, gap, others, ramp=min(30.0, seconds / 10), warm_up=min(300.0, seconds / 3))
+        ramp, warm_up = min(30.0, seconds / 10), min(300.0, seconds / 3)
+        return cls(seconds, streams, gap, others, ramp=ramp, warm_up=warm_up, one_call=one_call)
 
 
 def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _: None) -> Evidence:
@@ -67,7 +71,12 @@ def soak(directory: Path, plan: Plan, say: Callable[[str], None] = lambda _: Non
         "store-timeout": _PATIENCE,
     }
     with running_stack(
-        directory, flags=flags, tweak=_patient, check_timeout=_PATIENCE, message_timeout=_PATIENCE
+        directory,
+        flags=flags,
+        tweak=_patient,
+        check_timeout=_PATIENCE,
+        message_timeout=_PATIENCE,
+        one_call=plan.one_call,
     ) as stack:
         pids = stack.worker_pids()
         before = _look(stack, pids)
@@ -222,10 +231,11 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--gap", type=float, default=1.0, help="seconds between two events of a stream")
     parser.add_argument("--others", type=float, default=1.0, help="requests beside the streams, times 20 a second")
+    parser.add_argument("--one-call", action="store_true", help="Envoy asks Process alone")
     parser.add_argument("--keep", type=Path, help="a new directory for logs and the audit log; else they are deleted")
     given = parser.parse_args()
     with nullcontext(given.keep) if given.keep else tempfile.TemporaryDirectory(prefix="tidegate-soak-") as place:
-        plan = Plan.of(given.minutes, given.streams, given.gap, given.others)
+        plan = Plan.of(given.minutes, given.streams, given.gap, given.others, one_call=given.one_call)
         evidence = soak(Path(place), plan, lambda line: print(line, flush=True))
     rows = checks(evidence)
     for table in tables(evidence, rows):

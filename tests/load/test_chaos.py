@@ -26,10 +26,17 @@ BUSY = frozenset({"503"})
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", ["worker-killed", "redis-frozen"])
-def test_a_fault_under_traffic_leaks_nothing_lets_nobody_pass_and_loses_no_charge(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "one_call"),
+    [("worker-killed", True), ("redis-frozen", False)],
+    ids=["worker-killed, one call", "redis-frozen, two calls"],
+)
+def test_a_fault_under_traffic_leaks_nothing_lets_nobody_pass_and_loses_no_charge(
+    name: str, one_call: bool, tmp_path: Path
+) -> None:
     fault = replace(FAULTS[name], may=FAULTS[name].may | BUSY, most=1.0, recovers=30.0)
-    seen = run(fault, tmp_path, pace=PACE)
+    seen = run(fault, tmp_path, pace=PACE, one_call=one_call)
+    assert ("ext_authz.v3" not in (tmp_path / "envoy.yaml").read_text()) is one_call
     assert [check for check in judge(fault, seen) if not check.good] == []
     assert sum(seen.counts.requests.values()) > 50
 

@@ -55,6 +55,13 @@ def test_after_mixed_traffic_everything_adds_up(seen: Evidence) -> None:
 
 
 @pytest.mark.e2e
+def test_it_adds_up_as_well_where_one_call_is_all_that_envoy_asks(tmp_path: Path) -> None:
+    seen = soak(tmp_path, replace(SHORT, one_call=True))
+    assert [row for row in checks(seen) if not row.good] == []
+    assert "ext_authz.v3" not in (tmp_path / "envoy.yaml").read_text()
+
+
+@pytest.mark.e2e
 def test_the_report_has_a_row_for_each_kind_and_each_check(seen: Evidence) -> None:
     console = Console(width=200, file=io.StringIO())
     rows = checks(seen)
@@ -274,9 +281,9 @@ def test_the_command_fails_where_something_is_broken(
         return evidence
 
     monkeypatch.setattr(command, "soak", done)
-    monkeypatch.setattr("sys.argv", ["soak", "--minutes", "2", "--streams", "50"])
+    monkeypatch.setattr("sys.argv", ["soak", "--minutes", "2", "--streams", "50", "--one-call"])
     assert command.main() == status
-    assert plans == [Plan(120.0, 50, 1.0, 1.0, ramp=12.0, warm_up=40.0)]
+    assert plans == [Plan(120.0, 50, 1.0, 1.0, ramp=12.0, warm_up=40.0, one_call=True)]
     printed = capsys.readouterr().out
     assert ("BROKEN" in printed) is bool(status)
     assert json.loads(printed.splitlines()[-1])["exchanges"] == _TALLY.total

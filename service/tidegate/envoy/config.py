@@ -11,7 +11,7 @@ import yaml
 
 from tidegate.envoy.bootstrap.address import TYPE, Address, Json, seconds
 from tidegate.envoy.bootstrap.clusters import PolicyTls, model_cluster, policy_cluster
-from tidegate.envoy.bootstrap.filters import ext_authz, ext_proc, router
+from tidegate.envoy.bootstrap.filters import ext_authz, ext_proc, router, whole_request
 from tidegate.envoy.bootstrap.local_reply import local_reply_config
 from tidegate.envoy.bootstrap.routes import UNSCANNABLE, Routes
 from tidegate.policy.compiled import Endpoint, Policy
@@ -175,7 +175,8 @@ class EnvoyConfig:
         reads = self._routes().read_bodies
         if self.one_call:
             timeout = max(self.check_timeout, self.message_timeout)
-            return [ext_proc(message_timeout=timeout, decides=True, body=reads)]
+            buffer = [whole_request(max_request_bytes=self.max_request_bytes)] if reads else []
+            return [*buffer, ext_proc(message_timeout=timeout, decides=True, body=reads)]
         body = self.max_request_bytes if reads else 0
         return [
             ext_authz(timeout=self.check_timeout, max_request_bytes=body),

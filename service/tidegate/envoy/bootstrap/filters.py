@@ -9,6 +9,7 @@ from tidegate.envoy.bootstrap.address import TYPE, Json, seconds
 POLICY_CLUSTER: Final = "tidegate"
 _AUTHZ: Final = "envoy.filters.http.ext_authz"
 _PROC: Final = "envoy.filters.http.ext_proc"
+_BUFFER: Final = "envoy.filters.http.buffer"
 _FILTERS: Final = f"{TYPE}extensions.filters.http."
 
 
@@ -56,6 +57,17 @@ def ext_proc(*, message_timeout: float, decides: bool, body: bool = False) -> Js
     else:
         config["metadata_options"] = {"forwarding_namespaces": {"untyped": [_AUTHZ]}, **metadata}
     return {"name": _PROC, "typed_config": config}
+
+
+def whole_request(*, max_request_bytes: int) -> Json:
+    """Before a Process that decides: who sends a body slowly keeps Envoy waiting, and no stream of a worker's."""
+    config = {"@type": f"{_FILTERS}buffer.v3.Buffer", "max_request_bytes": max_request_bytes}
+    return {"name": _BUFFER, "typed_config": config}
+
+
+def as_it_comes() -> Json:
+    """Per-route part: nobody waits for the body of a request here."""
+    return {_BUFFER: {"@type": f"{_FILTERS}buffer.v3.BufferPerRoute", "disabled": True}}
 
 
 def router() -> Json:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tidegate.envoy.bootstrap.address import Address, Json, seconds
-from tidegate.envoy.bootstrap.filters import with_request, without_request_body
+from tidegate.envoy.bootstrap.filters import as_it_comes, with_request, without_request_body
 from tidegate.envoy.bootstrap.local_reply import OPENAI_ROUTE
 from tidegate.policy.compiled import Endpoint
 from tidegate.policy.routes import ANY_HOST, REST, is_template, segments, shape, variable
@@ -79,7 +79,7 @@ class Routes:
         filters: Json = {}
         if self.read_bodies and not self._decided_by_body(endpoint):
             if self.one_call:
-                return with_request(body=False)
+                return with_request(body=False) | as_it_comes()
             filters |= without_request_body()
         if endpoint.name in self.settled and not self.one_call:
             filters |= with_request(body=endpoint.name in self.asking)
