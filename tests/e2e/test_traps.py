@@ -36,7 +36,8 @@ def modes(document: Document) -> Document:
 
 
 def route(document: Document) -> Document:
-    return manager(document)["route_config"]["virtual_hosts"][0]["routes"][0]
+    routes = manager(document)["route_config"]["virtual_hosts"][0]["routes"]
+    return next(one for one in routes if "route" in one)
 
 
 def policy(document: Document) -> Document:

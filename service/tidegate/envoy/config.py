@@ -125,8 +125,8 @@ class EnvoyConfig:
             "typed_per_filter_config": filters,  # by endpoint, for its route
             "clusters": [policy_cluster(self.workers, self.tls)],
         }
-        if limits := {endpoint.name: own for endpoint in self.endpoints if (own := routes.limit_of(endpoint))}:
-            parts["routes"] = limits  # by endpoint, for its route
+        if tunnels := routes.tunnels():
+            parts["routes"] = tunnels  # before all others
         return _dump(parts)
 
     def _routes(self) -> Routes:
@@ -140,7 +140,6 @@ class EnvoyConfig:
             self.settled,
             self.asking,
             self.one_call,
-            self.max_request_bytes,
         )
 
     def _connection_manager(self) -> Json:

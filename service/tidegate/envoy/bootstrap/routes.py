@@ -23,6 +23,13 @@ UNSCANNABLE: Final = ("accept-encoding", "range", "if-range")
 _DEFAULT_CLUSTER: Final = "model"
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~/-]*")  # what Envoy's path normalisation leaves no escapes of
 
+_TUNNEL: Final[Json] = {
+    "name": "tunnel",
+    "match": {"connect_matcher": {}},
+    "direct_response": {"status": 404},
+    "typed_per_filter_config": as_it_comes(),  # what CONNECT opens has no end that could be waited for
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Routes:
@@ -32,7 +39,7 @@ class Routes:
     Without it every endpoint must be named, and anything else has no route. `priced` names the endpoints whose limits
     are priced by the request body, `settled` those where Process has to know of the request, `asking` those of them
     where it may have to ask for usage in the request's body. With `one_call` it is Process that decides, and is given
-    what the decision has to read: at most `max_request_bytes`.
+    what the decision has to read.
     """
 
     endpoints: tuple[Endpoint, ...]
@@ -44,7 +51,6 @@ class Routes:
     settled: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
     one_call: bool = False
-    max_request_bytes: int = 0
 
     def __post_init__(self) -> None:
         names = {endpoint.name for endpoint in self.endpoints}
@@ -85,10 +91,9 @@ class Routes:
             filters |= with_request(body=endpoint.name in self.asking)
         return filters
 
-    def limit_of(self, endpoint: Endpoint | None) -> Json:
-        """How much of a request Envoy keeps for Process to decide on; over that it answers 413."""
-        kept = self.one_call and (self._decided_by_body(endpoint) if endpoint else self.read_bodies)
-        return {"request_body_buffer_limit": self.max_request_bytes} if kept else {}
+    def tunnels(self) -> list[Json]:
+        """What comes before every other route, where whole requests are waited for."""
+        return [_TUNNEL] if self.one_call and self.read_bodies else []
 
     def _decided_by_body(self, endpoint: Endpoint) -> bool:
         reads = endpoint.request_body or endpoint.name in self.priced
@@ -99,8 +104,9 @@ class Routes:
         taken = {shape(endpoint.path) for endpoint in own}
         shared = [e for e in self.endpoints if e not in own and ANY_HOST in e.hosts and shape(e.path) not in taken]
         routes = [self._for_endpoint(endpoint) for endpoint in sorted(own + shared, key=_specificity)]
+        routes[:0] = self.tunnels()
         if self.default:
-            routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER, self.limit_of(None)))
+            routes.append(self._route("other", {"prefix": "/"}, _DEFAULT_CLUSTER))
         return routes
 
     def _for_endpoint(self, endpoint: Endpoint) -> Json:
@@ -110,11 +116,11 @@ class Routes:
         if sum(shape(other.path) == shape(endpoint.path) for other in self.endpoints) > 1:
             methods = "|".join(sorted(map(re.escape, endpoint.methods)))
             match["headers"] = [{"name": ":method", "string_match": {"safe_regex": {"regex": methods}}}]
-        route = self._route(name, match, cluster, self.limit_of(endpoint))
+        route = self._route(name, match, cluster)
         filters = self.filters_of(endpoint)
         return route | ({"typed_per_filter_config": filters} if filters else {})
 
-    def _route(self, name: str, match: Json, cluster: str, limit: Json) -> Json:
+    def _route(self, name: str, match: Json, cluster: str) -> Json:
         action = {
             "cluster": cluster,
             # Models think long: silence ends a stream, and in the end its age.
@@ -122,7 +128,7 @@ class Routes:
             "idle_timeout": seconds(self.idle_timeout),
             "max_stream_duration": {"max_stream_duration": seconds(self.max_stream)},
         }
-        return {"name": name, "match": match, "route": action, **limit}
+        return {"name": name, "match": match, "route": action}
 
 
 def _cluster_of(endpoint: str) -> str:
