@@ -153,7 +153,7 @@ async def test_what_a_policy_did_not_want_for_a_while_is_not_relied_on_when_it_d
     """A policy with a key file, and back: a key that was revoked in between stood until the store had answered."""
     key, record = minted(1)
     await keys.add(record)
-    turns = Turns(clock, 2)
+    turns = Turns(2, clock.advance)
     replica = Replica(flaky, clock, sleep=turns)
     await replica.feed.refresh()
     assert replica.prove(key) == ""
