@@ -90,6 +90,13 @@ def route_modes(document: Document) -> Document:
     return own["overrides"].setdefault("processing_mode", dict(modes(document)))
 
 
+def unverified(document: Document) -> None:
+    validation = {"trust_chain_verification": "ACCEPT_UNTRUSTED"}
+    kind = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    context = of_kind(kind, common_tls_context={"validation_context": validation})
+    policy(document)["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
 def body(mode: str) -> Damage:
     return lambda document: modes(document).update(response_body_mode=mode, response_trailer_mode="SKIP")
 
@@ -248,6 +255,7 @@ DAMAGE: dict[str, list[Damage]] = {
     "client-address": [lambda d: manager(d).pop("use_remote_address")],
     "trailing-dot": [lambda d: manager(d).pop("strip_trailing_host_dot")],
     "client-certificate": [lambda d: manager(d).update(forward_client_cert_details="ALWAYS_FORWARD_ONLY")],
+    "untrusted-certificate": [unverified],
     "request-id": [lambda d: manager(d).update(preserve_external_request_id=True)],
     "no-refusals": [lambda d: proc(d).update(disable_immediate_response=True)],
     "buffered": [body("BUFFERED"), overridden, lambda d: modes(d).update(response_body_mode=2)],

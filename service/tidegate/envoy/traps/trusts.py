@@ -97,6 +97,17 @@ TRUSTS: Final = (
         ),
     ),
     Trap(
+        "untrusted-certificate",
+        "trusts",
+        "a certificate that anybody made is taken for that of the workload, or the service, which it names",
+        "leave trust_chain_verification out",
+        lambda parts: (
+            one.at("trust_chain_verification")
+            for one in parts.root.within()
+            if one.text("trust_chain_verification") in ("ACCEPT_UNTRUSTED", "1")
+        ),
+    ),
+    Trap(
         "request-id",
         "trusts",
         "clients choose the id by which logs and audit records are found",
