@@ -115,7 +115,8 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType(
         "certificates": Fault(strikes.rotate_certificates, settings=_in_tls),
         "slow-clients": Fault(strikes.slow_clients),
         "slow-model": Fault(strikes.freeze_the_model),
-        "model-reset": Fault(strikes.reset_the_model, _BROKEN_OFF | {"503"}, most=0.5, recovers=1),
+        # Envoy answers 502 for a head that breaks off, and 503 for none.
+        "model-reset": Fault(strikes.reset_the_model, _BROKEN_OFF | {"502", "503"}, most=0.5, recovers=1),
         "envoy-restarted": Fault(strikes.hot_restart_envoy, settings=_to_be_restarted),
         "disk-full": Fault(strikes.fill_the_disk, drops=True),
         "disk-full-required": Fault(
