@@ -282,6 +282,7 @@ DAMAGE: dict[str, list[Damage]] = {
         lambda d: proc(d).pop("status_on_error"),
         lambda d: authz(d).update(status_on_error={"code": "OK"}),
     ],
+    "slow-requests": [lambda d: (alone(d), without("envoy.filters.http.buffer")(d))],
     "retry-back-off": [retry],
     "graceful-grpc-close": [graceful, nested_runtime],
     "few-requests": [lambda d: threshold(d).pop("max_requests"), lambda d: threshold(d).update(max_requests=100)],

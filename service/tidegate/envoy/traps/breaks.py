@@ -18,6 +18,7 @@ from tidegate.envoy.traps.finders import (
     silent,
     trailers,
     unasked,
+    unbuffered,
     unhealthy,
     wide_windows,
 )
@@ -113,6 +114,13 @@ BREAKS: Final = (
         "clients see no 503 when the policy service is away, and do not try again",
         "set status_on_error.code: ServiceUnavailable",
         final_status,
+    ),
+    Trap(
+        "slow-requests",
+        "breaks",
+        "who sends a body slowly holds a stream of a worker's meanwhile, with a key or without",
+        "put envoy.filters.http.buffer before ext_proc",
+        unbuffered,
     ),
     Trap(
         "retry-back-off",

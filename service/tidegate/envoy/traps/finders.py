@@ -70,6 +70,18 @@ def trailing(parts: Parts) -> Iterator[Part]:
                 yield one.at("request_trailer_mode") or one
 
 
+def unbuffered(parts: Parts) -> Iterator[Part]:
+    """Filters that decide by bodies, and are asked before these are whole."""
+    for chain in parts.chains:
+        kinds = [Parts.kind(one) for one in chain]
+        for place, one in enumerate(chain):
+            config = one.at("typed_config")
+            mode = config.at("processing_mode") if config in parts.deciding and config is not None else None
+            waits = mode is not None and _named(mode.text("request_body_mode"), _BODY_MODES) == "BUFFERED"
+            if waits and "Buffer" not in kinds[:place]:
+                yield one
+
+
 def in_pieces(parts: Parts) -> Iterator[Part | None]:
     """Modes by which Process would be given the body of a request as it comes, or a part of it."""
     for one in parts.modes:
