@@ -6,11 +6,14 @@ import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
 from tidegate.envoy import translate_process as translate
 from tidegate.envoy.commands import Body, Continue, Forward, Reply, RequestBody, RequestHead, Trailers
 from tidegate.envoy.handoff import FIELD, NAMESPACE
 from tidegate.errors import ProtocolViolation
-from tidegate.model import Deny, Reason
+from tidegate.model import Deny, Reason, Request
 
 from tests.envoy.verdicts import HANDOFF
 
@@ -73,6 +76,28 @@ def test_a_request_body_that_is_replaced_has_its_length_declared() -> None:
     kept = translate.processing_response(RequestBody(), "r1", "openai").request_body.response
     assert not kept.HasField("body_mutation")
     assert not kept.HasField("header_mutation")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_that_parse_as_headers_give_a_request_or_a_deny(data: bytes) -> None:
+    message = ext_proc.ProcessingRequest()
+    try:
+        message.request_headers.MergeFromString(data)
+    except DecodeError:  # gRPC answers that itself
+        return
+    assert isinstance(translate.request_of(message, b"", trusted_hops=1).request, Deny | Request)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([":method", ":path", ":authority", "x-a"]), st.binary(max_size=20)), max_size=6)
+)
+def test_headers_in_any_bytes_give_a_request_or_a_deny(fields: list[tuple[str, bytes]]) -> None:
+    message = ext_proc.ProcessingRequest()
+    for name, value in fields:
+        field = message.request_headers.headers.headers.add()
+        field.key, field.raw_value = name, value
+    asked = translate.request_of(message, b"", trusted_hops=1)
+    assert isinstance(asked.request, Deny | Request)
 
 
 def test_an_unreadable_handoff_is_a_protocol_violation() -> None:
