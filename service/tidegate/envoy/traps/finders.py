@@ -65,8 +65,7 @@ def trailing(parts: Parts) -> Iterator[Part]:
     """Modes by which the decision waits for a body, and trailers that come in its place are not told."""
     if parts.deciding:
         for one in parts.modes:
-            waits = _named(one.text("request_body_mode"), _BODY_MODES) == "BUFFERED"
-            if waits and _named(one.text("request_trailer_mode"), _HEADER_MODES) != "SEND":
+            if _waits(one) and _named(one.text("request_trailer_mode"), _HEADER_MODES) != "SEND":
                 yield one.at("request_trailer_mode") or one
 
 
@@ -75,10 +74,9 @@ def unbuffered(parts: Parts) -> Iterator[Part]:
     for chain in parts.chains:
         kinds = [Parts.kind(one) for one in chain]
         for place, one in enumerate(chain):
-            config = one.at("typed_config")
-            mode = config.at("processing_mode") if config in parts.deciding and config is not None else None
-            waits = mode is not None and _named(mode.text("request_body_mode"), _BODY_MODES) == "BUFFERED"
-            if waits and "Buffer" not in kinds[:place]:
+            mode = one.at("typed_config", "processing_mode")
+            asked = one.at("typed_config") in parts.deciding and mode is not None and _waits(mode)
+            if asked and "Buffer" not in kinds[:place]:
                 yield one
 
 
@@ -224,6 +222,11 @@ def blanket(parts: Parts) -> Iterator[Part]:
             words = [one.value for one in mapper.within() if isinstance(one.value, str)]
             if not any("response.code_details" in word for word in words):
                 yield mapper
+
+
+def _waits(mode: Part) -> bool:
+    """Whether the whole body of a request comes before the decision on it."""
+    return _named(mode.text("request_body_mode"), _BODY_MODES) == "BUFFERED"
 
 
 def _body_mode(mode: Part) -> str:
